@@ -1,0 +1,161 @@
+//! Time, as every layer is told it.
+//!
+//! Decisions never read a clock: they are told a [`Moment`]. The plumbing around them reads tokio's clock, here and
+//! nowhere else, so that `tokio::time::pause` stops a whole stack and a test moves it on as it likes.
+
+use std::ops::Add;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::task::coop::{Unconstrained, unconstrained};
+use tokio::time::Sleep;
+
+/// What the process counts from lies this long before its first reading, so that "before" can be said as well.
+const BEFORE_FIRST_READING: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// As far ahead as a timer is ever set when the true moment is beyond what the platform's clock can say.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+static FIRST_READING: OnceLock<Instant> = OnceLock::new();
+
+/// A point on tokio's clock: nanoseconds since a day before the process first asked.
+///
+/// All arithmetic saturates, so no idle time, limit or deadline can overflow it (it ends after 584 years).
+///
+/// ```
+/// use std::time::Duration;
+/// use buttress::clock::Moment;
+///
+/// let start = Moment::EPOCH;
+/// let later = start + Duration::from_secs(5);
+/// assert_eq!(later.since(start), Duration::from_secs(5));
+/// assert_eq!(start.since(later), Duration::ZERO, "time that runs backwards is no time passed");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The first moment there is.
+    pub const EPOCH: Self = Self(0);
+
+    /// The last moment there is; it never comes.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// The present on tokio's clock: the paused time of the current runtime if it is paused, real time else, also
+    /// outside any runtime.
+    #[must_use]
+    pub fn now() -> Self {
+        Self::of(read())
+    }
+
+    /// How long before this moment `earlier` was; zero if it was not.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    fn of(reading: Instant) -> Self {
+        let first = *FIRST_READING.get_or_init(|| reading);
+        let zero = Self::EPOCH + BEFORE_FIRST_READING;
+        match reading.checked_duration_since(first) {
+            Some(after) => zero + after,
+            None => Self(zero.0.saturating_sub(nanos(first - reading))),
+        }
+    }
+
+    fn instant(self) -> tokio::time::Instant {
+        let first = *FIRST_READING.get_or_init(read);
+        let zero = Self::EPOCH + BEFORE_FIRST_READING;
+        let instant = if self >= zero {
+            first.checked_add(self.since(zero)).unwrap_or_else(|| first + FAR)
+        } else {
+            first.checked_sub(zero.since(self)).unwrap_or(first)
+        };
+        instant.into()
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(duration)))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn read() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The wall clock, for what the wire says in dates. It jumps; never decide by it alone.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub(crate) fn wall_time() -> SystemTime {
+    SystemTime::now()
+}
+
+/// A timer that fires although the task has used up tokio's budget: a future beside it that is always busy would
+/// otherwise keep it from ever being looked at.
+pub(crate) type Timer = Unconstrained<Sleep>;
+
+/// A timer that fires after `duration`.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub(crate) fn sleep(duration: Duration) -> Timer {
+    unconstrained(tokio::time::sleep(duration))
+}
+
+/// A timer that fires at `moment`.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub(crate) fn sleep_until(moment: Moment) -> Timer {
+    unconstrained(tokio::time::sleep_until(moment.instant()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_moment_obeys_paused_time() {
+        let before = Moment::now();
+        assert_eq!(Moment::now(), before);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert_eq!(Moment::now().since(before), Duration::from_secs(3600));
+    }
+
+    #[test]
+    fn outside_a_runtime_time_goes_on() {
+        let before = Moment::now();
+        assert!(Moment::now() >= before);
+        assert!(before >= Moment::EPOCH + Duration::from_secs(60), "there is room for what was before");
+    }
+
+    #[test]
+    fn a_reading_from_before_the_first_one_comes_earlier() {
+        let first = Moment::now();
+        let Some(past) = FIRST_READING.get().and_then(|first| first.checked_sub(Duration::from_secs(60))) else {
+            return;
+        };
+        let earlier = Moment::of(past);
+        assert!(first.since(earlier) >= Duration::from_secs(60));
+        assert!(earlier > Moment::EPOCH);
+    }
+
+    #[test]
+    fn a_moment_survives_the_way_to_a_timer_and_back() {
+        for offset in [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(86_400 * 365)] {
+            let moment = Moment::now() + offset;
+            assert_eq!(Moment::of(moment.instant().into_std()), moment);
+        }
+    }
+
+    #[test]
+    fn arithmetic_saturates_at_both_ends() {
+        assert_eq!(Moment::MAX + Duration::MAX, Moment::MAX);
+        assert_eq!(Moment::EPOCH.since(Moment::MAX), Duration::ZERO);
+        assert!(Moment::of(Moment::MAX.instant().into_std()) > Moment::now() + Duration::from_secs(60 * 60 * 24 * 365));
+    }
+}

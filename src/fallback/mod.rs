@@ -1,0 +1,60 @@
+//! Answers something else when a call fails.
+//!
+//! The caller gets a substitute: a fixed value, what a function makes of the failure, or what another service says.
+//! What went wrong stays visible: the answer is marked [`Degraded`](crate::outcome::Degraded) where it has a place for
+//! it, and an event says so.
+//!
+//! | setter | the substitute |
+//! |---|---|
+//! | [`value`](FallbackLayer::value) | a clone of one value |
+//! | [`with`](FallbackLayer::with) | what a function makes of the failure |
+//! | [`with_async`](FallbackLayer::with_async) | what a function that may wait makes of it |
+//! | [`with_service`](FallbackLayer::with_service) | another service's answer |
+//!
+//! Which failures it stands in for: by default those that neither the request nor its sender is to blame for
+//! (`Error`, `TimedOut`, `Expired`, `Refused` in [the table of meanings](crate::outcome)); choose others with
+//! [`FallbackConfig::on`] or decide with [`when`](FallbackLayer::when). Any other answer or error comes out untouched.
+//!
+//! # When to choose it
+//!
+//! When there is something honest to say without the service: "pay later", an empty list, the default price. If what you
+//! would say is the last good answer, choose the cache fallback. Outermost in a client's stack it covers all that
+//! the layers inside can refuse with.
+//!
+//! It is always ready: whether the wrapped service is, it finds out in the call, and a service that fails to become
+//! ready counts as failed.
+//!
+//! # Example
+//!
+//! ```
+//! use buttress::BoxError;
+//! use buttress::fallback::{Failed, FallbackLayer};
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let charge = service_fn(|cents: u64| async move {
+//!     if cents < 100 { Ok("paid".to_owned()) } else { Err(BoxError::from("provider down")) }
+//! });
+//! let charge = ServiceBuilder::new()
+//!     .layer(FallbackLayer::default().with(|failed: Failed<_, _>| Ok(format!("pay later: {}", failed.failure))))
+//!     .service(charge);
+//!
+//! assert_eq!(charge.clone().oneshot(50).await?, "paid");
+//! assert_eq!(charge.oneshot(500).await?, "pay later: error");
+//! # Ok(())
+//! # }
+//! ```
+
+mod config;
+mod future;
+mod layer;
+mod service;
+
+pub use self::config::{
+    Asynchronous, Backup, Failed, FallbackConfig, Function, InvalidFallback, NoSubstitute, NoSummary, Substitute,
+    Summary, Value,
+};
+pub use self::future::ResponseFuture;
+pub use self::layer::FallbackLayer;
+pub use self::service::Fallback;

@@ -1,0 +1,39 @@
+use super::{AsResponse, InExtensions, StatusClassifier};
+use crate::fallback::FallbackLayer;
+use crate::rejection::AsError;
+use crate::timeout::TimeoutLayer;
+
+impl<L, D, R, X> TimeoutLayer<L, D, R, X> {
+    /// For a server: refuses with a response ([`AsResponse`]) and keeps to the deadline in the request's extensions
+    /// ([`InExtensions`]).
+    pub fn http_server(self) -> TimeoutLayer<L, InExtensions, AsResponse, X> {
+        self.deadline_of(InExtensions).reject_with(AsResponse::new())
+    }
+
+    /// For a client: refuses with the client's error ([`AsError`]) and keeps to the deadline in the request's
+    /// extensions or in scope ([`InExtensions`]).
+    pub fn http_client(self) -> TimeoutLayer<L, InExtensions, AsError, X> {
+        self.deadline_of(InExtensions).reject_with(AsError)
+    }
+
+    /// Writes the deadline of each call into the request's extensions and puts the call into its
+    /// [`scope`](crate::Deadline::scope), so that clients called by the handler keep to it without being told.
+    ///
+    /// It allocates, and the limit then counts from the call.
+    pub fn export_deadline(self) -> TimeoutLayer<L, D, R, InExtensions> {
+        self.export_with(InExtensions)
+    }
+}
+
+impl<A, C, M, K> FallbackLayer<A, C, M, K> {
+    /// For a server: reads failures from the status ([`StatusClassifier`]) and leaves
+    /// [`Degraded`](crate::Degraded) in the response's extensions ([`InExtensions`]).
+    pub fn http_server(self) -> FallbackLayer<A, StatusClassifier, InExtensions, K> {
+        self.classify(StatusClassifier).mark_with(InExtensions)
+    }
+
+    /// For a client: the same as [`http_server`](Self::http_server), since a fallback never refuses.
+    pub fn http_client(self) -> FallbackLayer<A, StatusClassifier, InExtensions, K> {
+        self.http_server()
+    }
+}

@@ -1,0 +1,52 @@
+//! An event for every decision, with target `buttress` at `DEBUG`; no code at all without the feature `tracing`.
+//!
+//! Fields: `layer` (the pattern), `name` (the layer's own), and what the decision adds.
+
+#![cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+
+use crate::outcome::Degraded;
+use crate::rejection::Elapsed;
+
+macro_rules! decided {
+    ($($event:tt)*) => {
+        #[cfg(feature = "tracing")]
+        tracing::event!(target: "buttress", tracing::Level::DEBUG, $($event)*);
+    };
+}
+
+/// A timeout gave up on a call, or refused one that came too late.
+pub(crate) fn timed_out(elapsed: &Elapsed) {
+    decided!(
+        layer = "timeout",
+        name = %elapsed.name(),
+        allowed = ?elapsed.allowed(),
+        by_deadline = elapsed.by_deadline(),
+        called = elapsed.was_called(),
+        "timed out"
+    );
+}
+
+/// A substitute was answered.
+pub(crate) fn degraded(degraded: &Degraded) {
+    decided!(
+        layer = degraded.layer(),
+        name = %degraded.name(),
+        failure = %degraded.failure(),
+        "answered with a substitute"
+    );
+}
+
+/// A substitute was asked for and failed too.
+pub(crate) fn substitute_failed(degraded: &Degraded) {
+    decided!(
+        layer = degraded.layer(),
+        name = %degraded.name(),
+        failure = %degraded.failure(),
+        "the substitute failed too"
+    );
+}
+
+/// A deadline that came over the wire was not taken.
+pub(crate) fn deadline_ignored(header: &str, reason: &str) {
+    decided!(layer = "timeout", header, reason, "deadline ignored");
+}

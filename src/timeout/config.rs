@@ -1,0 +1,62 @@
+mod limit;
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+pub use self::limit::{ConfiguredLimit, LimitOf};
+use crate::name::Name;
+
+/// The settings of a [`TimeoutLayer`](super::TimeoutLayer).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields))]
+pub struct TimeoutConfig {
+    #[cfg_attr(feature = "serde", serde(with = "crate::human_duration"))]
+    pub(super) limit: Duration,
+    #[cfg_attr(feature = "serde", serde(default = "default_name"))]
+    pub(super) name: Name,
+}
+
+fn default_name() -> Name {
+    Name::fixed("timeout")
+}
+
+impl TimeoutConfig {
+    /// A call may take `limit`. There is no default: how long is too long only the caller's caller knows.
+    ///
+    /// It must be longer than zero. `Duration::MAX` is no limit at all, for a layer that only keeps to deadlines.
+    #[must_use]
+    pub fn new(limit: Duration) -> Self {
+        Self { limit, name: default_name() }
+    }
+
+    /// What the layer is called in events and refusals; `"timeout"` by default. Tell the timeouts of a stack apart by
+    /// what they bound: `"door"`, `"attempt"`.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<Name>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    pub(super) const fn check(&self) -> Result<(), InvalidTimeout> {
+        if self.limit.is_zero() { Err(InvalidTimeout::ZeroLimit) } else { Ok(()) }
+    }
+}
+
+/// A setting that a [`TimeoutLayer`](super::TimeoutLayer) cannot work with.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidTimeout {
+    /// The limit is zero: every call that waits at all would fail.
+    ZeroLimit,
+}
+
+impl fmt::Display for InvalidTimeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ZeroLimit => f.write_str("the limit of a timeout must be longer than zero, and is 0s"),
+        }
+    }
+}
+
+impl Error for InvalidTimeout {}

@@ -1,0 +1,114 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project::pin_project;
+
+use super::state::Allowance;
+use crate::clock::{self, Timer};
+use crate::deadline::Deadline;
+use crate::name::Name;
+use crate::rejection::{Cause, Elapsed, Reject};
+use crate::telemetry;
+
+/// The future of a [`Timeout`](super::Timeout).
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture<F, R> {
+    #[pin]
+    state: State<F>,
+    name: Name,
+    reject: R,
+}
+
+#[pin_project(project = StateProj)]
+enum State<F> {
+    Calling {
+        #[pin]
+        inner: F,
+        /// Armed when `inner` first has to wait, so that an answer that is there at once costs no timer.
+        #[pin]
+        timer: Option<Timer>,
+        allowance: Allowance,
+        scope: Option<Deadline>,
+    },
+    /// Past its deadline when it came.
+    Late,
+    Finished,
+}
+
+impl<F, R> ResponseFuture<F, R> {
+    pub(super) const fn calling(
+        inner: F,
+        allowance: Allowance,
+        scope: Option<Deadline>,
+        name: Name,
+        reject: R,
+    ) -> Self {
+        Self { state: State::Calling { inner, timer: None, allowance, scope }, name, reject }
+    }
+
+    pub(super) const fn late(name: Name, reject: R) -> Self {
+        Self { state: State::Late, name, reject }
+    }
+}
+
+impl<F, R, Res, E> Future for ResponseFuture<F, R>
+where
+    F: Future<Output = Result<Res, E>>,
+    R: Reject<Res, E>,
+{
+    type Output = Result<Res, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let elapsed = match this.state.as_mut().project() {
+            StateProj::Calling { inner, timer, allowance, scope } => {
+                let answer = match scope {
+                    Some(deadline) => deadline.enter(|| inner.poll(cx)),
+                    None => inner.poll(cx),
+                };
+                if answer.is_ready() {
+                    return answer;
+                }
+                ready!(wait(timer, *allowance, this.name, cx))
+            }
+            StateProj::Late => Elapsed::new(this.name.clone(), Duration::ZERO, Cause::DeadlineBeforeCall),
+            StateProj::Finished => panic!("a timeout's future was polled after it finished"),
+        };
+        // First the call is dropped, with whatever it holds; only then does anybody hear of it.
+        this.state.set(State::Finished);
+        telemetry::timed_out(&elapsed);
+        Poll::Ready(this.reject.reject(elapsed.into()))
+    }
+}
+
+/// Waits for the end of `allowance`; the call is waiting too.
+fn wait(mut timer: Pin<&mut Option<Timer>>, allowance: Allowance, name: &Name, cx: &mut Context<'_>) -> Poll<Elapsed> {
+    let (allowed, cause) = match allowance {
+        Allowance::FromFirstWait(limit) => (limit, Cause::OwnLimit),
+        Allowance::Until { allowed, cause, .. } => (allowed, cause),
+        Allowance::Unlimited | Allowance::NotAtAll => return Poll::Pending,
+    };
+    // A timer set for now would still take until the runtime's next tick.
+    if !allowed.is_zero() {
+        if timer.is_none() {
+            timer.set(Some(match allowance {
+                Allowance::Until { end, .. } => clock::sleep_until(end),
+                _ => clock::sleep(allowed),
+            }));
+        }
+        if let Some(timer) = timer.as_pin_mut() {
+            ready!(timer.poll(cx));
+        }
+    }
+    Poll::Ready(Elapsed::new(name.clone(), allowed, cause))
+}
+
+impl<F, R> fmt::Debug for ResponseFuture<F, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,84 @@
+use std::fmt;
+use std::task::{Context, Poll};
+
+use tower::Service;
+
+use super::config::{ConfiguredLimit, LimitOf, TimeoutConfig};
+use super::future::ResponseFuture;
+use super::state::Allowance;
+use crate::clock::Moment;
+use crate::deadline::{Deadline, DeadlineOf, ExportDeadline, NotExported, OwnLimit};
+use crate::rejection::{AsError, Reject};
+
+/// A service whose calls fail when they take too long; made by a [`TimeoutLayer`](super::TimeoutLayer).
+#[derive(Clone)]
+pub struct Timeout<S, L = ConfiguredLimit, D = OwnLimit, R = AsError, X = NotExported> {
+    pub(super) inner: S,
+    pub(super) config: TimeoutConfig,
+    pub(super) limit_of: L,
+    pub(super) deadline_of: D,
+    pub(super) reject: R,
+    pub(super) export: X,
+}
+
+impl<S, L, D, R, X> Timeout<S, L, D, R, X> {
+    /// The wrapped service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The wrapped service, to change it.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The wrapped service, unwrapped.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, L, D, R, X, Req> Service<Req> for Timeout<S, L, D, R, X>
+where
+    S: Service<Req>,
+    L: LimitOf<Req>,
+    D: DeadlineOf<Req>,
+    R: Reject<S::Response, S::Error> + Clone,
+    X: ExportDeadline<Req>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Req) -> Self::Future {
+        let limit = self.limit_of.limit_of(&request).unwrap_or(self.config.limit);
+        let deadline = self.deadline_of.deadline_of(&request);
+        let name = self.config.name.clone();
+        let reject = self.reject.clone();
+        if deadline.is_none() && !X::EXPORTS {
+            return ResponseFuture::calling(self.inner.call(request), Allowance::own(limit), None, name, reject);
+        }
+        let now = Moment::now();
+        let allowance = Allowance::from_call(limit, deadline.map(Deadline::moment), now);
+        match allowance {
+            Allowance::NotAtAll => ResponseFuture::late(name, reject),
+            Allowance::Until { end, .. } if X::EXPORTS => {
+                let deadline = Deadline::at(end);
+                self.export.export(&mut request, deadline, now);
+                let inner = deadline.enter(|| self.inner.call(request));
+                ResponseFuture::calling(inner, allowance, Some(deadline), name, reject)
+            }
+            _ => ResponseFuture::calling(self.inner.call(request), allowance, None, name, reject),
+        }
+    }
+}
+
+impl<S: fmt::Debug, L, D, R, X> fmt::Debug for Timeout<S, L, D, R, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timeout").field("inner", &self.inner).field("config", &self.config).finish_non_exhaustive()
+    }
+}
