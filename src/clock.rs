@@ -85,6 +85,8 @@ impl Add<Duration> for Moment {
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 fn read() -> Instant {
+    #[cfg(test)]
+    READINGS.set(READINGS.get() + 1);
     tokio::time::Instant::now().into_std()
 }
 
@@ -112,6 +114,17 @@ pub(crate) fn sleep(duration: Duration) -> Timer {
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn sleep_until(moment: Moment) -> Timer {
     unconstrained(tokio::time::sleep_until(moment.instant()))
+}
+
+#[cfg(test)]
+thread_local! {
+    static READINGS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
+/// How often this thread has read the clock so far.
+#[cfg(test)]
+pub(crate) fn readings() -> u32 {
+    READINGS.get()
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ pub mod http;
 mod human_duration;
 pub mod jitter;
 mod key;
+#[cfg(test)]
+#[path = "../tests/support/model.rs"]
+mod model;
 mod name;
 pub mod outcome;
 pub mod rejection;

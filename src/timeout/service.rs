@@ -82,3 +82,39 @@ impl<S: fmt::Debug, L, D, R, X> fmt::Debug for Timeout<S, L, D, R, X> {
         f.debug_struct("Timeout").field("inner", &self.inner).field("config", &self.config).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+    use std::time::Duration;
+
+    use tower::{Layer, ServiceExt, service_fn};
+
+    use crate::clock;
+    use crate::deadline::{Deadline, InScope};
+    use crate::rejection::BoxError;
+    use crate::timeout::{TimeoutConfig, TimeoutLayer};
+
+    /// How often a call that is answered at once reads the clock.
+    async fn readings_of<S>(service: S, request: Option<Deadline>) -> u32
+    where
+        S: super::Service<Option<Deadline>, Response = (), Error = BoxError>,
+    {
+        let before = clock::readings();
+        service.oneshot(request).await.expect("an answer");
+        clock::readings() - before
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_is_read_once_and_only_if_there_is_a_deadline_to_tell_or_to_keep() {
+        let inner = service_fn(|_: Option<Deadline>| ready(Ok::<_, BoxError>(())));
+        let layer = TimeoutLayer::new(TimeoutConfig::new(Duration::from_secs(1))).expect("a limit");
+        let keeps = layer.clone().deadline_of(|deadline: &Option<Deadline>| *deadline);
+        let deadline = Some(Deadline::within(Duration::from_secs(1)));
+        assert_eq!(readings_of(layer.layer(inner), None).await, 0);
+        assert_eq!(readings_of(keeps.layer(inner), None).await, 0);
+        assert_eq!(readings_of(keeps.layer(inner), deadline).await, 1);
+        assert_eq!(readings_of(keeps.export_with(InScope).layer(inner), deadline).await, 1);
+        assert_eq!(readings_of(layer.export_with(InScope).layer(inner), None).await, 1);
+    }
+}

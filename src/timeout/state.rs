@@ -39,6 +39,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model;
 
     const SEC: Duration = Duration::from_secs(1);
     const T0: Moment = Moment::EPOCH;
@@ -85,35 +86,57 @@ mod tests {
         );
     }
 
-    fn moment() -> impl Strategy<Value = Moment> {
-        prop_oneof![Just(0), Just(u64::MAX), 0..1000_u64, any::<u64>()].prop_map(|ns| T0 + Duration::from_nanos(ns))
+    /// What a call comes with, in nanoseconds: a limit, and a deadline that many hours from the start.
+    type Call = (u64, Option<u64>);
+
+    fn call() -> impl Strategy<Value = Call> {
+        let nanos = || prop_oneof![Just(0), Just(u64::MAX), 0..10_000_000_000_u64, any::<u64>()];
+        (nanos(), proptest::option::of(nanos()))
     }
 
-    fn limit() -> impl Strategy<Value = Duration> {
-        prop_oneof![Just(Duration::ZERO), Just(Duration::MAX), (0..1000_u64).prop_map(Duration::from_nanos)]
+    /// The end in nanoseconds and who sets it; no end; or no call.
+    #[derive(Debug, PartialEq)]
+    enum Seen {
+        Ends { at: i128, by_deadline: bool },
+        Never,
+        Refused,
     }
 
-    proptest! {
-        /// The reference counts nanoseconds in `i128`, where nothing saturates.
-        #[test]
-        fn it_ends_at_the_smaller_of_both_and_never_after_either(
-            limit in limit(),
-            deadline in proptest::option::of(moment()),
-            now in moment(),
-        ) {
-            let number = |moment: Moment| i128::try_from(moment.since(T0).as_nanos()).unwrap_or(i128::MAX);
-            let last = number(Moment::MAX);
-            let by_limit = (number(now) + i128::try_from(limit.as_nanos()).unwrap_or(i128::MAX)).min(last);
-            let by_deadline = deadline.map(number);
-            match Allowance::from_call(limit, deadline, now) {
-                Allowance::NotAtAll => prop_assert!(by_deadline.is_some_and(|deadline| deadline <= number(now))),
-                Allowance::Unlimited => prop_assert!(by_deadline.is_none() && limit == Duration::MAX),
-                Allowance::FromFirstWait(_) => prop_assert!(false, "it counts from the call"),
-                Allowance::Until { end, allowed, .. } => {
-                    prop_assert_eq!(number(end), by_deadline.map_or(by_limit, |deadline| deadline.min(by_limit)));
-                    prop_assert!(allowed <= limit);
-                }
+    /// `u64::MAX` nanoseconds stand for no limit.
+    fn limit_of(nanos: u64) -> Duration {
+        if nanos == u64::MAX { Duration::MAX } else { Duration::from_nanos(nanos) }
+    }
+
+    fn subject(now: Duration, &(limit, deadline): &Call) -> Seen {
+        let deadline = deadline.map(|nanos| T0 + Duration::from_nanos(nanos));
+        match Allowance::from_call(limit_of(limit), deadline, T0 + now) {
+            Allowance::NotAtAll => Seen::Refused,
+            Allowance::Unlimited => Seen::Never,
+            Allowance::FromFirstWait(_) => panic!("it counts from the call"),
+            Allowance::Until { end, allowed, cause } => {
+                assert_eq!(T0 + now + allowed, end);
+                let at = i128::try_from(end.since(T0).as_nanos()).expect("a moment has 64 bits");
+                Seen::Ends { at, by_deadline: cause == Cause::Deadline }
             }
         }
+    }
+
+    /// Tries every end there is and takes the first, in numbers so large that nothing saturates but the last moment.
+    fn obvious(now: Duration, &(limit, deadline): &Call) -> Seen {
+        let now = i128::try_from(now.as_nanos()).expect("hours and days");
+        let by_limit = (limit != u64::MAX).then(|| (now + i128::from(limit)).min(i128::from(u64::MAX)));
+        let by_deadline = deadline.map(i128::from);
+        match (by_limit, by_deadline) {
+            (_, Some(deadline)) if deadline <= now => Seen::Refused,
+            (Some(limit), Some(deadline)) if deadline < limit => Seen::Ends { at: deadline, by_deadline: true },
+            (Some(limit), _) => Seen::Ends { at: limit, by_deadline: false },
+            (None, Some(deadline)) => Seen::Ends { at: deadline, by_deadline: true },
+            (None, None) => Seen::Never,
+        }
+    }
+
+    #[test]
+    fn it_agrees_with_the_obvious_reference() {
+        model::agree(call(), || subject, || obvious);
     }
 }

@@ -1,0 +1,142 @@
+//! A plain call that succeeds, or is refused with an error, asks for no memory. Each zero stands beside a service that is
+//! known to allocate.
+
+mod support;
+
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use buttress::fallback::{self, Failed, FallbackLayer};
+use buttress::timeout::{TimeoutConfig, TimeoutLayer};
+use buttress::{Deadline, Error, Rejection};
+use support::allocations::{CALLS, of};
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, Service, ServiceBuilder};
+
+/// Answers at once what it is sent.
+#[derive(Clone)]
+struct AtOnce;
+
+impl Service<Result<u32, ()>> for AtOnce {
+    type Response = u32;
+    type Error = Error<()>;
+    type Future = Ready<Result<u32, Error<()>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error<()>>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Result<u32, ()>) -> Self::Future {
+        ready(request.map_err(Error::Inner))
+    }
+}
+
+/// Answers at its second poll.
+#[derive(Clone)]
+struct AfterAWait;
+
+impl Service<Result<u32, ()>> for AfterAWait {
+    type Response = u32;
+    type Error = Error<()>;
+    type Future = OneWait;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error<()>>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Result<u32, ()>) -> OneWait {
+        OneWait { answer: request.map_err(Error::Inner), waited: false }
+    }
+}
+
+struct OneWait {
+    answer: Result<u32, Error<()>>,
+    waited: bool,
+}
+
+impl Future for OneWait {
+    type Output = Result<u32, Error<()>>;
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if std::mem::replace(&mut self.waited, true) {
+            return Poll::Ready(self.answer.clone());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+fn timeout() -> TimeoutLayer {
+    TimeoutLayer::new(TimeoutConfig::new(Duration::from_secs(60))).expect("a limit above zero")
+}
+
+fn fallback() -> FallbackLayer<fallback::Function<fn(Failed<u32, Error<()>>) -> Answer>> {
+    FallbackLayer::default().with(|failed| match failed.result {
+        Err(Error::Inner(())) => Ok(7),
+        other => other,
+    })
+}
+
+type Answer = Result<u32, Error<()>>;
+
+fn good(answer: &Answer) -> bool {
+    *answer == Ok(1)
+}
+
+/// The control: the same service in a box allocates at least once a call.
+fn control<S>(service: S)
+where
+    S: Service<Result<u32, ()>, Response = u32, Error = Error<()>, Future: Send> + Clone + Send + Sync + 'static,
+{
+    let counted = of(BoxCloneSyncService::new(service), || Ok(1), good);
+    assert!(counted >= CALLS, "{counted} allocations in {CALLS} calls of a boxed service");
+}
+
+#[test]
+fn a_timeout_allocates_nothing_whether_or_not_the_call_waits() {
+    let at_once = timeout().layer(AtOnce);
+    let waits = timeout().layer(AfterAWait);
+    assert_eq!(of(at_once.clone(), || Ok(1), good), 0);
+    assert_eq!(of(waits.clone(), || Ok(1), good), 0);
+    control(at_once);
+    control(waits);
+}
+
+#[test]
+fn a_timeout_with_a_deadline_allocates_nothing() {
+    let deadline = Deadline::within(Duration::from_secs(60));
+    let service = timeout().deadline_of(move |_: &Result<u32, ()>| Some(deadline)).layer(AtOnce);
+    assert_eq!(of(service.clone(), || Ok(1), good), 0);
+    control(service);
+}
+
+#[test]
+fn a_timeout_that_refuses_with_an_error_allocates_nothing() {
+    let zero = timeout().limit_of(|_: &Result<u32, ()>| Duration::ZERO).layer(AfterAWait);
+    let refused = |answer: &Answer| matches!(answer, Err(Error::Rejected(Rejection::Elapsed(elapsed))) if elapsed.was_called());
+    assert_eq!(of(zero.clone(), || Ok(1), refused), 0);
+
+    let passed = Deadline::within(Duration::ZERO);
+    let late = timeout().deadline_of(move |_: &Result<u32, ()>| Some(passed)).layer(AtOnce);
+    let refused = |answer: &Answer| matches!(answer, Err(Error::Rejected(Rejection::Elapsed(elapsed))) if !elapsed.was_called());
+    assert_eq!(of(late.clone(), || Ok(1), refused), 0);
+    assert!(of(BoxCloneSyncService::new(late), || Ok(1), refused) >= CALLS, "the control");
+    assert!(of(BoxCloneSyncService::new(zero), || Ok(1), |_| true) >= CALLS, "the control");
+}
+
+#[test]
+fn a_fallback_allocates_nothing_whether_or_not_the_call_fails() {
+    let service = fallback().layer(AtOnce);
+    assert_eq!(of(service.clone(), || Ok(1), good), 0);
+    assert_eq!(of(service.clone(), || Err(()), |answer| *answer == Ok(7)), 0);
+    control(service);
+}
+
+#[test]
+fn a_stack_of_all_allocates_nothing() {
+    let service = ServiceBuilder::new().layer(timeout()).layer(fallback()).layer(timeout()).service(AfterAWait);
+    assert_eq!(of(service.clone(), || Ok(1), good), 0);
+    assert_eq!(of(service.clone(), || Err(()), |answer| *answer == Ok(7)), 0);
+    control(service);
+}

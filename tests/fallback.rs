@@ -1,0 +1,331 @@
+//! The fallback as a service.
+
+mod support;
+
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::future::{Ready, pending, ready};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use buttress::fallback::{Failed, FallbackConfig, FallbackLayer, InvalidFallback};
+use buttress::outcome::{AnyErrorIsFailure, Degraded, Failure, FailureKind, Outcome};
+use buttress::timeout::{TimeoutConfig, TimeoutLayer};
+use buttress::{BoxError, Deadline, Rejection};
+use support::{drops, readiness};
+use tokio::time::sleep;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+
+const SEC: Duration = Duration::from_secs(1);
+
+/// Answers what it is sent.
+fn echo<T, E>() -> impl Service<Result<T, E>, Response = T, Error = E, Future: Send> + Clone
+where
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    service_fn(|result: Result<T, E>| ready(result))
+}
+
+fn down() -> Result<&'static str, BoxError> {
+    Err("down".into())
+}
+
+#[tokio::test]
+async fn a_good_answer_comes_out_as_it_is() {
+    let service = FallbackLayer::default().value("substitute").layer(echo::<_, BoxError>());
+    assert_eq!(service.oneshot(Ok("answer")).await.expect("an answer"), "answer");
+}
+
+#[tokio::test]
+async fn a_value_stands_in_for_a_failure() {
+    let service = FallbackLayer::default().value("substitute").layer(echo());
+    assert_eq!(service.clone().oneshot(down()).await.expect("the value"), "substitute");
+    assert_eq!(service.oneshot(down()).await.expect("the value, again"), "substitute");
+}
+
+#[tokio::test]
+async fn a_function_is_told_what_went_wrong_and_asks_no_clone_of_the_answer() {
+    #[derive(Debug, PartialEq)]
+    struct NotClone(String);
+    let service = FallbackLayer::default()
+        .with(|failed: Failed<NotClone, BoxError>| {
+            let error = failed.result.expect_err("it failed");
+            Ok(NotClone(format!("{} because {error}", failed.failure)))
+        })
+        .layer(echo::<NotClone, BoxError>());
+    let answer = service.oneshot(Err("the provider is down".into())).await.expect("a substitute");
+    assert_eq!(answer, NotClone("error because the provider is down".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_async_function_may_wait() {
+    let service = FallbackLayer::default()
+        .with_async(|failed: Failed<_, _>| async move {
+            sleep(SEC).await;
+            Ok(if failed.failure.kind() == FailureKind::Error { "waited for" } else { "?" })
+        })
+        .layer(echo());
+    assert_eq!(service.oneshot(down()).await.expect("a substitute"), "waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_service_is_made_ready_and_called_with_a_request_made_before() {
+    let backup = readiness::ReadinessProbe::new(service_fn(|cents: u32| async move {
+        sleep(SEC).await;
+        if cents > 100 { Err(BoxError::from("backup down")) } else { Ok(cents + 1) }
+    }));
+    let primary = service_fn(|_: u32| async { Err::<u32, _>(BoxError::from("primary down")) });
+    let service = FallbackLayer::default().with_service(backup, u32::clone).layer(primary);
+    assert_eq!(service.clone().oneshot(41).await.expect("the backup's answer"), 42);
+    let error = service.oneshot(101).await.expect_err("both are down");
+    assert_eq!(error.to_string(), "backup down");
+}
+
+#[tokio::test]
+async fn a_summary_is_taken_before_the_call_and_handed_on() {
+    struct Order(u32);
+    let service = FallbackLayer::default()
+        .summary(|order: &Order| order.0)
+        .with(|failed: Failed<_, _, u32>| Ok(format!("order {} later", failed.summary)))
+        .layer(service_fn(|order: Order| async move {
+            drop(order);
+            Err(BoxError::from("down"))
+        }));
+    assert_eq!(service.oneshot(Order(7)).await.expect("a substitute"), "order 7 later");
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_it_stands_in_for_what_nobody_who_asked_is_to_blame_for() {
+    use FailureKind::*;
+    let service = FallbackLayer::default()
+        .classify(|result: Result<&FailureKind, &Infallible>| match result {
+            Ok(kind) => Outcome::Failure(Failure::new(*kind)),
+            Err(never) => match *never {},
+        })
+        .with(|failed: Failed<FailureKind, Infallible>| failed.result.map(|_| Permanent))
+        .layer(echo::<FailureKind, Infallible>());
+    for (kind, stands_in) in [
+        (Error, true),
+        (TimedOut, true),
+        (Expired, true),
+        (Refused, true),
+        (Throttled, false),
+        (RequestTimeout, false),
+    ] {
+        let answer = service.clone().oneshot(Ok(kind)).await.expect("infallible");
+        assert_eq!(answer == Permanent, stands_in, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn it_stands_in_for_other_kinds_when_told() {
+    let classify = |result: Result<&u16, &Infallible>| match result {
+        Ok(429) => Failure::new(FailureKind::Throttled).with_code(429).into(),
+        Ok(500) => Failure::new(FailureKind::Error).with_code(500).into(),
+        _ => Outcome::Success,
+    };
+    let listed = FallbackLayer::new(FallbackConfig::new().on([FailureKind::Throttled])).expect("one kind");
+    let service = listed.classify(classify).value(202).layer(echo::<u16, Infallible>());
+    assert_eq!(service.clone().oneshot(Ok(429)).await, Ok(202));
+    assert_eq!(service.oneshot(Ok(500)).await, Ok(500), "not listed any more");
+
+    let said = FallbackLayer::default().when(|failure: &Failure| failure.code() == Some(429));
+    let service = said.classify(classify).value(202).layer(echo::<u16, Infallible>());
+    assert_eq!(service.clone().oneshot(Ok(429)).await, Ok(202));
+    assert_eq!(service.clone().oneshot(Ok(500)).await, Ok(500));
+    assert_eq!(service.oneshot(Ok(200)).await, Ok(200));
+}
+
+#[tokio::test]
+async fn an_error_that_is_no_trigger_comes_out_untouched() {
+    let service = FallbackLayer::default().when(|_: &Failure| false).value("substitute").layer(echo());
+    assert_eq!(service.oneshot(down()).await.expect_err("untouched").to_string(), "down");
+}
+
+#[tokio::test]
+async fn an_error_of_any_type_will_do() {
+    #[derive(Debug, PartialEq)]
+    struct Opaque;
+    let service = FallbackLayer::default().classify(AnyErrorIsFailure).value(1).layer(echo::<u32, Opaque>());
+    assert_eq!(service.oneshot(Err(Opaque)).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_below_is_seen_for_what_it_is() {
+    let seen = Arc::new(Mutex::new(None));
+    let told = seen.clone();
+    let service = ServiceBuilder::new()
+        .layer(FallbackLayer::default().with(move |failed: Failed<(), BoxError>| {
+            *told.lock().expect("no panic") = Some(failed.failure);
+            Ok(())
+        }))
+        .layer(TimeoutLayer::new(TimeoutConfig::new(SEC).name("attempt")).expect("a limit"))
+        .service(service_fn(|()| pending::<Result<(), BoxError>>()));
+    service.oneshot(()).await.expect("a substitute");
+    let failure = seen.lock().expect("no panic").take().expect("it was told");
+    assert_eq!(failure.kind(), FailureKind::TimedOut);
+    assert!(matches!(failure.rejection(), Some(Rejection::Elapsed(elapsed)) if elapsed.name().as_str() == "attempt"));
+}
+
+/// Fails to become ready.
+#[derive(Clone)]
+struct Broken;
+
+impl Service<u32> for Broken {
+    type Response = u32;
+    type Error = BoxError;
+    type Future = Ready<Result<u32, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Err("broken for good".into()))
+    }
+
+    fn call(&mut self, _: u32) -> Self::Future {
+        unreachable!("it is never ready")
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_fails_to_become_ready_has_failed() {
+    let mut service = FallbackLayer::default().value(7).layer(Broken);
+    assert_eq!(service.ready().await.expect("always ready").call(1).await.expect("a substitute"), 7);
+    // The control: by itself it cannot even be called.
+    assert!(Broken.ready().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_ready_while_the_service_is_not() {
+    let (service, mut handle) = tower_test::mock::pair::<(), u32>();
+    handle.allow(0);
+    let service = ServiceBuilder::new()
+        .layer(FallbackLayer::default().value(7))
+        .layer(TimeoutLayer::new(TimeoutConfig::new(SEC)).expect("a limit"))
+        .service(service);
+    let mut fallback = service.clone();
+    assert!(tokio_test::task::spawn(fallback.ready()).poll().is_ready());
+    // The mock never becomes ready; nothing but the caller's own patience ends that.
+    assert!(tokio::time::timeout(SEC, service.oneshot(())).await.is_err());
+}
+
+#[tokio::test]
+async fn a_substitute_is_marked_where_there_is_a_place_for_it() {
+    type Answer = (u32, Option<Degraded>);
+    let mark = |answer: &mut Answer, degraded: Degraded| answer.1 = Some(degraded);
+    let layer = FallbackLayer::new(FallbackConfig::new().name("pay-later")).expect("valid").mark_with(mark);
+    let service = layer.clone().value((7, None)).layer(echo::<Answer, BoxError>());
+    let (answer, degraded) = service.clone().oneshot(Err("down".into())).await.expect("a substitute");
+    let degraded = degraded.expect("marked");
+    assert_eq!((answer, degraded.layer(), degraded.name().as_str()), (7, "fallback", "pay-later"));
+    assert_eq!(degraded.failure(), &Failure::new(FailureKind::Error));
+    // The control: what is no substitute is not marked.
+    assert_eq!(service.oneshot(Ok((1, None))).await.expect("an answer"), (1, None));
+}
+
+#[tokio::test]
+async fn what_the_failed_call_held_is_gone_before_the_substitute_is_asked() {
+    let permits = Arc::new(tokio::sync::Semaphore::new(1));
+    let (inner, outer) = (permits.clone(), permits.clone());
+    let service = FallbackLayer::default()
+        .with(move |_: Failed<usize, BoxError>| Ok(outer.available_permits()))
+        .layer(service_fn(move |()| {
+            let permits = inner.clone();
+            async move {
+                let _permit = permits.acquire_owned().await;
+                Err::<usize, _>(BoxError::from("down"))
+            }
+        }));
+    assert_eq!(service.oneshot(()).await.expect("a substitute"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_call_leaves_nothing_behind() {
+    let world = || {
+        let calls = Arc::new(AtomicU32::new(0));
+        let counter = calls.clone();
+        let primary = service_fn(move |()| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            async {
+                sleep(SEC).await;
+                Err::<u32, _>(BoxError::from("down"))
+            }
+        });
+        let layer = FallbackLayer::default().with_async(|_: Failed<u32, BoxError>| async {
+            sleep(SEC).await;
+            Ok(7)
+        });
+        (layer.layer(tower::limit::ConcurrencyLimit::new(primary, 1)), calls)
+    };
+    // It waits for the primary, and then for the substitute.
+    drops::at_every_point(2, world, |(service, _)| service.call(()), async |(service, calls), polls| {
+        assert_eq!(calls.load(Ordering::SeqCst), u32::from(polls > 0), "unpolled, it has not called");
+        assert_eq!(service.oneshot(()).await.expect("the permit is back"), 7);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_is_kept() {
+    readiness::is_kept_by(|inner| FallbackLayer::default().value(0).layer(inner)).await;
+    // With the primary always down, the backup is what is called.
+    readiness::is_kept_by(|backup| {
+        let down = service_fn(|_: u32| async { Err::<u32, _>(BoxError::from("down")) });
+        FallbackLayer::default().with_service(backup, u32::clone).layer(down)
+    })
+    .await;
+}
+
+#[test]
+fn a_fallback_for_nothing_is_refused() {
+    let error = FallbackLayer::new(FallbackConfig::new().on([])).expect_err("nothing to do");
+    assert_eq!(error, InvalidFallback::NothingToStandInFor);
+    assert_eq!(error.to_string(), "a fallback must name at least one kind of failure in `on`");
+}
+
+#[test]
+fn the_layer_can_go_anywhere_also_with_closures_that_cannot_be_cloned() {
+    fn goes_anywhere<T: Clone + Send + Sync + 'static>(_: &T) {}
+    struct NotClone(AtomicU32);
+    let (answers, judges) = (NotClone(AtomicU32::new(0)), NotClone(AtomicU32::new(0)));
+    let layer = FallbackLayer::default()
+        .when(move |_: &Failure| judges.0.fetch_add(1, Ordering::Relaxed) == 0)
+        .with(move |_: Failed<u32, BoxError>| Ok::<_, BoxError>(answers.0.fetch_add(1, Ordering::Relaxed)));
+    goes_anywhere(&layer);
+    goes_anywhere(&layer.layer(echo::<u32, BoxError>()));
+}
+
+#[test]
+fn the_wrapped_service_can_be_reached() {
+    #[derive(Debug, PartialEq)]
+    struct Inner(u32);
+    let mut service = FallbackLayer::default().layer(Inner(1));
+    service.get_mut().0 = 2;
+    assert_eq!(service.get_ref(), &Inner(2));
+    assert!(format!("{service:?}").contains("Inner(2)"));
+    assert_eq!(service.into_inner(), Inner(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_callers_deadline_reaches_the_backup() {
+    let backup = service_fn(|_: u32| async { Ok::<_, BoxError>(Deadline::current()) });
+    let primary = service_fn(|_: u32| async { Err(BoxError::from("down")) });
+    let service = FallbackLayer::default().with_service(backup, u32::clone).layer(primary);
+    let deadline = Deadline::within(SEC);
+    assert_eq!(deadline.scope(service.oneshot(1)).await.expect("the backup's answer"), Some(deadline));
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn settings_are_read_under_the_same_checks() {
+    let read = |text| serde_json::from_str::<FallbackConfig>(text);
+    assert_eq!(read("{}").expect("all have defaults"), FallbackConfig::new());
+    assert_eq!(
+        read(r#"{"name": "pay-later", "on": ["timed_out", "refused"]}"#).expect("valid"),
+        FallbackConfig::new().name("pay-later").on([FailureKind::TimedOut, FailureKind::Refused])
+    );
+    assert!(FallbackLayer::new(read(r#"{"on": []}"#).expect("a list")).is_err());
+    assert!(read(r#"{"on": ["sometimes"]}"#).expect_err("no such kind").to_string().contains("unknown variant"));
+    assert!(read(r#"{"off": []}"#).expect_err("no such field").to_string().contains("unknown field `off`"));
+}

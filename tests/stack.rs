@@ -1,0 +1,186 @@
+//! Layers together: whatever the order, the types that come out are those that went in.
+
+mod support;
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, pending, ready};
+use std::time::Duration;
+
+use buttress::fallback::{Failed, FallbackConfig, FallbackLayer};
+use buttress::http::{InExtensions, StatusClassifier};
+use buttress::outcome::AnyErrorIsFailure;
+use buttress::timeout::{TimeoutConfig, TimeoutLayer};
+use buttress::{BoxError, Check, Classify, Degraded, Error, FailureKind, MayCarryRejection, Rejection};
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use support::readiness;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+
+const SEC: Duration = Duration::from_secs(1);
+
+fn timeout() -> TimeoutLayer {
+    TimeoutLayer::new(TimeoutConfig::new(SEC)).expect("a limit above zero")
+}
+
+/// A service of exactly these types.
+struct Typed<Res, E>(fn() -> Result<Res, E>);
+
+impl<Res, E> Clone for Typed<Res, E> {
+    fn clone(&self) -> Self {
+        Self(self.0)
+    }
+}
+
+impl<Req, Res, E> Service<Req> for Typed<Res, E> {
+    type Response = Res;
+    type Error = E;
+    type Future = Ready<Result<Res, E>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), E>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Req) -> Self::Future {
+        ready((self.0)())
+    }
+}
+
+/// Compiles only if `_outer` has the response and the error of `_inner`.
+fn same_types<Req, Res, E>(_inner: &Typed<Res, E>, _outer: &impl Service<Req, Response = Res, Error = E>) {}
+
+/// Each layer alone, both orders of two, and a stack of all, around a service that answers requests of type `$request`.
+macro_rules! every_stack_keeps_types {
+    ($request:ty, $inner:expr, $timeout:expr, $fallback:expr) => {{
+        let (inner, timeout, fallback) = ($inner, $timeout, $fallback);
+        same_types::<$request, _, _>(&inner, &timeout.layer(inner.clone()));
+        same_types::<$request, _, _>(&inner, &fallback.layer(inner.clone()));
+        same_types::<$request, _, _>(&inner, &fallback.layer(timeout.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &timeout.layer(fallback.layer(inner.clone())));
+        let all = ServiceBuilder::new()
+            .layer(timeout.clone())
+            .layer(fallback.clone())
+            .layer(timeout.clone())
+            .layer(fallback)
+            .layer(timeout)
+            .service(inner.clone());
+        same_types::<$request, _, _>(&inner, &all);
+    }};
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+enum UserError {
+    #[error("out of stock")]
+    OutOfStock,
+    #[error(transparent)]
+    Refused(#[from] Rejection),
+}
+
+impl MayCarryRejection for UserError {
+    fn rejection(&self) -> Option<Rejection> {
+        Rejection::find(self)
+    }
+}
+
+#[test]
+fn a_users_enum_needs_one_from() {
+    let inner = Typed(|| Err::<u32, _>(UserError::OutOfStock));
+    every_stack_keeps_types!(u32, inner, timeout(), FallbackLayer::default().value(1));
+}
+
+#[test]
+fn a_boxed_error_keeps_types() {
+    let inner = Typed(|| Ok::<u32, BoxError>(1));
+    every_stack_keeps_types!(u32, inner, timeout(), FallbackLayer::default().value(1));
+}
+
+#[test]
+fn hyper_utils_error_in_ours_keeps_types() {
+    let inner = Typed(|| Ok::<_, Error<hyper_util::client::legacy::Error>>(Response::new(Full::<Bytes>::default())));
+    let fallback = FallbackLayer::default().http_client().with(|failed: Failed<_, _>| failed.result);
+    every_stack_keeps_types!(Request<()>, inner, timeout().http_client(), fallback);
+}
+
+#[test]
+fn a_service_that_cannot_fail_still_cannot() {
+    let inner = Typed(|| Ok::<_, Infallible>(Response::new(axum::body::Body::empty())));
+    let fallback = FallbackLayer::default().http_server().with(|failed: Failed<_, _>| failed.result);
+    every_stack_keeps_types!(Request<()>, inner, timeout().http_server().export_deadline(), fallback);
+}
+
+#[test]
+fn a_service_that_cannot_be_cloned_or_sent_has_its_timeout() {
+    struct NotClone(std::rc::Rc<()>);
+    impl Service<u32> for NotClone {
+        type Response = ();
+        type Error = BoxError;
+        type Future = std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>>>>;
+
+        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), BoxError>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: u32) -> Self::Future {
+            let held = self.0.clone();
+            Box::pin(async move {
+                drop(held);
+                Ok(())
+            })
+        }
+    }
+    let service = timeout().layer(NotClone(std::rc::Rc::new(()))).check::<u32>();
+    futures::executor::block_on(service.oneshot(1)).expect("at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fallback_outside_answers_what_the_timeout_inside_refuses() {
+    let provider = service_fn(|_: Request<()>| pending::<Result<Response<Full<Bytes>>, BoxError>>());
+    let config = FallbackConfig::new().name("pay-later");
+    let stack = ServiceBuilder::new()
+        .layer(FallbackLayer::new(config).expect("valid").http_client().with(|_: Failed<_, _>| {
+            Ok(Response::builder().status(202).body(Full::<Bytes>::default()).expect("a valid response"))
+        }))
+        .layer(timeout().http_client())
+        .service(provider)
+        .check::<Request<()>>();
+    let response = stack.oneshot(Request::new(())).await.expect("a substitute");
+    assert_eq!(response.status(), 202);
+    let degraded: &Degraded = response.extensions().get().expect("the mark");
+    assert_eq!((degraded.layer(), degraded.name().as_str()), ("fallback", "pay-later"));
+    assert_eq!(degraded.failure().kind(), FailureKind::TimedOut);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_as_response_is_told_from_an_answer_of_the_service() {
+    let never = service_fn(|_: Request<()>| pending::<Result<Response<Full<Bytes>>, Infallible>>());
+    let response = timeout().http_server().layer(never).oneshot(Request::new(())).await.expect("infallible");
+    assert_eq!(response.status(), 504);
+    let outcome = StatusClassifier.classify(Ok::<_, &Infallible>(&response));
+    assert_eq!(outcome.failure().map(|failure| failure.kind()), Some(FailureKind::TimedOut));
+
+    let origin = Response::builder().status(504).body(Full::<Bytes>::default()).expect("a valid response");
+    let outcome = StatusClassifier.classify(Ok::<_, &Infallible>(&origin));
+    assert_eq!(outcome.failure().map(|failure| failure.kind()), Some(FailureKind::Error));
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_is_kept_through_a_stack() {
+    readiness::is_kept_by(|inner| {
+        ServiceBuilder::new()
+            .layer(timeout())
+            .layer(FallbackLayer::default().value(0))
+            .layer(timeout())
+            .layer(FallbackLayer::default().value(0))
+            .service(inner)
+    })
+    .await;
+}
+
+#[test]
+fn ready_made_parts_are_plain_values() {
+    fn goes_anywhere<T: Clone + Send + Sync + std::fmt::Debug + 'static>(_: T) {}
+    goes_anywhere(timeout());
+    goes_anywhere(timeout().http_server().export_deadline());
+    goes_anywhere(FallbackLayer::default().http_client().value(1));
+    goes_anywhere((StatusClassifier, InExtensions, AnyErrorIsFailure));
+}
