@@ -114,12 +114,14 @@ fn a_timeout_with_a_deadline_allocates_nothing() {
 #[test]
 fn a_timeout_that_refuses_with_an_error_allocates_nothing() {
     let zero = timeout().limit_of(|_: &Result<u32, ()>| Duration::ZERO).layer(AfterAWait);
-    let refused = |answer: &Answer| matches!(answer, Err(Error::Rejected(Rejection::Elapsed(elapsed))) if elapsed.was_called());
+    let refused =
+        |answer: &Answer| matches!(answer, Err(Error::Rejected(Rejection::Elapsed(elapsed))) if elapsed.was_called());
     assert_eq!(of(zero.clone(), || Ok(1), refused), 0);
 
     let passed = Deadline::within(Duration::ZERO);
     let late = timeout().deadline_of(move |_: &Result<u32, ()>| Some(passed)).layer(AtOnce);
-    let refused = |answer: &Answer| matches!(answer, Err(Error::Rejected(Rejection::Elapsed(elapsed))) if !elapsed.was_called());
+    let refused =
+        |answer: &Answer| matches!(answer, Err(Error::Rejected(Rejection::Elapsed(elapsed))) if !elapsed.was_called());
     assert_eq!(of(late.clone(), || Ok(1), refused), 0);
     assert!(of(BoxCloneSyncService::new(late), || Ok(1), refused) >= CALLS, "the control");
     assert!(of(BoxCloneSyncService::new(zero), || Ok(1), |_| true) >= CALLS, "the control");

@@ -107,14 +107,9 @@ async fn by_default_it_stands_in_for_what_nobody_who_asked_is_to_blame_for() {
         })
         .with(|failed: Failed<FailureKind, Infallible>| failed.result.map(|_| Permanent))
         .layer(echo::<FailureKind, Infallible>());
-    for (kind, stands_in) in [
-        (Error, true),
-        (TimedOut, true),
-        (Expired, true),
-        (Refused, true),
-        (Throttled, false),
-        (RequestTimeout, false),
-    ] {
+    for (kind, stands_in) in
+        [(Error, true), (TimedOut, true), (Expired, true), (Refused, true), (Throttled, false), (RequestTimeout, false)]
+    {
         let answer = service.clone().oneshot(Ok(kind)).await.expect("infallible");
         assert_eq!(answer == Permanent, stands_in, "{kind}");
     }
@@ -228,15 +223,15 @@ async fn a_substitute_is_marked_where_there_is_a_place_for_it() {
 async fn what_the_failed_call_held_is_gone_before_the_substitute_is_asked() {
     let permits = Arc::new(tokio::sync::Semaphore::new(1));
     let (inner, outer) = (permits.clone(), permits.clone());
-    let service = FallbackLayer::default()
-        .with(move |_: Failed<usize, BoxError>| Ok(outer.available_permits()))
-        .layer(service_fn(move |()| {
+    let service = FallbackLayer::default().with(move |_: Failed<usize, BoxError>| Ok(outer.available_permits())).layer(
+        service_fn(move |()| {
             let permits = inner.clone();
             async move {
                 let _permit = permits.acquire_owned().await;
                 Err::<usize, _>(BoxError::from("down"))
             }
-        }));
+        }),
+    );
     assert_eq!(service.oneshot(()).await.expect("a substitute"), 1);
 }
 
@@ -259,10 +254,15 @@ async fn a_dropped_call_leaves_nothing_behind() {
         (layer.layer(tower::limit::ConcurrencyLimit::new(primary, 1)), calls)
     };
     // It waits for the primary, and then for the substitute.
-    drops::at_every_point(2, world, |(service, _)| service.call(()), async |(service, calls), polls| {
-        assert_eq!(calls.load(Ordering::SeqCst), u32::from(polls > 0), "unpolled, it has not called");
-        assert_eq!(service.oneshot(()).await.expect("the permit is back"), 7);
-    })
+    drops::at_every_point(
+        2,
+        world,
+        |(service, _)| service.call(()),
+        async |(service, calls), polls| {
+            assert_eq!(calls.load(Ordering::SeqCst), u32::from(polls > 0), "unpolled, it has not called");
+            assert_eq!(service.oneshot(()).await.expect("the permit is back"), 7);
+        },
+    )
     .await;
 }
 

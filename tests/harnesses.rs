@@ -61,9 +61,14 @@ async fn leaky(permits: Rc<Cell<u32>>) {
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "dropped after 1 polls")]
 async fn a_leak_on_drop_is_caught() {
-    drops::at_every_point(2, || Rc::new(Cell::new(1)), |permits| leaky(permits.clone()), async |permits, polls| {
-        assert_eq!(permits.get(), 1, "dropped after {polls} polls");
-    })
+    drops::at_every_point(
+        2,
+        || Rc::new(Cell::new(1)),
+        |permits| leaky(permits.clone()),
+        async |permits, polls| {
+            assert_eq!(permits.get(), 1, "dropped after {polls} polls");
+        },
+    )
     .await;
 }
 
@@ -76,9 +81,14 @@ async fn a_point_nobody_thought_of_is_caught() {
 #[tokio::test(start_paused = true)]
 async fn every_point_is_visited_once() {
     let visited = std::cell::RefCell::new(Vec::new());
-    drops::at_every_point(2, || Rc::new(Cell::new(1)), |permits| leaky(permits.clone()), async |_, polls| {
-        visited.borrow_mut().push(polls);
-    })
+    drops::at_every_point(
+        2,
+        || Rc::new(Cell::new(1)),
+        |permits| leaky(permits.clone()),
+        async |_, polls| {
+            visited.borrow_mut().push(polls);
+        },
+    )
     .await;
     assert_eq!(visited.into_inner(), [0, 1, 2, 3]);
 }

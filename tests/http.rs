@@ -229,9 +229,9 @@ async fn a_body_that_was_cut_is_let_go() {
 #[tokio::test(start_paused = true)]
 async fn a_body_keeps_to_its_limit_or_the_deadline_at_the_door() {
     let service = || {
-        ServiceBuilder::new()
-            .map_response(BodyDeadline::within(2 * SEC))
-            .service(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(trickle(usize::MAX, 900 * MS)))))
+        ServiceBuilder::new().map_response(BodyDeadline::within(2 * SEC)).service(service_fn(async |_: Request<()>| {
+            Ok::<_, Infallible>(Response::new(trickle(usize::MAX, 900 * MS)))
+        }))
     };
     let limit = service().oneshot(Request::new(())).await.expect("infallible").into_body().collect().await;
     let error = limit.expect_err("cut");

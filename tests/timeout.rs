@@ -131,10 +131,9 @@ async fn the_smaller_of_limit_and_deadline_holds_from_the_call_on() {
     let by_limit = elapsed(call(5 * SEC).await);
     assert_eq!((by_limit.allowed(), by_limit.by_deadline()), (SEC, false));
 
-    let mut late = task::spawn(layer.layer(service_fn(|_| pending::<Result<(), BoxError>>())).oneshot((
-        Deadline::within(5 * SEC),
-        SEC,
-    )));
+    let mut late = task::spawn(
+        layer.layer(service_fn(|_| pending::<Result<(), BoxError>>())).oneshot((Deadline::within(5 * SEC), SEC)),
+    );
     assert_pending!(late.poll());
     advance(SEC - MS).await;
     assert_pending!(late.poll());

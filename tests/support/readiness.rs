@@ -47,7 +47,8 @@ impl<S: Service<Req>, Req> Service<Req> for ReadinessProbe<S> {
 }
 
 /// The innermost service of these tests: doubles a number after a wait, so that calls overlap.
-pub(crate) fn doubling() -> impl Service<u32, Response = u32, Error = BoxError, Future: Send> + Clone + Send + Sync + 'static {
+pub(crate) fn doubling()
+-> impl Service<u32, Response = u32, Error = BoxError, Future: Send> + Clone + Send + Sync + 'static {
     service_fn(|number: u32| async move {
         tokio::time::sleep(Duration::from_millis(1)).await;
         Ok::<_, BoxError>(number * 2)
@@ -73,10 +74,9 @@ where
             assert_eq!(service.ready().await.expect("ready").call(number).await.expect("an answer"), 2 * number);
         }
         let mut clone = service.clone();
-        let overlapping = futures::future::join(
-            async { clone.ready().await.expect("ready").call(3).await },
-            async { service.clone().oneshot(4).await },
-        );
+        let overlapping = futures::future::join(async { clone.ready().await.expect("ready").call(3).await }, async {
+            service.clone().oneshot(4).await
+        });
         let (third, fourth) = overlapping.await;
         assert_eq!((third.expect("an answer"), fourth.expect("an answer")), (6, 8));
         assert_eq!(service.oneshot(5).await.expect("an answer"), 10);

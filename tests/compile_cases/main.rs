@@ -1,0 +1,107 @@
+//! What must not compile, a case at a time: `tests/compile_fail.rs` builds this file with `--cfg case="<module>"`.
+//!
+//! Without a case it is empty. With `--cfg fixed` each case has the line that it is about, and compiles.
+#![cfg_attr(case, allow(dead_code, reason = "what compiles is all that counts"))]
+
+#[cfg(case)]
+use std::time::Duration;
+
+#[cfg(case)]
+use buttress::timeout::{TimeoutConfig, TimeoutLayer};
+#[cfg(case)]
+use http_body_util::Full;
+#[cfg(case)]
+use hyper::body::Bytes;
+#[cfg(case)]
+use hyper_util::client::legacy::{self, connect::HttpConnector};
+
+#[cfg(case)]
+fn timeout() -> TimeoutLayer {
+    TimeoutLayer::new(TimeoutConfig::new(Duration::from_secs(1))).expect("a limit above zero")
+}
+
+#[cfg(case)]
+fn client() -> legacy::Client<HttpConnector, Full<Bytes>> {
+    legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http()
+}
+
+#[cfg(case = "router")]
+mod router {
+    use axum::Router;
+    use axum::routing::get;
+
+    fn app() -> Router {
+        let layer = crate::timeout();
+        #[cfg(fixed)]
+        let layer = layer.http_server();
+        Router::new().route("/", get(async || "hello")).layer(layer)
+    }
+}
+
+#[cfg(case = "boxed")]
+mod boxed {
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use hyper::body::{Bytes, Incoming};
+    use hyper_util::client::legacy;
+    use tower::ServiceBuilder;
+    use tower::util::BoxCloneService;
+
+    type Boxed = BoxCloneService<Request<Full<Bytes>>, Response<Incoming>, buttress::Error<legacy::Error>>;
+
+    fn client() -> Boxed {
+        let client = ServiceBuilder::new().layer(crate::timeout());
+        #[cfg(fixed)]
+        let client = client.map_err(buttress::Error::inner);
+        BoxCloneService::new(client.service(crate::client()))
+    }
+}
+
+#[cfg(case = "check")]
+mod check {
+    use buttress::Check;
+    use http::Request;
+    use http_body_util::Full;
+    use hyper::body::Bytes;
+    use tower::ServiceBuilder;
+
+    fn client() {
+        let client = ServiceBuilder::new().layer(crate::timeout());
+        #[cfg(fixed)]
+        let client = client.map_err(buttress::Error::inner);
+        let _ = client.service(crate::client()).check::<Request<Full<Bytes>>>();
+    }
+}
+
+#[cfg(case = "classifier")]
+mod classifier {
+    use buttress::Check;
+    use buttress::fallback::{Failed, FallbackLayer};
+    use http::Request;
+    use http_body_util::Full;
+    use hyper::body::Bytes;
+    use tower::ServiceBuilder;
+
+    fn client() {
+        let fallback = FallbackLayer::default().http_client().with(|failed: Failed<_, _>| failed.result);
+        let client = ServiceBuilder::new().layer(fallback);
+        #[cfg(fixed)]
+        let client = client.map_err(buttress::Error::inner);
+        let _ = client.service(crate::client()).check::<Request<Full<Bytes>>>();
+    }
+}
+
+#[cfg(case = "substitute")]
+mod substitute {
+    use buttress::fallback::FallbackLayer;
+    use buttress::{BoxError, Check};
+    use tower::{Layer, service_fn};
+
+    fn service() {
+        let layer = FallbackLayer::default();
+        #[cfg(fixed)]
+        let layer = layer.value("later");
+        let service = layer.layer(service_fn(async |_: u32| Ok::<_, BoxError>("now")));
+        let _ = service.check::<u32>();
+    }
+}

@@ -1,0 +1,146 @@
+//! Every decision can be seen, and a call about which nothing is decided says nothing.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use buttress::fallback::{FallbackConfig, FallbackLayer};
+use buttress::http::{BodyDeadline, DeadlineHeader};
+use buttress::timeout::{TimeoutConfig, TimeoutLayer};
+use buttress::{BoxError, Deadline};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use tower::{Layer, ServiceExt, service_fn};
+use tracing_subscriber::fmt::MakeWriter;
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// The events of this thread from now on, until the guard is dropped.
+fn listen() -> (Lines, tracing::subscriber::DefaultGuard) {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .without_time()
+        .with_writer(lines.clone())
+        .finish();
+    (lines, tracing::subscriber::set_default(subscriber))
+}
+
+impl Lines {
+    fn take(&self) -> Vec<String> {
+        let bytes = std::mem::take(&mut *self.0.lock().expect("no panic"));
+        let text = String::from_utf8(bytes).expect("events are text");
+        text.lines().map(|line| line.trim().to_owned()).filter(|line| line.contains(" buttress: ")).collect()
+    }
+}
+
+fn slow() -> impl tower::Service<u64, Response = u64, Error = BoxError, Future: Send> + Clone {
+    service_fn(async |seconds: u64| {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        if seconds == 0 { Err("down".into()) } else { Ok(seconds) }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_tells_why_it_gave_up() {
+    let (lines, _listening) = listen();
+    let layer = TimeoutLayer::new(TimeoutConfig::new(Duration::from_secs(2)).name("attempt")).expect("a limit");
+    layer.layer(slow()).oneshot(1).await.expect("in time");
+    assert_eq!(lines.take(), [""; 0], "nothing was decided");
+
+    layer.layer(slow()).oneshot(3).await.expect_err("too late");
+    assert_eq!(
+        lines.take(),
+        [r#"DEBUG buttress: timed out layer="timeout" name=attempt allowed=2s by_deadline=false called=true"#]
+    );
+    let passed = Deadline::within(Duration::ZERO);
+    layer.deadline_of(move |_: &u64| Some(passed)).layer(slow()).oneshot(1).await.expect_err("too late");
+    assert_eq!(
+        lines.take(),
+        [r#"DEBUG buttress: timed out layer="timeout" name=attempt allowed=0ns by_deadline=true called=false"#]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_tells_what_it_stood_in_for() {
+    let (lines, _listening) = listen();
+    let layer = FallbackLayer::new(FallbackConfig::new().name("pay-later")).expect("valid");
+    layer.clone().value(7).layer(slow()).oneshot(1).await.expect("an answer");
+    assert_eq!(lines.take(), [""; 0], "nothing was decided");
+
+    layer.clone().value(7).layer(slow()).oneshot(0).await.expect("a substitute");
+    assert_eq!(
+        lines.take(),
+        [r#"DEBUG buttress: answered with a substitute layer="fallback" name=pay-later failure=error"#]
+    );
+    layer.with_service(slow(), |_: &u64| 0).layer(slow()).oneshot(0).await.expect_err("both are down");
+    assert_eq!(
+        lines.take(),
+        [r#"DEBUG buttress: the substitute failed too layer="fallback" name=pay-later failure=error"#]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_from_the_wire_that_is_not_taken_is_told() {
+    let (lines, _listening) = listen();
+    let layer = TimeoutLayer::new(TimeoutConfig::new(Duration::from_secs(1))).expect("a limit");
+    let is_trusted = |request: &Request<()>| request.headers().contains_key("token");
+    let header = DeadlineHeader::grpc_timeout().trusting(is_trusted, Duration::from_secs(9)).expect("nine seconds");
+    let service = layer
+        .http_client()
+        .deadline_of(header)
+        .layer(service_fn(async |_: Request<()>| Ok::<_, BoxError>(Response::new(()))));
+    let stranger = Request::builder().header("grpc-timeout", "1S").body(()).expect("valid");
+    service.clone().oneshot(stranger).await.expect("an answer");
+    let garbled = Request::builder().header("token", "").header("grpc-timeout", "soon").body(()).expect("valid");
+    service.clone().oneshot(garbled).await.expect("an answer");
+    assert_eq!(
+        lines.take(),
+        [
+            r#"DEBUG buttress: deadline ignored layer="timeout" header="grpc-timeout" reason="its sender is not trusted""#,
+            r#"DEBUG buttress: deadline ignored layer="timeout" header="grpc-timeout" reason="it cannot be read""#,
+        ]
+    );
+    let sound = Request::builder().header("token", "").header("grpc-timeout", "1S").body(()).expect("valid");
+    service.oneshot(sound).await.expect("an answer");
+    assert_eq!(lines.take(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_cut_is_told() {
+    let (lines, _listening) = listen();
+    let never = http_body_util::StreamBody::new(futures::stream::pending::<Result<_, BoxError>>());
+    let body = BodyDeadline::new(
+        never.map_frame(|frame: hyper::body::Frame<Bytes>| frame),
+        Deadline::within(Duration::from_secs(1)),
+    );
+    body.collect().await.expect_err("cut");
+    assert_eq!(
+        lines.take(),
+        [r#"DEBUG buttress: timed out layer="timeout" name=body allowed=1s by_deadline=true called=true"#]
+    );
+    BodyDeadline::new(Empty::<Bytes>::new(), Deadline::within(Duration::from_secs(1))).collect().await.expect("empty");
+    assert_eq!(lines.take(), [""; 0]);
+}
