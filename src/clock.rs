@@ -105,13 +105,11 @@ pub(crate) fn wall_time() -> SystemTime {
 pub(crate) type Timer = Unconstrained<Sleep>;
 
 /// A timer that fires after `duration`.
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn sleep(duration: Duration) -> Timer {
     unconstrained(tokio::time::sleep(duration))
 }
 
 /// A timer that fires at `moment`.
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn sleep_until(moment: Moment) -> Timer {
     unconstrained(tokio::time::sleep_until(moment.instant()))
 }

@@ -1,5 +1,91 @@
+//! Composable tower layers that keep a service standing when what it depends on fails.
+//!
+//! Each layer wraps any [`tower::Service`]: an axum router, a hyper server, an outbound hyper, reqwest or tonic client, a
+//! job queue. A layer never changes a service's types: the response and the error that come out are those that went in.
+//!
+//! | layer | what the caller notices |
+//! |---|---|
+//! | [`timeout`] | a call that takes too long fails, and is dropped |
+//! | [`fallback`] | a call that failed is answered with something else, and marked |
+//!
+//! Circuit breaker, rate limit, retry, idempotency and cache fallback are planned.
+//!
+//! # A server
+//!
+//! ```
+//! use std::time::Duration;
+//! use axum::{Router, routing::get};
+//! use buttress::timeout::{TimeoutConfig, TimeoutLayer};
+//!
+//! # fn main() -> Result<(), buttress::timeout::InvalidTimeout> {
+//! let door = TimeoutLayer::new(TimeoutConfig::new(Duration::from_secs(1)).name("door"))?;
+//! let app: Router = Router::new()
+//!     .route("/", get(async || "hello"))
+//!     .layer(door.http_server().export_deadline());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A client
+//!
+//! ```
+//! use std::time::Duration;
+//! use buttress::timeout::{TimeoutConfig, TimeoutLayer};
+//! use buttress::{Check, Error};
+//! use http::Request;
+//! use http_body_util::Full;
+//! use hyper::body::Bytes;
+//! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//! use tower::ServiceBuilder;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), buttress::timeout::InvalidTimeout> {
+//! let attempt = TimeoutLayer::new(TimeoutConfig::new(Duration::from_millis(250)).name("attempt"))?;
+//! let client = ServiceBuilder::new()
+//!     .layer(attempt.http_client())
+//!     .map_err(Error::inner) // hyper's error cannot carry a refusal; this one can
+//!     .service(Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>())
+//!     .check::<Request<Full<Bytes>>>();
+//! # let _ = client;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Which order
+//!
+//! A `ServiceBuilder` is read from the top, outermost first; a chain of axum's `.layer` calls from the bottom.
+//!
+//! - **Server**: rate limit, timeout, idempotency, handler. What is refused costs nothing more; the promise to the client
+//!   covers all that is behind it.
+//! - **Client**: fallback, total timeout, retry, circuit breaker, attempt timeout, client. The fallback answers
+//!   whatever the others refuse; the attempt's timeout stands inside retry and breaker, so that both see it fail.
+//!
+//! # What holds for every layer
+//!
+//! - *State lives in the layer.* Cloning a layer, or applying it twice, shares its state; `new` makes new state. So a layer
+//!   holds under `axum::serve`, which applies it again for every connection.
+//! - *Settings are plain.* `XConfig` holds them, `XLayer::new` checks them together and says which cannot work. What a
+//!   layer does by way of a trait or a closure is chosen on the layer, by setters and the presets `.http_server()` and
+//!   `.http_client()`.
+//! - *Refusals are one type*, [`Rejection`]; [`Reject`] says how one reaches the caller.
+//! - *What a call's result means* says [`Classify`], for all layers that act on it.
+//! - *Time is tokio's.* `tokio::time::pause` stops a whole stack, so your tests need not wait.
+//! - *Dropping a call is safe* at every point.
+//! - *A call that succeeds* allocates nothing, arms no timer unless it has to wait, and reads the clock at most once in
+//!   each layer that needs the time.
+//! - *Every decision is told*, as a [`tracing`](https://docs.rs/tracing) event with target `buttress`.
+//!
+//! # Features
+//!
+//! | feature | adds | default |
+//! |---|---|---|
+//! | `http` | [`http`](mod@http): refusals as responses, outcomes from status codes, deadlines in headers and extensions | yes |
+//! | `tracing` | an event for every decision | yes |
+//! | `serde` | settings from files, durations as `"250ms"` | |
+//! | `full` | all of these | |
+
 #![cfg_attr(docsrs, feature(doc_cfg))]
-//! placeholder
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod check;
 pub mod clock;
@@ -22,7 +108,15 @@ pub mod timeout;
 
 pub use crate::check::Check;
 pub use crate::deadline::{Deadline, DeadlineOf};
+pub use crate::jitter::Jitter;
 pub use crate::key::KeyOf;
 pub use crate::name::Name;
-pub use crate::outcome::{AnyErrorIsFailure, Classify, Degraded, ErrorsAreFailures, Failure, FailureKind, Outcome};
+pub use crate::outcome::{
+    AnyErrorIsFailure, Classify, Degraded, ErrorsAreFailures, Failure, FailureKind, MarkDegraded, Outcome,
+};
 pub use crate::rejection::{AsError, BoxError, Error, MayCarryRejection, Reject, Rejection};
+
+/// The code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

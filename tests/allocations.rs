@@ -71,7 +71,9 @@ fn timeout() -> TimeoutLayer {
     TimeoutLayer::new(TimeoutConfig::new(Duration::from_secs(60))).expect("a limit above zero")
 }
 
-fn fallback() -> FallbackLayer<fallback::Function<fn(Failed<u32, Error<()>>) -> Answer>> {
+type Substitute = fallback::Function<fn(Failed<u32, Error<()>>) -> Answer>;
+
+fn fallback() -> FallbackLayer<Substitute> {
     FallbackLayer::default().with(|failed| match failed.result {
         Err(Error::Inner(())) => Ok(7),
         other => other,

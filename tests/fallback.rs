@@ -86,15 +86,12 @@ async fn another_service_is_made_ready_and_called_with_a_request_made_before() {
 
 #[tokio::test]
 async fn a_summary_is_taken_before_the_call_and_handed_on() {
-    struct Order(u32);
+    struct Order(u32, String);
     let service = FallbackLayer::default()
         .summary(|order: &Order| order.0)
         .with(|failed: Failed<_, _, u32>| Ok(format!("order {} later", failed.summary)))
-        .layer(service_fn(|order: Order| async move {
-            drop(order);
-            Err(BoxError::from("down"))
-        }));
-    assert_eq!(service.oneshot(Order(7)).await.expect("a substitute"), "order 7 later");
+        .layer(service_fn(async |order: Order| Err(BoxError::from(order.1))));
+    assert_eq!(service.oneshot(Order(7, "down".into())).await.expect("a substitute"), "order 7 later");
 }
 
 #[tokio::test(start_paused = true)]

@@ -47,7 +47,7 @@ async fn no_layer_at_all_keeps_readiness() {
 async fn one_readiness_is_good_for_one_call() {
     let mut probe = ReadinessProbe::new(service_fn(|(): ()| async { Ok::<_, BoxError>(()) }));
     probe.ready().await.expect("ready").call(()).await.expect("an answer");
-    let _ = probe.call(());
+    drop(probe.call(()));
 }
 
 /// A permit that forgets itself when it is not given back by hand.

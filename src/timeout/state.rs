@@ -121,15 +121,15 @@ mod tests {
         }
     }
 
-    /// Tries every end there is and takes the first, in numbers so large that nothing saturates but the last moment.
+    /// Tries every end there is and takes the first, in numbers so large that none saturates.
     fn obvious(now: Duration, &(limit, deadline): &Call) -> Seen {
         let now = i128::try_from(now.as_nanos()).expect("hours and days");
-        let by_limit = (limit != u64::MAX).then(|| (now + i128::from(limit)).min(i128::from(u64::MAX)));
+        let by_limit = (limit != u64::MAX).then(|| now + i128::from(limit));
         let by_deadline = deadline.map(i128::from);
         match (by_limit, by_deadline) {
             (_, Some(deadline)) if deadline <= now => Seen::Refused,
             (Some(limit), Some(deadline)) if deadline < limit => Seen::Ends { at: deadline, by_deadline: true },
-            (Some(limit), _) => Seen::Ends { at: limit, by_deadline: false },
+            (Some(limit), _) => Seen::Ends { at: limit.min(i128::from(u64::MAX)), by_deadline: false },
             (None, Some(deadline)) => Seen::Ends { at: deadline, by_deadline: true },
             (None, None) => Seen::Never,
         }

@@ -33,7 +33,7 @@ const SOUND: &[(&str, &str)] = &[
     ("src/timeout/config.rs", CONFIG),
     ("src/timeout/layer.rs", "use super::{config::TimeoutConfig, service::Timeout};"),
     ("src/timeout/service.rs", "use super::future::ResponseFuture; use crate::{clock, rejection::Elapsed, telemetry};"),
-    ("src/timeout/future.rs", "use super::state::Limit; async fn wait() { tokio::time::sleep(limit).await }"),
+    ("src/timeout/future.rs", "use super::state::Limit; async fn wait() { crate::clock::sleep(limit).await }"),
     ("src/timeout/state.rs", STATE),
     // One whose rooms have outgrown their files.
     ("src/circuit_breaker/mod.rs", "mod config; pub use layer::CircuitBreakerLayer;"),

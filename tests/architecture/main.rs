@@ -8,6 +8,7 @@ mod features;
 mod fixtures;
 mod http_crates;
 mod imports;
+mod one_clock;
 mod paths;
 mod purity;
 mod rooms;
@@ -39,8 +40,14 @@ type Rule = fn(&[File]) -> Vec<String>;
 /// What breaks the rules, a sentence each.
 fn violations(tree: &Tree) -> Vec<String> {
     let files = tree.files();
-    let rules: [Rule; 5] =
-        [imports::violations, rooms::violations, purity::violations, features::violations, http_crates::violations];
+    let rules: [Rule; 6] = [
+        imports::violations,
+        rooms::violations,
+        purity::violations,
+        features::violations,
+        http_crates::violations,
+        one_clock::violations,
+    ];
     rules.iter().flat_map(|rule| rule(&files)).collect()
 }
 
