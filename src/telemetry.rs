@@ -47,6 +47,7 @@ pub(crate) fn substitute_failed(degraded: &Degraded) {
 }
 
 /// A deadline that came over the wire was not taken.
+#[cfg(feature = "http")]
 pub(crate) fn deadline_ignored(header: &str, reason: &str) {
     decided!(layer = "timeout", header, reason, "deadline ignored");
 }

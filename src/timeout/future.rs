@@ -62,19 +62,31 @@ where
 {
     type Output = Result<Res, E>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let StateProj::Calling { inner, scope, .. } = self.as_mut().project().state.project() {
+            let answer = match scope {
+                Some(deadline) => deadline.enter(|| inner.poll(cx)),
+                None => inner.poll(cx),
+            };
+            if answer.is_ready() {
+                return answer;
+            }
+        }
+        self.poll_unanswered(cx)
+    }
+}
+
+impl<F, R> ResponseFuture<F, R> {
+    /// Apart from `poll`, so that the way of an answer that is there at once is short.
+    #[cold]
+    #[inline(never)]
+    fn poll_unanswered<Res, E>(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Res, E>>
+    where
+        R: Reject<Res, E>,
+    {
         let mut this = self.project();
         let elapsed = match this.state.as_mut().project() {
-            StateProj::Calling { inner, timer, allowance, scope } => {
-                let answer = match scope {
-                    Some(deadline) => deadline.enter(|| inner.poll(cx)),
-                    None => inner.poll(cx),
-                };
-                if answer.is_ready() {
-                    return answer;
-                }
-                ready!(wait(timer, *allowance, this.name, cx))
-            }
+            StateProj::Calling { timer, allowance, .. } => ready!(wait(timer, *allowance, this.name, cx)),
             StateProj::Late => Elapsed::new(this.name.clone(), Duration::ZERO, Cause::DeadlineBeforeCall),
             StateProj::Finished => panic!("a timeout's future was polled after it finished"),
         };
