@@ -225,6 +225,23 @@ async fn what_is_exported_is_seen_inside_and_counts_from_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_shared_in_an_arc_serves_like_what_is_in_it() {
+    let service = limited(SEC)
+        .limit_of(Arc::new(|_: &Option<Deadline>| 400 * MS))
+        .deadline_of(Arc::new(|_: &Option<Deadline>| Some(Deadline::within(300 * MS))))
+        .export_with(Arc::new(|request: &mut Option<Deadline>, deadline: Deadline, _: Moment| {
+            *request = Some(deadline);
+        }))
+        .reject_with(Arc::new(|rejection: Rejection| Err(Error::Inner(rejection.to_string()))))
+        .layer(service_fn(|told: Option<Deadline>| async move {
+            assert_eq!(told, Some(Deadline::within(300 * MS)));
+            assert_eq!(Deadline::current(), told);
+            pending::<Result<(), Error<String>>>().await
+        }));
+    assert_eq!(service.oneshot(None).await, Err(Error::Inner("timed out in `test`".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_call_leaves_nothing_behind() {
     let world = || {
         let calls = Arc::new(AtomicU32::new(0));
