@@ -33,7 +33,7 @@ impl Service<u64> for Bare {
     }
 
     fn call(&mut self, number: u64) -> Self::Future {
-        ready(if number % 2 == 0 { Ok(black_box(number)) } else { Err(Error::Inner(())) })
+        ready(if number.is_multiple_of(2) { Ok(black_box(number)) } else { Err(Error::Inner(())) })
     }
 }
 

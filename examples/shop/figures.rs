@@ -1,0 +1,186 @@
+//! From the record of a run to figures: what became of its orders and calls.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::record::{Ending, Order, Played, Run, Said};
+use crate::script::{Phase, RUN_OUT};
+
+/// What became of the orders and calls of one phase.
+pub(crate) struct Figures {
+    pub(crate) played: Played,
+    /// All orders that were sent in it.
+    pub(crate) orders: Tally,
+    /// Those by which shares are judged.
+    pub(crate) judged: Tally,
+    pub(crate) p50: Option<Duration>,
+    pub(crate) p99: Option<Duration>,
+    pub(crate) calls: Calls,
+}
+
+impl Figures {
+    pub(crate) fn of(run: &Run, act: usize) -> Self {
+        let played = run.played[act].clone();
+        let orders = || run.orders.iter().filter(move |order| order.act == act);
+        let mut latencies: Vec<_> = orders().filter_map(|order| order.answer).map(|answer| answer.after).collect();
+        latencies.sort_unstable();
+        Self {
+            played,
+            orders: Tally::of(orders()),
+            judged: Share::judged(run, run.played[act].act.phase).tally,
+            p50: percentile(&latencies, 50),
+            p99: percentile(&latencies, 99),
+            calls: Calls::of(run, act),
+        }
+    }
+}
+
+/// The least value that so many in a hundred do not exceed.
+fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.checked_sub(1)?).copied()
+}
+
+/// Orders by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) offered: usize,
+    pub(crate) paid: usize,
+    pub(crate) pay_later: usize,
+    pub(crate) failed: usize,
+}
+
+impl Tally {
+    pub(crate) fn of<'a>(orders: impl IntoIterator<Item = &'a Order>) -> Self {
+        let mut tally = Self::default();
+        for order in orders {
+            tally.offered += 1;
+            match order.answer.map(|answer| answer.said) {
+                Some(Said::Paid) => tally.paid += 1,
+                Some(Said::PayLater) => tally.pay_later += 1,
+                Some(Said::Failed) => tally.failed += 1,
+                None => {}
+            }
+        }
+        tally
+    }
+
+    pub(crate) const fn answered(&self) -> usize {
+        self.paid + self.pay_later + self.failed
+    }
+
+    /// Orders that got an error, or nothing.
+    pub(crate) const fn errors(&self) -> usize {
+        self.offered - self.paid - self.pay_later
+    }
+}
+
+/// Calls to the provider by how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Calls {
+    pub(crate) made: usize,
+    pub(crate) answered: usize,
+    pub(crate) unavailable: usize,
+    pub(crate) refused: usize,
+    pub(crate) broken: usize,
+    pub(crate) given_up: usize,
+}
+
+impl Calls {
+    /// Those that began in this act, or after it if it was the last.
+    pub(crate) fn of(run: &Run, act: usize) -> Self {
+        let from = run.played[act].from;
+        let until = run.played.get(act + 1).map_or(Duration::MAX, |next| next.from);
+        let mut counts = Self::default();
+        for call in run.calls.iter().filter(|call| (from..until).contains(&call.began)) {
+            counts.made += 1;
+            match call.ending {
+                Ending::Answered => counts.answered += 1,
+                Ending::Unavailable => counts.unavailable += 1,
+                Ending::Refused => counts.refused += 1,
+                Ending::Broken => counts.broken += 1,
+                Ending::GivenUp => counts.given_up += 1,
+            }
+        }
+        counts
+    }
+}
+
+/// Orders by which a promise is judged, beside what the script has for the same time.
+#[derive(Default)]
+pub(crate) struct Share {
+    pub(crate) tally: Tally,
+    pub(crate) due: u128,
+    /// How many were not sent through the storm's own fault.
+    pub(crate) overslept: usize,
+}
+
+impl Share {
+    pub(crate) fn of_all(run: &Run) -> Self {
+        Self {
+            tally: Tally::of(&run.orders),
+            due: run.played.iter().map(|played| due(played.act.rate, played.until - played.from)).sum(),
+            overslept: run.played.iter().map(|played| played.overslept.len()).sum(),
+        }
+    }
+
+    /// The part of a phase in which its orders are judged.
+    pub(crate) fn judged(run: &Run, phase: Phase) -> Self {
+        let Some(act) = run.act(phase) else {
+            return Self::default();
+        };
+        let played = &run.played[act];
+        let part = played.from + phase.settling()..played.until.saturating_sub(RUN_OUT);
+        Self {
+            tally: Tally::of(run.orders.iter().filter(|order| order.act == act && part.contains(&order.sent))),
+            due: due(played.act.rate, part.end.saturating_sub(part.start)),
+            overslept: played.overslept.iter().filter(|due| part.contains(due)).count(),
+        }
+    }
+
+    /// Four orders in five must have been sent for their fate to mean anything.
+    const fn is_enough(&self, offered: usize) -> bool {
+        offered > 0 && offered as u128 * 5 >= self.due * 4
+    }
+
+    pub(crate) const fn enough(&self) -> Result<(), TooFew> {
+        let offered = self.tally.offered;
+        if self.is_enough(offered) { Ok(()) } else { Err(TooFew { offered, due: self.due }) }
+    }
+
+    pub(crate) const fn is_short_by_oversleeping(&self) -> bool {
+        !self.is_enough(self.tally.offered) && self.is_enough(self.tally.offered + self.overslept)
+    }
+}
+
+/// How many orders the script has for a time.
+pub(crate) fn due(rate: u32, time: Duration) -> u128 {
+    u128::from(rate) * time.as_millis() / 1000
+}
+
+pub(crate) struct TooFew {
+    offered: usize,
+    due: u128,
+}
+
+impl fmt::Display for TooFew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "too few orders: {} of {}", self.offered, self.due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_percentile_is_a_value_that_occurred() {
+        let hundred: Vec<_> = (1..=100).map(|ms| ms * MS).collect();
+        assert_eq!(percentile(&hundred, 50), Some(50 * MS));
+        assert_eq!(percentile(&hundred, 99), Some(99 * MS));
+        assert_eq!(percentile(&hundred[..1], 99), Some(MS));
+        assert_eq!(percentile(&[], 50), None);
+    }
+}

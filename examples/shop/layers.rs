@@ -1,0 +1,39 @@
+//! The kinds of layer in the shop, and which of them a run goes without.
+
+use std::fmt;
+
+use clap::ValueEnum;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Layer {
+    Timeout,
+    Fallback,
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "timeout",
+            Self::Fallback => "fallback",
+        })
+    }
+}
+
+/// The kinds of layer that were taken away, to see what breaks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Without(Vec<Layer>);
+
+impl Without {
+    pub(crate) const fn new(layers: Vec<Layer>) -> Self {
+        Self(layers)
+    }
+
+    /// What a stack is built with where `layer` stands: nothing if that kind was taken away.
+    pub(crate) fn keep<L>(&self, kind: Layer, layer: L) -> Option<L> {
+        (!self.0.contains(&kind)).then_some(layer)
+    }
+
+    pub(crate) fn layers(&self) -> &[Layer] {
+        &self.0
+    }
+}

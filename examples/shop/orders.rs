@@ -1,0 +1,156 @@
+//! The shop's order service, on axum.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST /orders` `{"order_no": "..", "cents": n}` | 201 `paid`, 202 `pay-later`, or a problem |
+//! | `GET /orders/{no}` | 200 or 404 |
+//! | `GET /health` | 200 |
+//!
+//! The door timeout is a layer like any other to axum: it answers with a response, so there is no error to handle.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Request, StatusCode, Uri};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use buttress::Degraded;
+use buttress::timeout::{InvalidTimeout, TimeoutConfig, TimeoutLayer};
+use http_body_util::{BodyExt, Full};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use tower::util::option_layer;
+
+use crate::layers::{Layer, Without};
+use crate::payments::{PaymentError, Payments};
+use crate::problem::Problem;
+
+/// What the shop promises its customers.
+pub(crate) const DOOR: Duration = Duration::from_secs(1);
+
+/// The service, which pays through `payments` at the provider's `charges`.
+pub(crate) fn order_service(without: &Without, payments: Payments, charges: Uri) -> Result<Router, InvalidTimeout> {
+    let door = TimeoutLayer::new(TimeoutConfig::new(DOOR).name("door"))?.http_server().export_deadline();
+
+    let shop = Shop { payments, charges, book: Arc::default() };
+    Ok(Router::new()
+        .route("/orders", post(place))
+        .route("/orders/{no}", get(look_up))
+        .route("/health", get(health))
+        .with_state(shop)
+        .layer(option_layer(without.keep(Layer::Timeout, door))))
+}
+
+#[derive(Clone)]
+struct Shop {
+    payments: Payments,
+    charges: Uri,
+    book: Arc<OrderBook>,
+}
+
+#[derive(Debug, Deserialize)]
+struct NewOrder {
+    order_no: String,
+    cents: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Order {
+    order_no: String,
+    status: Status,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Status {
+    Paid,
+    PayLater,
+}
+
+async fn place(
+    State(shop): State<Shop>,
+    order: Result<Json<NewOrder>, JsonRejection>,
+) -> Result<(StatusCode, Json<Order>), Problem> {
+    let Json(order) = order?;
+    order.check()?;
+    let status = shop.pay(&order).await?;
+    let order = Order { order_no: order.order_no, status };
+    shop.book.enter(order.clone());
+    let code = match status {
+        Status::Paid => StatusCode::CREATED,
+        Status::PayLater => StatusCode::ACCEPTED,
+    };
+    Ok((code, Json(order)))
+}
+
+async fn look_up(State(shop): State<Shop>, Path(no): Path<String>) -> Result<Json<Order>, Problem> {
+    shop.book.find(&no).map(Json).ok_or(Problem::NoSuchOrder)
+}
+
+async fn health() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+impl NewOrder {
+    /// The number becomes part of a header, so it is asked to be plain.
+    fn check(&self) -> Result<(), Problem> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if self.order_no.is_empty() || self.order_no.len() > 64 || !self.order_no.chars().all(is_plain) {
+            return Err(Problem::BadRequest("order_no is 1 to 64 letters, digits and hyphens.".into()));
+        }
+        if self.cents == 0 {
+            return Err(Problem::BadRequest("cents is more than zero.".into()));
+        }
+        Ok(())
+    }
+}
+
+impl Shop {
+    async fn pay(&self, order: &NewOrder) -> Result<Status, Problem> {
+        let charge = json!({ "order_no": order.order_no, "cents": order.cents });
+        let request = Request::post(&self.charges)
+            .header(CONTENT_TYPE, "application/json")
+            // However often this order is tried, it is charged once.
+            .header("idempotency-key", format!("order-{}", order.order_no))
+            .body(Full::from(charge.to_string()))
+            .expect("a plain order number makes a header");
+        let response = self.payments.clone().oneshot(request).await?;
+        if response.extensions().get::<Degraded>().is_some() {
+            return Ok(Status::PayLater);
+        }
+        if !response.status().is_success() {
+            return Err(Problem::BadGateway(format!("The payment provider answered {}.", response.status())));
+        }
+        // The receipt, read to its end so that the connection serves the next order.
+        response.into_body().collect().await.map_err(|error| Problem::BadGateway(error.to_string()))?;
+        Ok(Status::Paid)
+    }
+}
+
+impl From<PaymentError> for Problem {
+    fn from(error: PaymentError) -> Self {
+        match error {
+            buttress::Error::Rejected(rejection) => Self::Refused(rejection),
+            buttress::Error::Inner(_) => Self::BadGateway("The payment provider cannot be reached.".into()),
+        }
+    }
+}
+
+/// Every order that was answered, in that order; the last word on a number counts.
+#[derive(Default)]
+struct OrderBook(Mutex<Vec<Order>>);
+
+impl OrderBook {
+    fn enter(&self, order: Order) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(order);
+    }
+
+    fn find(&self, no: &str) -> Option<Order> {
+        let book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        book.iter().rfind(|order| order.order_no == no).cloned()
+    }
+}

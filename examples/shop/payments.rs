@@ -1,0 +1,152 @@
+//! Calls to the payment provider, and what stands between them and the shop.
+//!
+//! ```text
+//! fallback "pay later" -> attempt timeout 250 ms -> counted -> hyper-util's client -> provider
+//! ```
+//!
+//! Every layer leaves the types as they are: what comes out is the client's response, or its error in
+//! [`buttress::Error`], which can carry a refusal as well.
+
+use std::error::Error;
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use buttress::Check;
+use buttress::fallback::{Failed, FallbackConfig, FallbackLayer};
+use buttress::timeout::{TimeoutConfig, TimeoutLayer};
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, Service, ServiceBuilder};
+
+use crate::layers::{self, Without};
+use crate::record::{Call, Ending, Log};
+
+/// Four attempts fit into the second that the shop's door allows.
+const ATTEMPT: Duration = Duration::from_millis(250);
+
+pub(crate) type PaymentError = buttress::Error<hyper_util::client::legacy::Error>;
+
+/// The client with everything around it.
+pub(crate) type Payments = BoxCloneSyncService<Request<Full<Bytes>>, Response<Body>, PaymentError>;
+
+pub(crate) fn payments(without: &Without, log: Log) -> Result<Payments, Box<dyn Error>> {
+    // Whatever goes wrong at the provider's, the order stands; it is marked `Degraded`, so that the shop knows.
+    let pay_later = FallbackLayer::new(FallbackConfig::new().name("pay-later"))?
+        .http_client()
+        .with(|_: Failed<_, _>| Ok(response(StatusCode::ACCEPTED)));
+
+    // It keeps to what is left of the door's deadline, too: the door exports it into the scope of the handler.
+    let attempt = TimeoutLayer::new(TimeoutConfig::new(ATTEMPT).name("attempt"))?.http_client();
+
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
+
+    let stack = ServiceBuilder::new()
+        .option_layer(without.keep(layers::Layer::Fallback, pay_later))
+        .option_layer(without.keep(layers::Layer::Timeout, attempt))
+        .map_err(buttress::Error::inner)
+        .layer(Counted(log))
+        // The fallback makes responses of its own, and nobody but hyper can make its `Incoming`.
+        .map_response(|response: Response<Incoming>| response.map(Body::new))
+        .service(client)
+        .check::<Request<Full<Bytes>>>();
+    Ok(BoxCloneSyncService::new(stack))
+}
+
+fn response(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// Notes every call and how it ended. It is innermost, since a refused connection can be counted at this end only.
+#[derive(Clone)]
+struct Counted(Log);
+
+impl<S> Layer<S> for Counted {
+    type Service = Counting<S>;
+
+    fn layer(&self, client: S) -> Counting<S> {
+        Counting { client, log: self.0.clone() }
+    }
+}
+
+#[derive(Clone)]
+struct Counting<S> {
+    client: S,
+    log: Log,
+}
+
+impl<S, Req, B> Service<Req> for Counting<S>
+where
+    S: Service<Req, Response = Response<B>, Error: Error + 'static>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<B>, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.client.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let open = OpenCall::new(self.log.clone());
+        let call = self.client.call(request);
+        async move {
+            let result = call.await;
+            open.ended(match &result {
+                Ok(response) if response.status().is_server_error() => Ending::Unavailable,
+                Ok(_) => Ending::Answered,
+                Err(error) if is_refusal(error) => Ending::Refused,
+                Err(_) => Ending::Broken,
+            });
+            result
+        }
+        .boxed()
+    }
+}
+
+/// Notes the call when it is dropped, so that one that is given up counts as well.
+struct OpenCall {
+    call: Call,
+    log: Log,
+}
+
+impl OpenCall {
+    fn new(log: Log) -> Self {
+        Self { call: Call { began: log.now(), ending: Ending::GivenUp }, log }
+    }
+
+    fn ended(mut self, ending: Ending) {
+        self.call.ending = ending;
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        self.log.called(self.call);
+    }
+}
+
+fn is_refusal(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}

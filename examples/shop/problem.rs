@@ -1,0 +1,48 @@
+//! What goes wrong, as an `application/problem+json` answer (RFC 9457).
+
+use axum::body::Body;
+use axum::extract::rejection::JsonRejection;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use buttress::Rejection;
+use serde_json::json;
+
+#[derive(Debug)]
+pub(crate) enum Problem {
+    /// The request made no sense.
+    BadRequest(String),
+    /// The idempotency key was used before, for something else.
+    KeyReused,
+    NoSuchOrder,
+    /// Somebody we depend on failed.
+    BadGateway(String),
+    /// A layer of ours said no; `buttress` knows what to answer.
+    Refused(Rejection),
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, title, detail) = match self {
+            Self::BadRequest(detail) => (StatusCode::BAD_REQUEST, "Bad request", detail),
+            Self::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Key reused",
+                "The idempotency key belongs to another charge.".into(),
+            ),
+            Self::NoSuchOrder => (StatusCode::NOT_FOUND, "No such order", "It was never placed here.".into()),
+            Self::BadGateway(detail) => (StatusCode::BAD_GATEWAY, "Payment failed", detail),
+            Self::Refused(rejection) => return buttress::http::response(rejection).map(Body::from),
+        };
+        let body = json!({ "title": title, "status": status.as_u16(), "detail": detail });
+        let mut response = (status, body.to_string()).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::BadRequest(rejection.body_text())
+    }
+}

@@ -1,0 +1,143 @@
+//! A listening socket that can be shut, so that connections are refused, without losing its port.
+
+use std::future::pending;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use axum::serve::Listener;
+use futures::FutureExt;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::Behaviour;
+
+/// Open and shut take turns in it, in the proportion the behaviour says. It is short, so that any tenth of a second
+/// sees both, and long beside the time it takes to open.
+const ROUND: Duration = Duration::from_millis(50);
+
+pub(super) struct Door {
+    address: SocketAddr,
+    /// Bound to the same port, and never listens: while the door is shut the kernel refuses connections, and gives
+    /// the port to nobody else.
+    _keeper: TcpSocket,
+    listener: Option<TcpListener>,
+    behaviour: watch::Receiver<Behaviour>,
+    hung: Instant,
+}
+
+impl Door {
+    /// Makes one on a free port of the loopback interface. It opens when somebody waits at it.
+    pub(super) fn hang(behaviour: watch::Receiver<Behaviour>) -> io::Result<Self> {
+        let keeper = bound((Ipv4Addr::LOCALHOST, 0).into())?;
+        let address = keeper.local_addr()?;
+        Ok(Self { address, _keeper: keeper, listener: None, behaviour, hung: Instant::now() })
+    }
+
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn open(&mut self) -> io::Result<()> {
+        if self.listener.is_none() {
+            self.listener = Some(bound(self.address)?.listen(1024)?);
+        }
+        Ok(())
+    }
+}
+
+impl Listener for Door {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            let share = self.behaviour.borrow_and_update().listening;
+            let (is_open, rest) = turn(share, self.hung.elapsed());
+            if is_open {
+                self.open().expect("the keeper holds the port for us");
+            } else if let Some(mut listener) = self.listener.take() {
+                // Whoever knocked in time is let in: closing would reset them, which is another kind of failure.
+                if let Some(visitor) = Listener::accept(&mut listener).now_or_never() {
+                    self.listener = Some(listener);
+                    return visitor;
+                }
+            }
+            tokio::select! {
+                visitor = next(self.listener.as_mut()) => return visitor,
+                () = sleep(rest) => {}
+                changed = self.behaviour.changed() => changed.expect("the desk behind the door changes it"),
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+}
+
+async fn next(listener: Option<&mut TcpListener>) -> (TcpStream, SocketAddr) {
+    match listener {
+        Some(listener) => Listener::accept(listener).await,
+        None => pending().await,
+    }
+}
+
+/// A socket on `address`, which others like it may share as long as only one listens.
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Whether the door is open, `hung` that long ago, and how long it stays so.
+fn turn(share: f64, hung: Duration) -> (bool, Duration) {
+    let open_for = ROUND.mul_f64(share);
+    let since_round_began = Duration::from_nanos(u64::try_from(hung.as_nanos() % ROUND.as_nanos()).unwrap_or(0));
+    if since_round_began < open_for { (true, open_for - since_round_began) } else { (false, ROUND - since_round_began) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Mood;
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn open_and_shut_take_turns_in_proportion() {
+        assert_eq!(turn(0.5, Duration::ZERO), (true, 25 * MS));
+        assert_eq!(turn(0.5, 24 * MS), (true, MS));
+        assert_eq!(turn(0.5, 25 * MS), (false, 25 * MS));
+        assert_eq!(turn(0.5, 1049 * MS), (false, MS));
+        assert_eq!(turn(1.0, 1049 * MS), (true, MS));
+        assert_eq!(turn(0.0, 1000 * MS), (false, 50 * MS));
+    }
+
+    #[tokio::test]
+    async fn a_shut_door_refuses_and_keeps_its_port() {
+        let behaviour = watch::Sender::new(Mood::Refusing.behaviour());
+        let mut door = Door::hang(behaviour.subscribe()).expect("there is a free port");
+        let address = door.address();
+        tokio::spawn(async move {
+            loop {
+                door.accept().await;
+            }
+        });
+        for _ in 0..3 {
+            behaviour.send_replace(Mood::Refusing.behaviour());
+            sleep(20 * MS).await;
+            let refused = TcpStream::connect(address).await.expect_err("nobody listens");
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            let stranger = TcpSocket::new_v4().expect("a socket");
+            let taken = stranger.bind(address).expect_err("the keeper holds it");
+            assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+
+            behaviour.send_replace(Mood::Healthy.behaviour());
+            sleep(20 * MS).await;
+            TcpStream::connect(address).await.expect("the door is open");
+        }
+    }
+}

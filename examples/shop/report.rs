@@ -1,0 +1,174 @@
+//! What a run looks like: a line while it lasts, a table after it, and JSON for programs.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::figures::{Figures, Tally};
+use crate::judge::Verdict;
+use crate::layers::{Layer, Without};
+use crate::record::{Log, Order, Said};
+use crate::script::{Act, Script};
+
+/// A line on the terminal that says what is happening, until it is dropped.
+pub(crate) struct Progress(JoinHandle<()>);
+
+impl Progress {
+    pub(crate) fn show(log: Log, acts: &'static [Act]) -> Self {
+        let in_place = io::stderr().is_terminal();
+        let every = if in_place { Duration::from_millis(100) } else { Duration::from_secs(1) };
+        Self(tokio::spawn(async move {
+            loop {
+                sleep(every).await;
+                let line = line(&log, acts);
+                if in_place {
+                    eprint!("\r\x1b[2K{line}");
+                    // Without the line the run is the same.
+                    let _ = io::stderr().flush();
+                } else {
+                    eprintln!("{line}");
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.abort();
+        if io::stderr().is_terminal() {
+            eprint!("\r\x1b[2K");
+        }
+    }
+}
+
+fn line(log: &Log, acts: &[Act]) -> String {
+    let time = log.now().as_secs_f64();
+    let orders = log.orders();
+    let act = orders.last().map_or(0, |order| order.act);
+    let said = |said| orders.iter().filter(|order| is_in(order, act) && says(order) == Some(said)).count();
+    let waiting = orders.iter().filter(|order| order.answer.is_none()).count();
+    format!(
+        "{time:5.1} s  {:<8}  paid {:>5}  pay-later {:>5}  failed {:>5}  waiting {waiting:>4}",
+        acts[act].phase.name(),
+        said(Said::Paid),
+        said(Said::PayLater),
+        said(Said::Failed),
+    )
+}
+
+const fn is_in(order: &Order, act: usize) -> bool {
+    order.act == act
+}
+
+fn says(order: &Order) -> Option<Said> {
+    order.answer.map(|answer| answer.said)
+}
+
+/// Prints what became of the orders of each phase, and then of the promises.
+pub(crate) fn print(verdict: &Verdict) {
+    println!(
+        "{:<9}{:>9}{:>9}{:>7}{:>11}{:>8}{:>10}{:>10}  {:>7}{:>7}{:>9}",
+        "phase", "offered", "answered", "paid", "pay-later", "failed", "p50 ms", "p99 ms", "calls", "503", "refused",
+    );
+    for figures in &verdict.phases {
+        let Figures { played, orders, calls, .. } = figures;
+        println!(
+            "{:<9}{:>9}{:>9}{:>7}{:>11}{:>8}{:>10}{:>10}  {:>7}{:>7}{:>9}",
+            played.act.phase.name(),
+            orders.offered,
+            orders.answered(),
+            orders.paid,
+            orders.pay_later,
+            orders.failed,
+            in_a_column(figures.p50),
+            in_a_column(figures.p99),
+            calls.made,
+            calls.unavailable,
+            calls.refused,
+        );
+    }
+    println!();
+    for promise in &verdict.promises {
+        let held = if promise.held { "held" } else { "BROKEN" };
+        println!("{held:<8}{:<36}{}  ({})", promise.name, promise.figure, promise.layer);
+    }
+    if let Some(reason) = &verdict.void {
+        println!("VOID    the machine was too busy: {reason}");
+    }
+}
+
+fn in_a_column(time: Option<Duration>) -> String {
+    time.map_or_else(|| "-".into(), |time| format!("{:.1}", millis(time)))
+}
+
+/// The verdict as one object.
+pub(crate) fn json(script: Script, without: &Without, verdict: &Verdict) -> Value {
+    let names = |layers: &[Layer]| layers.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let promises: Vec<_> = verdict
+        .promises
+        .iter()
+        .map(|promise| {
+            json!({
+                "name": promise.name,
+                "layer": promise.layer.to_string(),
+                "held": promise.held,
+                "figure": promise.figure,
+            })
+        })
+        .collect();
+    json!({
+        "script": script.name(),
+        "layers": names(Layer::value_variants()),
+        "without": names(without.layers()),
+        "void": verdict.void.is_some(),
+        "void_because": verdict.void,
+        "latest_wake_ms": millis(verdict.latest_wake),
+        "phases": verdict.phases.iter().map(phase).collect::<Vec<_>>(),
+        "promises": promises,
+    })
+}
+
+fn phase(figures: &Figures) -> Value {
+    let Figures { played, orders, judged, p50, p99, calls } = figures;
+    let mut phase = json!({
+        "name": played.act.phase.name(),
+        "ms": millis(played.until - played.from),
+        "missed": played.missed,
+        "overslept": played.overslept.len(),
+        "p50_ms": p50.map(millis),
+        "p99_ms": p99.map(millis),
+        "judged": tally(judged),
+        "provider_calls": {
+            "made": calls.made,
+            "answered": calls.answered,
+            "unavailable": calls.unavailable,
+            "refused": calls.refused,
+            "broken": calls.broken,
+            "given_up": calls.given_up,
+        },
+    });
+    if let (Value::Object(phase), Value::Object(orders)) = (&mut phase, tally(orders)) {
+        phase.extend(orders);
+    }
+    phase
+}
+
+fn tally(orders: &Tally) -> Value {
+    json!({
+        "offered": orders.offered,
+        "answered": orders.answered(),
+        "paid": orders.paid,
+        "pay_later": orders.pay_later,
+        "failed": orders.failed,
+    })
+}
+
+/// In milliseconds, to a tenth.
+fn millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10_000.0).round() / 10.0
+}

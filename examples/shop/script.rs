@@ -1,0 +1,102 @@
+//! The scripts as data: which phases a run goes through, how long and how fast, and how the provider fares in each.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use crate::provider::Mood;
+
+/// What happens to the payment provider, and so to the shop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Calm,
+    Slow,
+    Outage,
+    Recovery,
+}
+
+impl Phase {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Slow => "slow",
+            Self::Outage => "outage",
+            Self::Recovery => "recovery",
+        }
+    }
+
+    /// How the provider fares in it.
+    pub(crate) const fn mood(self) -> Mood {
+        match self {
+            Self::Calm | Self::Recovery => Mood::Healthy,
+            Self::Slow => Mood::Slow,
+            Self::Outage => Mood::Outage,
+        }
+    }
+
+    /// How much of its beginning is not judged: until then the shop may find out that something has changed.
+    pub(crate) const fn settling(self) -> Duration {
+        match self {
+            Self::Slow | Self::Outage => Duration::from_millis(500),
+            Self::Calm | Self::Recovery => Duration::from_millis(100),
+        }
+    }
+}
+
+/// How much of the end of every phase is not judged: those orders are answered in the next one.
+pub(crate) const RUN_OUT: Duration = Duration::from_millis(100);
+
+/// One phase in a script.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Act {
+    pub(crate) phase: Phase,
+    pub(crate) lasts: Duration,
+    /// Orders per second.
+    pub(crate) rate: u32,
+    /// Whether it is over as soon as its promises are decided.
+    pub(crate) until_decided: bool,
+}
+
+const fn act(phase: Phase, millis: u64, rate: u32) -> Act {
+    Act { phase, lasts: Duration::from_millis(millis), rate, until_decided: false }
+}
+
+// Without timeouts every order of the slow phase holds its client (there are 200) for 2.5 s, far into the outage. Its rate
+// leaves enough of them free for the outage's own orders; otherwise taking away one layer would break another's promise.
+const FULL: &[Act] = &[
+    act(Phase::Calm, 3500, 400),
+    act(Phase::Slow, 2500, 60),
+    act(Phase::Outage, 5000, 400),
+    act(Phase::Recovery, 3000, 400),
+];
+
+const FAST: &[Act] = &[
+    act(Phase::Calm, 800, 400),
+    act(Phase::Slow, 900, 60),
+    act(Phase::Outage, 1500, 600),
+    Act { until_decided: true, ..act(Phase::Recovery, 3000, 400) },
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Script {
+    /// About 15 s, to watch.
+    Full,
+    /// About 5 s, to check.
+    Fast,
+}
+
+impl Script {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Fast => "fast",
+        }
+    }
+
+    pub(crate) const fn acts(self) -> &'static [Act] {
+        match self {
+            Self::Full => FULL,
+            Self::Fast => FAST,
+        }
+    }
+}
