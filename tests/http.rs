@@ -242,6 +242,12 @@ async fn a_body_keeps_to_its_limit_or_the_deadline_at_the_door() {
     let response = client.service(service()).oneshot(Request::new(())).await.expect("a head");
     let error = response.into_body().collect().await.expect_err("cut");
     assert_eq!((elapsed(&error).allowed(), elapsed(&error).by_deadline()), (SEC, true));
+
+    for (deadline, by_deadline) in [(60 * SEC, false), (2 * SEC, false), (2 * SEC - MS, true)] {
+        let response = Deadline::within(deadline).scope(service().oneshot(Request::new(()))).await;
+        let error = response.expect("infallible").into_body().collect().await.expect_err("cut");
+        assert_eq!(elapsed(&error).by_deadline(), by_deadline, "a deadline in {deadline:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
