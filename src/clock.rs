@@ -3,11 +3,15 @@
 //! Decisions never read a clock: they are told a [`Moment`]. The plumbing around them reads tokio's clock, here and
 //! nowhere else, so that `tokio::time::pause` stops a whole stack and a test moves it on as it likes.
 
+use std::cell::Cell;
+use std::future::Future;
 use std::ops::Add;
+use std::pin::{Pin, pin};
 use std::sync::OnceLock;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::task::coop::{Unconstrained, unconstrained};
+use tokio::task::coop;
 use tokio::time::Sleep;
 
 /// What the process counts from lies this long before its first reading, so that "before" can be said as well.
@@ -16,6 +20,8 @@ const BEFORE_FIRST_READING: Duration = Duration::from_secs(24 * 60 * 60);
 /// As far ahead as a timer is ever set when the true moment is beyond what the platform's clock can say.
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
+/// Real time, although the first reading may be a paused one: a test that moves its own time on by days must not make that
+/// the beginning of time for all others.
 static FIRST_READING: OnceLock<Instant> = OnceLock::new();
 
 /// A point on tokio's clock: nanoseconds since a day before the process first asked.
@@ -55,7 +61,7 @@ impl Moment {
     }
 
     fn of(reading: Instant) -> Self {
-        let first = *FIRST_READING.get_or_init(|| reading);
+        let first = first_reading();
         let zero = Self::EPOCH + BEFORE_FIRST_READING;
         match reading.checked_duration_since(first) {
             Some(after) => zero + after,
@@ -64,7 +70,7 @@ impl Moment {
     }
 
     fn instant(self) -> tokio::time::Instant {
-        let first = *FIRST_READING.get_or_init(read);
+        let first = first_reading();
         let zero = Self::EPOCH + BEFORE_FIRST_READING;
         let instant = if self >= zero {
             first.checked_add(self.since(zero)).unwrap_or_else(|| first + FAR)
@@ -81,6 +87,40 @@ impl Add<Duration> for Moment {
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanos(duration)))
     }
+}
+
+impl From<tokio::time::Instant> for Moment {
+    fn from(instant: tokio::time::Instant) -> Self {
+        Self::of(instant.into_std())
+    }
+}
+
+/// The present, read from the clock when somebody first asks for it, and the same from then on.
+///
+/// A layer hands it to those who may need the time and may not, so that a call reads the clock once or not at all.
+#[derive(Debug, Default)]
+pub struct Now(Cell<Option<Moment>>);
+
+impl Now {
+    /// Not read yet.
+    #[must_use]
+    pub const fn unread() -> Self {
+        Self(Cell::new(None))
+    }
+
+    /// The moment at which it was first asked.
+    pub fn moment(&self) -> Moment {
+        self.0.get().unwrap_or_else(|| {
+            let now = Moment::now();
+            self.0.set(Some(now));
+            now
+        })
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn first_reading() -> Instant {
+    *FIRST_READING.get_or_init(Instant::now)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
@@ -101,18 +141,31 @@ pub(crate) fn wall_time() -> SystemTime {
     SystemTime::now()
 }
 
-/// A timer that fires although the task has used up tokio's budget: a future beside it that is always busy would
-/// otherwise keep it from ever being looked at.
-pub(crate) type Timer = Unconstrained<Sleep>;
+/// A timer beside a future that is to be bounded by it.
+pub(crate) type Timer = Sleep;
 
 /// A timer that fires after `duration`.
 pub(crate) fn sleep(duration: Duration) -> Timer {
-    unconstrained(tokio::time::sleep(duration))
+    tokio::time::sleep(duration)
 }
 
 /// A timer that fires at `moment`.
 pub(crate) fn sleep_until(moment: Moment) -> Timer {
-    unconstrained(tokio::time::sleep_until(moment.instant()))
+    tokio::time::sleep_until(moment.instant())
+}
+
+/// Whether the task has any of tokio's budget left; ask before the bounded future is polled.
+pub(crate) fn has_budget() -> bool {
+    coop::has_budget_remaining()
+}
+
+/// Polls the timer after the future that it bounds had to wait.
+///
+/// A future that uses up the task's budget by itself must not keep the timer from firing. But if others had used it up
+/// before (`had_budget` is false), the future may have an answer that it was not given the budget to see; then both wait
+/// for the task's next turn, which is at once.
+pub(crate) fn poll_timer(timer: Pin<&mut Timer>, had_budget: bool, cx: &mut Context<'_>) -> Poll<()> {
+    if had_budget && !coop::has_budget_remaining() { pin!(coop::unconstrained(timer)).poll(cx) } else { timer.poll(cx) }
 }
 
 #[cfg(test)]
@@ -157,10 +210,25 @@ mod tests {
     }
 
     #[test]
+    fn a_runtime_that_is_days_ahead_leaves_the_others_their_time() {
+        let paused = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let days = Duration::from_secs(3 * 86_400);
+        paused().expect("a runtime").block_on(async {
+            tokio::time::advance(days).await;
+            assert!(Moment::now() >= Moment::EPOCH + days);
+        });
+        paused().expect("a runtime").block_on(async {
+            let before = Moment::now();
+            tokio::time::advance(Duration::from_secs(5)).await;
+            assert_eq!(Moment::now().since(before), Duration::from_secs(5));
+        });
+    }
+
+    #[test]
     fn a_moment_survives_the_way_to_a_timer_and_back() {
         for offset in [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(86_400 * 365)] {
             let moment = Moment::now() + offset;
-            assert_eq!(Moment::of(moment.instant().into_std()), moment);
+            assert_eq!(Moment::from(moment.instant()), moment);
         }
     }
 
@@ -168,6 +236,6 @@ mod tests {
     fn arithmetic_saturates_at_both_ends() {
         assert_eq!(Moment::MAX + Duration::MAX, Moment::MAX);
         assert_eq!(Moment::EPOCH.since(Moment::MAX), Duration::ZERO);
-        assert!(Moment::of(Moment::MAX.instant().into_std()) > Moment::now() + Duration::from_secs(60 * 60 * 24 * 365));
+        assert!(Moment::from(Moment::MAX.instant()) > Moment::now() + Duration::from_secs(60 * 60 * 24 * 365));
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pin_project::pin_project;
 
-use crate::clock::Moment;
+use crate::clock::{Moment, Now};
 
 thread_local! {
     static IN_SCOPE: Cell<Option<Deadline>> = const { Cell::new(None) };
@@ -119,21 +119,23 @@ impl<F: Future> Future for Scoped<F> {
 /// Ready-made are [`OwnLimit`] (the default: none), [`InScope`] and, for HTTP,
 /// [`http::InExtensions`](crate::http::InExtensions) and [`http::DeadlineHeader`](crate::http::DeadlineHeader). A
 /// closure `Fn(&Req) -> Option<Deadline>` serves too; one that owns something that cannot be cloned goes into an
-/// [`Arc`].
+/// [`Arc`]. A pair of them takes the earlier of both deadlines.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot find the deadline of a `{Req}`",
-    note = "a closure `|request: &{Req}| -> Option<Deadline>` can; `OwnLimit` looks for none"
+    note = "`InScope` finds the one that any request is made under; `http::InExtensions`, which the HTTP presets choose, needs an `http::Request`",
+    note = "a closure `|request: &{Req}| -> Option<Deadline>` can as well; `OwnLimit` looks for none"
 )]
 pub trait DeadlineOf<Req> {
-    /// The deadline of `request`, if it has one.
-    fn deadline_of(&self, request: &Req) -> Option<Deadline>;
+    /// The deadline of `request`, if it has one. Who needs the time asks `now`, so that the call reads the clock once.
+    fn deadline_of(&self, request: &Req, now: &Now) -> Option<Deadline>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, Req> DeadlineOf<Req> for F
 where
     F: Fn(&Req) -> Option<Deadline>,
 {
-    fn deadline_of(&self, request: &Req) -> Option<Deadline> {
+    fn deadline_of(&self, request: &Req, _: &Now) -> Option<Deadline> {
         self(request)
     }
 }
@@ -142,8 +144,27 @@ impl<D, Req> DeadlineOf<Req> for Arc<D>
 where
     D: DeadlineOf<Req> + ?Sized,
 {
-    fn deadline_of(&self, request: &Req) -> Option<Deadline> {
-        (**self).deadline_of(request)
+    fn deadline_of(&self, request: &Req, now: &Now) -> Option<Deadline> {
+        (**self).deadline_of(request, now)
+    }
+}
+
+/// The earlier of two deadlines, or the one there is.
+impl<A, B, Req> DeadlineOf<Req> for (A, B)
+where
+    A: DeadlineOf<Req>,
+    B: DeadlineOf<Req>,
+{
+    fn deadline_of(&self, request: &Req, now: &Now) -> Option<Deadline> {
+        earlier(self.0.deadline_of(request, now), self.1.deadline_of(request, now))
+    }
+}
+
+/// The earlier of two deadlines, or the one there is.
+pub(crate) fn earlier(one: Option<Deadline>, other: Option<Deadline>) -> Option<Deadline> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 
@@ -152,7 +173,7 @@ where
 pub struct OwnLimit;
 
 impl<Req> DeadlineOf<Req> for OwnLimit {
-    fn deadline_of(&self, _: &Req) -> Option<Deadline> {
+    fn deadline_of(&self, _: &Req, _: &Now) -> Option<Deadline> {
         None
     }
 }
@@ -162,7 +183,7 @@ impl<Req> DeadlineOf<Req> for OwnLimit {
 pub struct InScope;
 
 impl<Req> DeadlineOf<Req> for InScope {
-    fn deadline_of(&self, _: &Req) -> Option<Deadline> {
+    fn deadline_of(&self, _: &Req, _: &Now) -> Option<Deadline> {
         Deadline::current()
     }
 }
@@ -185,6 +206,7 @@ pub trait ExportDeadline<Req> {
     fn export(&self, request: &mut Req, deadline: Deadline, now: Moment);
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, Req> ExportDeadline<Req> for F
 where
     F: Fn(&mut Req, Deadline, Moment),
@@ -266,6 +288,18 @@ mod tests {
         let panicked = std::panic::catch_unwind(|| T0.enter(|| panic!("on purpose")));
         assert!(panicked.is_err());
         assert_eq!(Deadline::current(), None);
+    }
+
+    #[test]
+    fn a_pair_takes_the_earlier_deadline_or_the_one_there_is() {
+        let of = |one: Option<Deadline>, other: Option<Deadline>| {
+            (move |(): &()| one, move |(): &()| other).deadline_of(&(), &Now::unread())
+        };
+        assert_eq!(of(Some(later(1)), Some(later(2))), Some(later(1)));
+        assert_eq!(of(Some(later(2)), Some(later(1))), Some(later(1)));
+        assert_eq!(of(Some(later(2)), None), Some(later(2)));
+        assert_eq!(of(None, Some(later(2))), Some(later(2)));
+        assert_eq!(of(None, None), None);
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub trait KeyOf<Req> {
     fn key_of(&self, request: &Req) -> Option<Self::Key>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, Req, K> KeyOf<Req> for F
 where
     F: Fn(&Req) -> Option<K>,

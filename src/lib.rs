@@ -71,8 +71,9 @@
 //! - *What a call's result means* says [`Classify`], for all layers that act on it.
 //! - *Time is tokio's.* `tokio::time::pause` stops a whole stack, so your tests need not wait.
 //! - *Dropping a call is safe* at every point.
-//! - *A call that succeeds* allocates nothing, arms no timer unless it has to wait, and reads the clock at most once in
-//!   each layer that needs the time.
+//! - *A call that succeeds* allocates nothing, arms no timer unless it has to wait, reads the clock at most once in each
+//!   layer that needs the time, and writes nothing that another thread writes. What you put into an `Arc`, and a name that
+//!   is a `String`, cost a reference count.
 //! - *Every decision is told*, as a [`tracing`](https://docs.rs/tracing) event with target `buttress`.
 //!
 //! # Features

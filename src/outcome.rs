@@ -8,7 +8,7 @@
 //! | `Error` | 500, 502, 503, 504; transport error | failure | yes | yes |
 //! | `Permanent` | other 5xx but 501 and 505 | failure | no | no |
 //! | `TimedOut` | our [`Elapsed`] | failure | yes | yes |
-//! | `Expired` | our [`Elapsed`] before the call | neutral | yes | yes |
+//! | `Expired` | our [`Elapsed`] before the call | neutral | no: the deadline has passed | yes |
 //! | `RequestTimeout` | 408 | neutral | yes | no |
 //! | `Throttled` | 429, 425 | neutral | after its hint | no |
 //! | `Refused` | our breaker, limiter and the like, further in | neutral | if its wait fits | yes |
@@ -202,13 +202,15 @@ impl fmt::Display for Failure {
     message = "`{Self}` cannot tell what a `Result<{Res}, {E}>` means",
     label = "this layer cannot tell success from failure here",
     note = "if `{E}` is a foreign client's error, add `.map_err(buttress::Error::inner)` innermost, right before `.service(client)`",
-    note = "if it is your own error, give it `impl buttress::MayCarryRejection`, or classify with `AnyErrorIsFailure`"
+    note = "if it is your own error, give it `impl buttress::MayCarryRejection`, or classify with `AnyErrorIsFailure`",
+    note = "`http::StatusClassifier`, which the HTTP presets choose, needs an `http::Response`"
 )]
 pub trait Classify<Res, E> {
     /// What `result` means.
     fn classify(&self, result: Result<&Res, &E>) -> Outcome;
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, Res, E> Classify<Res, E> for F
 where
     F: Fn(Result<&Res, &E>) -> Outcome,
@@ -228,6 +230,8 @@ where
 }
 
 /// Every `Ok` is a success, every `Err` a failure; refusals by layers of this crate are told apart.
+///
+/// It does not compile around a service that cannot fail, such as an axum router: there it would never see a failure.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ErrorsAreFailures;
 
@@ -236,6 +240,13 @@ where
     E: MayCarryRejection,
 {
     fn classify(&self, result: Result<&Res, &E>) -> Outcome {
+        const {
+            assert!(
+                E::CAN_FAIL,
+                "this service cannot fail, so `ErrorsAreFailures` would never see a failure: choose `.http_server()`, or say \
+                 with `.classify(..)` which answers are failures"
+            );
+        }
         match result {
             Ok(_) => Outcome::Success,
             Err(error) => of_error(error).into(),
@@ -273,7 +284,9 @@ pub struct Degraded {
 }
 
 impl Degraded {
-    pub(crate) const fn new(layer: &'static str, name: Name, failure: Failure) -> Self {
+    /// A layer of kind `layer` and of this name answered in place of a call that failed so.
+    #[must_use]
+    pub const fn new(layer: &'static str, name: Name, failure: Failure) -> Self {
         Self { layer, name, failure }
     }
 
@@ -309,6 +322,7 @@ pub trait MarkDegraded<Res> {
     fn mark(&self, response: &mut Res, degraded: Degraded);
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, Res> MarkDegraded<Res> for F
 where
     F: Fn(&mut Res, Degraded),

@@ -1,5 +1,6 @@
 //! How a layer says no, without changing the type of the service it wraps.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,10 +8,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::name::Name;
+pub use tower::BoxError;
 
-/// An error of any type, as most of the tower world passes it on.
-pub type BoxError = Box<dyn StdError + Send + Sync>;
+use crate::name::Name;
 
 /// Everything a layer of this crate can say no with.
 ///
@@ -112,6 +112,17 @@ impl StdError for Rejection {
 }
 
 /// There was no answer in time, or no time left to ask.
+///
+/// It can be made by hand, to test what an error or a handler of yours makes of a refusal:
+///
+/// ```
+/// use std::time::Duration;
+/// use buttress::Rejection;
+/// use buttress::timeout::Elapsed;
+///
+/// let refusal = Rejection::from(Elapsed::limit("attempt".into(), Duration::from_millis(250)));
+/// assert_eq!(refusal.to_string(), "timed out in `attempt`");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elapsed {
     name: Name,
@@ -128,6 +139,24 @@ pub(crate) enum Cause {
 }
 
 impl Elapsed {
+    /// There was no answer within the limit of the timeout called `name`.
+    #[must_use]
+    pub const fn limit(name: Name, allowed: Duration) -> Self {
+        Self::new(name, allowed, Cause::OwnLimit)
+    }
+
+    /// There was no answer within what was left until the request's deadline.
+    #[must_use]
+    pub const fn deadline(name: Name, allowed: Duration) -> Self {
+        Self::new(name, allowed, Cause::Deadline)
+    }
+
+    /// The request's deadline had passed before the call, which was not made.
+    #[must_use]
+    pub const fn before_call(name: Name) -> Self {
+        Self::new(name, Duration::ZERO, Cause::DeadlineBeforeCall)
+    }
+
     pub(crate) const fn new(name: Name, allowed: Duration, cause: Cause) -> Self {
         Self { name, allowed, cause }
     }
@@ -195,6 +224,7 @@ pub trait Reject<Res, E> {
     fn reject(&self, rejection: Rejection) -> Result<Res, E>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, Res, E> Reject<Res, E> for F
 where
     F: Fn(Rejection) -> Result<Res, E>,
@@ -289,6 +319,9 @@ impl<E: StdError + 'static> StdError for Error<E> {
     note = "for a foreign client's error, add `.map_err(buttress::Error::inner)` innermost, or classify with `AnyErrorIsFailure`"
 )]
 pub trait MayCarryRejection {
+    /// Whether there can be such an error at all. `false` for `Infallible`: who waits for an error waits for ever.
+    const CAN_FAIL: bool = true;
+
     /// The refusal, if it is one.
     fn rejection(&self) -> Option<Rejection> {
         None
@@ -301,11 +334,21 @@ impl MayCarryRejection for Rejection {
     }
 }
 
-impl<E> MayCarryRejection for Error<E> {
+/// Looks into the error inside too where it is one of the common carriers: a [`BoxError`] (as tower's `Buffer` makes), an
+/// `io::Error`, a [`Rejection`]. A client's own error is not searched; classify with a closure and [`Rejection::find`]
+/// where it may wrap a refusal, as it does with layers around a connector.
+impl<E: 'static> MayCarryRejection for Error<E> {
     fn rejection(&self) -> Option<Rejection> {
-        match self {
-            Self::Rejected(rejection) => Some(rejection.clone()),
-            Self::Inner(_) => None,
+        let inner: &dyn Any = match self {
+            Self::Rejected(rejection) => return Some(rejection.clone()),
+            Self::Inner(inner) => inner,
+        };
+        if let Some(boxed) = inner.downcast_ref::<BoxError>() {
+            boxed.rejection()
+        } else if let Some(io) = inner.downcast_ref::<io::Error>() {
+            io.rejection()
+        } else {
+            inner.downcast_ref::<Rejection>().cloned()
         }
     }
 }
@@ -322,7 +365,9 @@ impl MayCarryRejection for io::Error {
     }
 }
 
-impl MayCarryRejection for Infallible {}
+impl MayCarryRejection for Infallible {
+    const CAN_FAIL: bool = false;
+}
 impl MayCarryRejection for String {}
 impl MayCarryRejection for () {}
 
@@ -394,6 +439,10 @@ mod tests {
     fn every_error_of_ours_tells_a_refusal_from_a_failure() {
         assert_eq!(Error::<()>::from(elapsed()).rejection(), Some(elapsed()));
         assert_eq!(Error::inner(()).rejection(), None);
+        assert_eq!(Error::inner(elapsed()).rejection(), Some(elapsed()));
+        assert_eq!(Error::inner(BoxError::from(elapsed())).rejection(), Some(elapsed()));
+        assert_eq!(Error::inner(BoxError::from("no")).rejection(), None);
+        assert_eq!(Error::inner(io::Error::other(elapsed())).rejection(), Some(elapsed()));
         assert_eq!(BoxError::from(elapsed()).rejection(), Some(elapsed()));
         assert_eq!(BoxError::from("no").rejection(), None);
         assert_eq!(io::Error::other(elapsed()).rejection(), Some(elapsed()));

@@ -4,7 +4,8 @@
 
 #![cfg_attr(not(feature = "tracing"), allow(unused_variables))]
 
-use crate::outcome::Degraded;
+use crate::name::Name;
+use crate::outcome::{Degraded, Failure};
 use crate::rejection::Elapsed;
 
 macro_rules! decided {
@@ -34,6 +35,11 @@ pub(crate) fn degraded(degraded: &Degraded) {
         failure = %degraded.failure(),
         "answered with a substitute"
     );
+}
+
+/// A call failed in a way that is not stood in for.
+pub(crate) fn left_alone(name: &Name, failure: &Failure) {
+    decided!(layer = "fallback", name = %name, failure = %failure, "failure left alone");
 }
 
 /// A substitute was asked for and failed too.

@@ -144,3 +144,18 @@ fn a_stack_of_all_allocates_nothing() {
     assert_eq!(of(service.clone(), || Err(()), |answer| *answer == Ok(7)), 0);
     control(service);
 }
+
+#[cfg(feature = "http")]
+#[test]
+fn a_stack_over_http_allocates_nothing_beyond_the_request() {
+    let origin = tower::service_fn(|_: http::Request<()>| ready(Ok::<_, Error<()>>(http::Response::new(1))));
+    let substitute = |failed: Failed<http::Response<u32>, Error<()>>| failed.result;
+    let service = ServiceBuilder::new()
+        .layer(FallbackLayer::default().http_client().with(substitute))
+        .layer(timeout().http_client())
+        .service(origin);
+    let good =
+        |answer: &Result<http::Response<u32>, Error<()>>| answer.as_ref().is_ok_and(|answer| *answer.body() == 1);
+    assert_eq!(of(service.clone(), || http::Request::new(()), good), 0);
+    assert!(of(BoxCloneSyncService::new(service), || http::Request::new(()), good) >= CALLS, "the control");
+}

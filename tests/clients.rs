@@ -123,19 +123,23 @@ async fn a_reqwest_client_answers_through_the_layers() {
 }
 
 #[tokio::test]
-async fn a_reqwest_client_speaks_http_types_over_two_map_lines() {
+async fn a_reqwest_client_brought_to_the_types_of_http_has_the_presets() {
+    let reqwest = reqwest::Client::new();
     let client = ServiceBuilder::new()
         .layer(FallbackLayer::default().http_client().with(|_: Failed<_, _>| Ok(Response::new("substitute".into()))))
         .layer(timeout().http_client())
         .map_err(Error::inner)
-        .map_response(Response::<reqwest::Body>::from)
-        .map_request(|request: Request<String>| reqwest::Request::try_from(request).expect("an absolute address"))
-        .service(reqwest::Client::new())
+        .service(tower::service_fn(move |request: Request<String>| {
+            let reqwest = reqwest.clone();
+            async move { reqwest.execute(request.try_into()?).await.map(Response::<reqwest::Body>::from) }
+        }))
         .check::<Request<String>>();
     let address = hello().await;
     let broken = Request::get(format!("{address}/broken")).body(String::new()).expect("a valid request");
-    let response = client.oneshot(broken).await.expect("a substitute");
+    let response = client.clone().oneshot(broken).await.expect("a substitute");
     assert_eq!(response.into_body().collect().await.expect("a body").to_bytes(), "substitute");
+    let relative = Request::get("/nowhere").body(String::new()).expect("a valid request");
+    assert!(client.oneshot(relative).await.expect("a substitute").extensions().get::<buttress::Degraded>().is_some());
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::process::Command;
 fn complaint(case: &str, is_fixed: bool) -> Option<String> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-    // The same packages and features as this test was built with, so that nothing but the case is compiled.
+    // As `scripts/test` builds the tests, so that nothing but the case is compiled.
     cargo.args(["rustc", "--quiet", "--offline", "--all-features", "--profile", "test", "--test", "compile_cases"]);
     cargo.args(["--", "--cfg", "case", "--cfg", &format!("case=\"{case}\"")]);
     if is_fixed {
@@ -55,5 +55,22 @@ fn a_classifier_is_told_of_map_err() {
 
 #[test]
 fn a_fallback_with_nothing_to_answer_is_told_of_its_setters() {
-    names("substitute", &["this fallback has nothing to answer here", "say what to answer with `.value(..)`"]);
+    names("substitute", &["this fallback has no answer of the right type", "say what to answer with `.value(..)`"]);
+}
+
+#[test]
+fn presets_over_requests_of_another_kind_say_what_they_need() {
+    names(
+        "deadline",
+        &[
+            "`InExtensions` cannot find the deadline of a `reqwest::Request`",
+            "`InScope` finds the one that any request is made under",
+        ],
+    );
+    names("outcome", &["`StatusClassifier` cannot tell what a `Result<", "needs an `http::Response`"]);
+}
+
+#[test]
+fn a_fallback_that_would_never_see_a_failure_is_told_of_http_server() {
+    names("inert", &["this service cannot fail", "choose `.http_server()`"]);
 }

@@ -276,21 +276,41 @@ async fn readiness_is_kept() {
 
 #[test]
 fn a_fallback_for_nothing_is_refused() {
-    let error = FallbackLayer::new(FallbackConfig::new().on([])).expect_err("nothing to do");
-    assert_eq!(error, InvalidFallback::NothingToStandInFor);
-    assert_eq!(error.to_string(), "a fallback must name at least one kind of failure in `on`");
+    let error = FallbackLayer::new(FallbackConfig::new().name("pay-later").on([])).expect_err("nothing to do");
+    assert_eq!(error, InvalidFallback::NothingToStandInFor("pay-later".into()));
+    assert_eq!(error.to_string(), "the fallback `pay-later` must name at least one kind of failure in `on`");
 }
 
-#[test]
-fn the_layer_can_go_anywhere_also_with_closures_that_cannot_be_cloned() {
+#[tokio::test]
+async fn closures_that_cannot_be_cloned_serve_in_an_arc_and_the_layer_can_still_go_anywhere() {
     fn goes_anywhere<T: Clone + Send + Sync + 'static>(_: &T) {}
     struct NotClone(AtomicU32);
-    let (answers, judges) = (NotClone(AtomicU32::new(0)), NotClone(AtomicU32::new(0)));
+    let count = || NotClone(AtomicU32::new(0));
+    let (judged, kept, classified, marked, answered) = (count(), count(), count(), count(), count());
     let layer = FallbackLayer::default()
-        .when(move |_: &Failure| judges.0.fetch_add(1, Ordering::Relaxed) == 0)
-        .with(move |_: Failed<u32, BoxError>| Ok::<_, BoxError>(answers.0.fetch_add(1, Ordering::Relaxed)));
+        .classify(Arc::new(move |result: Result<&u32, &BoxError>| {
+            classified.0.fetch_add(1, Ordering::Relaxed);
+            result.err().map_or(Outcome::Success, |_| Failure::new(FailureKind::Error).into())
+        }))
+        .when(Arc::new(move |_: &Failure| judged.0.fetch_add(1, Ordering::Relaxed) == 0))
+        .summary(Arc::new(move |_: &Result<u32, BoxError>| kept.0.fetch_add(1, Ordering::Relaxed)))
+        .mark_with(Arc::new(move |answer: &mut u32, _: Degraded| {
+            *answer += 10 * marked.0.fetch_add(1, Ordering::Relaxed) + 1;
+        }));
+    let answers = Arc::new(move |failed: Failed<u32, BoxError, u32>| {
+        answered.0.fetch_add(1, Ordering::Relaxed);
+        Ok(100 * (failed.summary + 1))
+    });
+    let service = layer.clone().with(answers.clone()).layer(echo::<u32, BoxError>());
     goes_anywhere(&layer);
-    goes_anywhere(&layer.layer(echo::<u32, BoxError>()));
+    goes_anywhere(&service);
+    assert_eq!(service.clone().oneshot(Err("down".into())).await.expect("a substitute"), 101);
+    assert!(service.oneshot(Err("down".into())).await.is_err(), "judged otherwise the second time");
+
+    let layer = layer.when(|_: &Failure| true);
+    let waits = Arc::new(move |failed: Failed<u32, BoxError, u32>| ready(answers(failed)));
+    let service = layer.with_async(waits).layer(echo::<u32, BoxError>());
+    assert_eq!(service.oneshot(Err("down".into())).await.expect("a substitute"), 311);
 }
 
 #[test]

@@ -151,12 +151,31 @@ async fn the_fallback_outside_answers_what_the_timeout_inside_refuses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_that_was_made_into_an_answer_is_a_refusal_no_more() {
+    let never = service_fn(|_: Request<()>| pending::<Result<Response<Full<Bytes>>, Infallible>>());
+    let stack = ServiceBuilder::new()
+        .layer(FallbackLayer::default().http_server().with(|failed: Failed<Response<_>, _>| {
+            failed.result.map(|mut refusal| {
+                *refusal.status_mut() = http::StatusCode::ACCEPTED;
+                refusal
+            })
+        }))
+        .layer(timeout().http_server())
+        .service(never);
+    let response = stack.oneshot(Request::new(())).await.expect("infallible");
+    assert!(response.extensions().get::<Degraded>().is_some());
+    let outcome = StatusClassifier.classify(Ok::<_, &Infallible>(&response));
+    assert_eq!(outcome, buttress::Outcome::Success);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_as_response_is_told_from_an_answer_of_the_service() {
     let never = service_fn(|_: Request<()>| pending::<Result<Response<Full<Bytes>>, Infallible>>());
     let response = timeout().http_server().layer(never).oneshot(Request::new(())).await.expect("infallible");
     assert_eq!(response.status(), 504);
     let outcome = StatusClassifier.classify(Ok::<_, &Infallible>(&response));
-    assert_eq!(outcome.failure().map(|failure| failure.kind()), Some(FailureKind::TimedOut));
+    let failure = outcome.failure().expect("a refusal is a failure");
+    assert_eq!((failure.kind(), failure.code()), (FailureKind::TimedOut, Some(504)));
 
     let origin = Response::builder().status(504).body(Full::<Bytes>::default()).expect("a valid response");
     let outcome = StatusClassifier.classify(Ok::<_, &Infallible>(&origin));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use buttress::fallback::{FallbackConfig, FallbackLayer};
 use buttress::http::{BodyDeadline, DeadlineHeader};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
-use buttress::{BoxError, Deadline};
+use buttress::{BoxError, Deadline, Failure};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
@@ -95,6 +95,8 @@ async fn a_fallback_tells_what_it_stood_in_for() {
         lines.take(),
         [r#"DEBUG buttress: answered with a substitute layer="fallback" name=pay-later failure=error"#]
     );
+    layer.clone().when(|_: &Failure| false).value(7).layer(slow()).oneshot(0).await.expect_err("left alone");
+    assert_eq!(lines.take(), [r#"DEBUG buttress: failure left alone layer="fallback" name=pay-later failure=error"#]);
     layer.with_service(slow(), |_: &u64| 0).layer(slow()).oneshot(0).await.expect_err("both are down");
     assert_eq!(
         lines.take(),

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::future::{Future, pending, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use buttress::clock::Moment;
@@ -199,6 +199,56 @@ async fn a_busy_call_cannot_starve_its_limit() {
     elapsed(assert_ready!(call.poll()));
 }
 
+/// Uses up all that the task has of tokio's budget.
+fn use_up_budget(cx: &mut Context<'_>) {
+    while std::pin::pin!(tokio::task::consume_budget()).poll(cx).is_ready() {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_others_left_no_budget_to_see_still_wins() {
+    // In a `join!`, a busy sibling may use up the task's budget before the call is polled. Then the answer is there, the
+    // limit has passed, and the call says that it has to wait.
+    let (answer, receiver) = tokio::sync::oneshot::channel();
+    let service = limited(SEC)
+        .layer(service_fn(async |receiver: tokio::sync::oneshot::Receiver<u8>| receiver.await.map_err(BoxError::from)));
+    let mut call = std::pin::pin!(service.oneshot(receiver));
+    assert!(futures::poll!(call.as_mut()).is_pending());
+    answer.send(7).expect("the call waits for it");
+    advance(2 * SEC).await;
+    let mut polls = 0;
+    let answered = std::future::poll_fn(|cx| {
+        if polls == 0 {
+            use_up_budget(cx);
+        }
+        polls += 1;
+        call.as_mut().poll(cx)
+    })
+    .await;
+    assert_eq!((answered.expect("it was there in time"), polls), (7, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_deadline_the_limit_counts_from_the_call_and_not_from_the_first_poll() {
+    let layer = limited(SEC).deadline_of(|_: &()| Some(Deadline::within(60 * SEC)));
+    let mut call = task::spawn(layer.layer(service_fn(|()| pending::<Result<(), BoxError>>())).call(()));
+    advance(SEC - MS).await;
+    assert_pending!(call.poll());
+    advance(2 * MS).await;
+    assert!(assert_ready!(call.poll()).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_leaves_reserved_what_was_reserved_until_that_value_is_called_or_dropped() {
+    let inner = tower::limit::ConcurrencyLimit::new(waiting(), 1);
+    let passed = limited(SEC).deadline_of(|_: &Duration| Some(Deadline::within(Duration::ZERO)));
+    let mut refuses = passed.layer(inner.clone());
+    elapsed(refuses.ready().await.expect("the only permit").call(MS).await);
+    let mut other = limited(SEC).layer(inner);
+    assert!(task::spawn(other.ready()).poll().is_pending());
+    drop(refuses);
+    assert!(task::spawn(other.ready()).poll().is_ready(), "the permit is back");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_exported_is_seen_inside_and_counts_from_the_call() {
     let told = limited(SEC)
@@ -303,9 +353,9 @@ async fn a_service_that_cannot_become_ready_says_so_itself() {
 
 #[test]
 fn a_limit_of_zero_is_refused_by_name() {
-    let error = TimeoutLayer::new(TimeoutConfig::new(Duration::ZERO)).expect_err("zero");
-    assert_eq!(error, InvalidTimeout::ZeroLimit);
-    assert_eq!(error.to_string(), "the limit of a timeout must be longer than zero, and is 0s");
+    let error = TimeoutLayer::new(TimeoutConfig::new(Duration::ZERO).name("door")).expect_err("zero");
+    assert_eq!(error, InvalidTimeout::ZeroLimit("door".into()));
+    assert_eq!(error.to_string(), "the limit of the timeout `door` must be longer than zero, and is 0s");
 }
 
 #[test]

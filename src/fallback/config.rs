@@ -1,14 +1,15 @@
 mod substitute;
+mod trigger;
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 
 pub use self::substitute::{
     Asynchronous, Backup, Failed, Function, NoSubstitute, NoSummary, Substitute, Summary, Value,
 };
+pub use self::trigger::{Kinds, Trigger};
 use crate::name::Name;
-use crate::outcome::{Failure, FailureKind};
+use crate::outcome::FailureKind;
 
 /// The settings of a [`FallbackLayer`](super::FallbackLayer).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +42,8 @@ impl FallbackConfig {
         self
     }
 
-    pub(super) const fn check(&self) -> Result<(), InvalidFallback> {
-        if self.on.is_empty() { Err(InvalidFallback::NothingToStandInFor) } else { Ok(()) }
+    pub(super) fn check(&self) -> Result<(), InvalidFallback> {
+        if self.on.is_empty() { Err(InvalidFallback::NothingToStandInFor(self.name.clone())) } else { Ok(()) }
     }
 }
 
@@ -54,27 +55,20 @@ impl Default for FallbackConfig {
 
 /// A setting that a [`FallbackLayer`](super::FallbackLayer) cannot work with.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidFallback {
-    /// `on` names no kind of failure: the layer would never do anything.
-    NothingToStandInFor,
+    /// `on` names no kind of failure: the layer of this name would never do anything.
+    NothingToStandInFor(Name),
 }
 
 impl fmt::Display for InvalidFallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NothingToStandInFor => f.write_str("a fallback must name at least one kind of failure in `on`"),
+            Self::NothingToStandInFor(name) => {
+                write!(f, "the fallback `{name}` must name at least one kind of failure in `on`")
+            }
         }
     }
 }
 
 impl Error for InvalidFallback {}
-
-/// Which failures are stood in for.
-#[derive(Clone)]
-pub(super) enum When {
-    /// The kinds that the settings list.
-    Listed,
-    /// Those that a predicate of the user's says.
-    Said(Arc<dyn Fn(&Failure) -> bool + Send + Sync>),
-}

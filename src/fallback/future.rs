@@ -1,46 +1,38 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project::pin_project;
 use tower::Service;
 use tower::util::Oneshot;
 
-use super::config::{Failed, FallbackConfig, Substitute, When};
+use super::config::{Failed, Substitute, Trigger};
+use crate::name::Name;
 use crate::outcome::{Classify, Degraded, Failure, MarkDegraded, Outcome};
 use crate::telemetry;
 
-/// What a fallback does about a failure, shared by all its calls.
-pub(super) struct Plan<A> {
-    pub(super) config: FallbackConfig,
-    pub(super) when: When,
-    pub(super) substitute: Arc<A>,
-}
-
-impl<A> Plan<A> {
-    fn stands_in_for(&self, failure: &Failure) -> bool {
-        match &self.when {
-            When::Listed => self.config.on.contains(&failure.kind()),
-            When::Said(predicate) => predicate(failure),
-        }
-    }
+/// What a fallback does about a failure.
+#[derive(Clone)]
+pub(super) struct Plan<A, C, M, W> {
+    pub(super) name: Name,
+    pub(super) trigger: W,
+    pub(super) substitute: A,
+    pub(super) classify: C,
+    pub(super) mark: M,
 }
 
 /// The future of a [`Fallback`](super::Fallback).
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture<S, Req, A, C, M, K>
+pub struct ResponseFuture<S, Req, A, C, M, K, W>
 where
     S: Service<Req>,
     A: Substitute<S::Response, S::Error, K>,
 {
     #[pin]
     state: State<Oneshot<S, Req>, A::Future, K>,
-    plan: Arc<Plan<A>>,
-    classify: C,
-    mark: M,
+    plan: Plan<A, C, M, W>,
 }
 
 #[pin_project(project = StateProj)]
@@ -59,22 +51,23 @@ enum State<F, G, K> {
     Finished,
 }
 
-impl<S, Req, A, C, M, K> ResponseFuture<S, Req, A, C, M, K>
+impl<S, Req, A, C, M, K, W> ResponseFuture<S, Req, A, C, M, K, W>
 where
     S: Service<Req>,
     A: Substitute<S::Response, S::Error, K>,
 {
-    pub(super) const fn calling(call: Oneshot<S, Req>, summary: K, plan: Arc<Plan<A>>, classify: C, mark: M) -> Self {
-        Self { state: State::Calling { call, summary: Some(summary) }, plan, classify, mark }
+    pub(super) const fn calling(call: Oneshot<S, Req>, summary: K, plan: Plan<A, C, M, W>) -> Self {
+        Self { state: State::Calling { call, summary: Some(summary) }, plan }
     }
 }
 
-impl<S, Req, A, C, M, K> Future for ResponseFuture<S, Req, A, C, M, K>
+impl<S, Req, A, C, M, K, W> Future for ResponseFuture<S, Req, A, C, M, K, W>
 where
     S: Service<Req>,
     A: Substitute<S::Response, S::Error, K>,
     C: Classify<S::Response, S::Error>,
     M: MarkDegraded<S::Response>,
+    W: Trigger,
 {
     type Output = Result<S::Response, S::Error>;
 
@@ -87,11 +80,12 @@ where
                     let summary = summary.take();
                     // The call is over, and what it holds goes before anything is done in its place.
                     this.state.set(State::Finished);
-                    let (Outcome::Failure(failure), Some(summary)) = (this.classify.classify(result.as_ref()), summary)
-                    else {
+                    let outcome = this.plan.classify.classify(result.as_ref());
+                    let (Outcome::Failure(failure), Some(summary)) = (outcome, summary) else {
                         return Poll::Ready(result);
                     };
-                    if !this.plan.stands_in_for(&failure) {
+                    if !this.plan.trigger.stands_in_for(&failure) {
+                        telemetry::left_alone(&this.plan.name, &failure);
                         return Poll::Ready(result);
                     }
                     let answer = this.plan.substitute.substitute(Failed::new(failure.clone(), result, summary));
@@ -99,12 +93,12 @@ where
                 }
                 StateProj::Substituting { answer, failure } => {
                     let mut result = ready!(answer.poll(cx));
-                    let degraded = Degraded::new("fallback", this.plan.config.name.clone(), failure.clone());
+                    let degraded = Degraded::new("fallback", this.plan.name.clone(), failure.clone());
                     this.state.set(State::Finished);
                     match &mut result {
                         Ok(response) => {
                             telemetry::degraded(&degraded);
-                            this.mark.mark(response, degraded);
+                            this.plan.mark.mark(response, degraded);
                         }
                         Err(_) => telemetry::substitute_failed(&degraded),
                     }
@@ -116,12 +110,12 @@ where
     }
 }
 
-impl<S, Req, A, C, M, K> fmt::Debug for ResponseFuture<S, Req, A, C, M, K>
+impl<S, Req, A, C, M, K, W> fmt::Debug for ResponseFuture<S, Req, A, C, M, K, W>
 where
     S: Service<Req>,
     A: Substitute<S::Response, S::Error, K>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("config", &self.plan.config).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("name", &self.plan.name).finish_non_exhaustive()
     }
 }

@@ -4,23 +4,24 @@ use std::sync::Arc;
 use tower::Layer;
 
 use super::config::{
-    Asynchronous, Backup, FallbackConfig, Function, InvalidFallback, NoSubstitute, NoSummary, Value, When,
+    Asynchronous, Backup, FallbackConfig, Function, InvalidFallback, Kinds, NoSubstitute, NoSummary, Value,
 };
 use super::future::Plan;
 use super::service::Fallback;
-use crate::outcome::{ErrorsAreFailures, Failure, Unmarked};
+use crate::outcome::{ErrorsAreFailures, Unmarked};
 
 /// Answers something else when a call fails; [the module](super) tells the whole story.
 ///
 /// The presets [`http_server`](Self::http_server) and [`http_client`](Self::http_client) choose for HTTP what the
-/// setters choose one by one; use them first, then change what differs.
+/// setters choose one by one; use them first, then change what differs. What is given to a setter must be
+/// `Clone + Send + Sync + 'static`, so that the layer is; put a closure that is not `Clone` into an [`Arc`].
+///
+/// While calls succeed, a closure that captures nothing costs nothing; a [`value`](Self::value), a
+/// [backup](Self::with_service) and an [`Arc`] cost a reference count per call.
 #[must_use = "a layer does nothing until it wraps a service"]
-pub struct FallbackLayer<A = NoSubstitute, C = ErrorsAreFailures, M = Unmarked, K = NoSummary> {
-    config: FallbackConfig,
-    when: When,
-    substitute: Arc<A>,
-    classify: C,
-    mark: M,
+#[derive(Clone)]
+pub struct FallbackLayer<A = NoSubstitute, C = ErrorsAreFailures, M = Unmarked, K = NoSummary, W = Kinds> {
+    plan: Plan<A, C, M, W>,
     summary: K,
 }
 
@@ -36,14 +37,9 @@ impl FallbackLayer {
     }
 
     fn with_checked(config: FallbackConfig) -> Self {
-        Self {
-            config,
-            when: When::Listed,
-            substitute: Arc::new(NoSubstitute),
-            classify: ErrorsAreFailures,
-            mark: Unmarked,
-            summary: NoSummary,
-        }
+        let trigger = Kinds::of(&config.on);
+        let (substitute, classify, mark) = (NoSubstitute, ErrorsAreFailures, Unmarked);
+        Self { plan: Plan { name: config.name, trigger, substitute, classify, mark }, summary: NoSummary }
     }
 }
 
@@ -54,27 +50,30 @@ impl Default for FallbackLayer {
     }
 }
 
-impl<A, C, M, K> FallbackLayer<A, C, M, K> {
+impl<A, C, M, K, W> FallbackLayer<A, C, M, K, W> {
     /// Answers a clone of `value`.
-    pub fn value<T>(self, value: T) -> FallbackLayer<Value<T>, C, M, K>
+    pub fn value<T>(self, value: T) -> FallbackLayer<Value<T>, C, M, K, W>
     where
         T: Send + Sync + 'static,
     {
-        self.substitute(Value(value))
+        self.substitute(Value(Arc::new(value)))
     }
 
     /// Answers what `function` makes of the failure, as in `|failed: Failed<_, _>| Ok(..)`.
-    pub fn with<F>(self, function: F) -> FallbackLayer<Function<F>, C, M, K>
+    pub fn with<F>(self, function: F) -> FallbackLayer<Function<F>, C, M, K, W>
     where
-        F: Send + Sync + 'static,
+        F: Clone + Send + Sync + 'static,
     {
         self.substitute(Function(function))
     }
 
     /// Answers what `function` makes of the failure, which may wait: `|failed: Failed<_, _>| async { Ok(..) }`.
-    pub fn with_async<F>(self, function: F) -> FallbackLayer<Asynchronous<F>, C, M, K>
+    ///
+    /// What the future needs of what the closure captures, it takes a clone of:
+    /// `move |failed: Failed<_, _>| { let queue = queue.clone(); async move { .. } }`.
+    pub fn with_async<F>(self, function: F) -> FallbackLayer<Asynchronous<F>, C, M, K, W>
     where
-        F: Send + Sync + 'static,
+        F: Clone + Send + Sync + 'static,
     {
         self.substitute(Asynchronous(function))
     }
@@ -82,87 +81,78 @@ impl<A, C, M, K> FallbackLayer<A, C, M, K> {
     /// Answers what `backup` says to the request that `request` makes of the original one before the call
     /// (`Clone::clone` where the original can be cloned).
     ///
-    /// A clone of `backup` is made ready and called for each failure; its error is the call's error.
-    pub fn with_service<S, F>(self, backup: S, request: F) -> FallbackLayer<Backup<S>, C, M, F>
+    /// A clone of `backup` is made ready and called for each failure; its error is the call's error. It is shared among
+    /// threads: in a box, take tower's `BoxCloneSyncService`.
+    pub fn with_service<S, F>(self, backup: S, request: F) -> FallbackLayer<Backup<S>, C, M, F, W>
     where
         S: Send + Sync + 'static,
         F: Clone + Send + Sync + 'static,
     {
-        self.summary(request).substitute(Backup(backup))
+        self.summary(request).substitute(Backup(Arc::new(backup)))
     }
 
-    fn substitute<A2>(self, substitute: A2) -> FallbackLayer<A2, C, M, K> {
-        let Self { config, when, classify, mark, summary, .. } = self;
-        FallbackLayer { config, when, substitute: Arc::new(substitute), classify, mark, summary }
+    fn substitute<A2>(self, substitute: A2) -> FallbackLayer<A2, C, M, K, W> {
+        let Self { plan: Plan { name, trigger, classify, mark, .. }, summary } = self;
+        FallbackLayer { plan: Plan { name, trigger, substitute, classify, mark }, summary }
     }
 
     /// Keeps of each request, before the call, what the substitute needs to know of it; it finds that in
     /// [`Failed::summary`](super::Failed::summary).
     ///
     /// Nothing is kept unless asked for: it costs every call.
-    pub fn summary<K2>(self, summary: K2) -> FallbackLayer<A, C, M, K2>
+    pub fn summary<K2>(self, summary: K2) -> FallbackLayer<A, C, M, K2, W>
     where
         K2: Clone + Send + Sync + 'static,
     {
-        let Self { config, when, substitute, classify, mark, .. } = self;
-        FallbackLayer { config, when, substitute, classify, mark, summary }
+        FallbackLayer { plan: self.plan, summary }
     }
 
-    /// Stands in for the failures that `predicate` says, whatever their kind.
-    pub fn when(mut self, predicate: impl Fn(&Failure) -> bool + Send + Sync + 'static) -> Self {
-        self.when = When::Said(Arc::new(predicate));
-        self
+    /// Stands in for the failures that `predicate` says, such as `|failure: &Failure| ..`, whatever their kind.
+    pub fn when<W2>(self, predicate: W2) -> FallbackLayer<A, C, M, K, W2>
+    where
+        W2: Clone + Send + Sync + 'static,
+    {
+        let Self { plan: Plan { name, substitute, classify, mark, .. }, summary } = self;
+        FallbackLayer { plan: Plan { name, trigger: predicate, substitute, classify, mark }, summary }
     }
 
     /// Learns from [`classify`](crate::outcome::Classify) what a result means.
-    pub fn classify<C2>(self, classify: C2) -> FallbackLayer<A, C2, M, K>
+    pub fn classify<C2>(self, classify: C2) -> FallbackLayer<A, C2, M, K, W>
     where
         C2: Clone + Send + Sync + 'static,
     {
-        let Self { config, when, substitute, mark, summary, .. } = self;
-        FallbackLayer { config, when, substitute, classify, mark, summary }
+        let Self { plan: Plan { name, trigger, substitute, mark, .. }, summary } = self;
+        FallbackLayer { plan: Plan { name, trigger, substitute, classify, mark }, summary }
     }
 
     /// Marks substitutes by way of [`mark`](crate::outcome::MarkDegraded).
-    pub fn mark_with<M2>(self, mark: M2) -> FallbackLayer<A, C, M2, K>
+    pub fn mark_with<M2>(self, mark: M2) -> FallbackLayer<A, C, M2, K, W>
     where
         M2: Clone + Send + Sync + 'static,
     {
-        let Self { config, when, substitute, classify, summary, .. } = self;
-        FallbackLayer { config, when, substitute, classify, mark, summary }
+        let Self { plan: Plan { name, trigger, substitute, classify, .. }, summary } = self;
+        FallbackLayer { plan: Plan { name, trigger, substitute, classify, mark }, summary }
     }
 }
 
-impl<S, A, C, M, K> Layer<S> for FallbackLayer<A, C, M, K>
+impl<S, A, C, M, K, W> Layer<S> for FallbackLayer<A, C, M, K, W>
 where
+    A: Clone,
     C: Clone,
     M: Clone,
     K: Clone,
+    W: Clone,
 {
-    type Service = Fallback<S, A, C, M, K>;
+    type Service = Fallback<S, A, C, M, K, W>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let Self { config, when, substitute, classify, mark, summary } = self.clone();
-        let plan = Arc::new(Plan { config, when, substitute });
-        Fallback { inner, plan, classify, mark, summary }
+        let Self { plan, summary } = self.clone();
+        Fallback { inner, plan, summary }
     }
 }
 
-impl<A, C: Clone, M: Clone, K: Clone> Clone for FallbackLayer<A, C, M, K> {
-    fn clone(&self) -> Self {
-        Self {
-            config: self.config.clone(),
-            when: self.when.clone(),
-            substitute: self.substitute.clone(),
-            classify: self.classify.clone(),
-            mark: self.mark.clone(),
-            summary: self.summary.clone(),
-        }
-    }
-}
-
-impl<A, C, M, K> fmt::Debug for FallbackLayer<A, C, M, K> {
+impl<A, C, M, K, W> fmt::Debug for FallbackLayer<A, C, M, K, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FallbackLayer").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("FallbackLayer").field("name", &self.plan.name).finish_non_exhaustive()
     }
 }

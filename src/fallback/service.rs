@@ -1,23 +1,21 @@
 use std::fmt;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower::{Service, ServiceExt};
 
-use super::config::{NoSubstitute, NoSummary, Substitute, Summary};
+use super::config::{Kinds, NoSubstitute, NoSummary, Substitute, Summary, Trigger};
 use super::future::{Plan, ResponseFuture};
 use crate::outcome::{Classify, ErrorsAreFailures, MarkDegraded, Unmarked};
 
 /// A service that answers something else when a call fails; made by a [`FallbackLayer`](super::FallbackLayer).
-pub struct Fallback<S, A = NoSubstitute, C = ErrorsAreFailures, M = Unmarked, K = NoSummary> {
+#[derive(Clone)]
+pub struct Fallback<S, A = NoSubstitute, C = ErrorsAreFailures, M = Unmarked, K = NoSummary, W = Kinds> {
     pub(super) inner: S,
-    pub(super) plan: Arc<Plan<A>>,
-    pub(super) classify: C,
-    pub(super) mark: M,
+    pub(super) plan: Plan<A, C, M, W>,
     pub(super) summary: K,
 }
 
-impl<S, A, C, M, K> Fallback<S, A, C, M, K> {
+impl<S, A, C, M, K, W> Fallback<S, A, C, M, K, W> {
     /// The wrapped service.
     pub const fn get_ref(&self) -> &S {
         &self.inner
@@ -34,17 +32,18 @@ impl<S, A, C, M, K> Fallback<S, A, C, M, K> {
     }
 }
 
-impl<S, A, C, M, K, Req> Service<Req> for Fallback<S, A, C, M, K>
+impl<S, A, C, M, K, W, Req> Service<Req> for Fallback<S, A, C, M, K, W>
 where
     S: Service<Req> + Clone,
-    A: Substitute<S::Response, S::Error, K::Kept>,
+    A: Substitute<S::Response, S::Error, K::Kept> + Clone,
     C: Classify<S::Response, S::Error> + Clone,
     M: MarkDegraded<S::Response> + Clone,
     K: Summary<Req>,
+    W: Trigger + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = ResponseFuture<S, Req, A, C, M, K::Kept>;
+    type Future = ResponseFuture<S, Req, A, C, M, K::Kept, W>;
 
     /// Always ready: a wrapped service that is not, or never will be, is a failure to stand in for.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
@@ -54,27 +53,12 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let summary = self.summary.keep(&request);
         let call = self.inner.clone().oneshot(request);
-        ResponseFuture::calling(call, summary, self.plan.clone(), self.classify.clone(), self.mark.clone())
+        ResponseFuture::calling(call, summary, self.plan.clone())
     }
 }
 
-impl<S: Clone, A, C: Clone, M: Clone, K: Clone> Clone for Fallback<S, A, C, M, K> {
-    fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            plan: self.plan.clone(),
-            classify: self.classify.clone(),
-            mark: self.mark.clone(),
-            summary: self.summary.clone(),
-        }
-    }
-}
-
-impl<S: fmt::Debug, A, C, M, K> fmt::Debug for Fallback<S, A, C, M, K> {
+impl<S: fmt::Debug, A, C, M, K, W> fmt::Debug for Fallback<S, A, C, M, K, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fallback")
-            .field("inner", &self.inner)
-            .field("config", &self.plan.config)
-            .finish_non_exhaustive()
+        f.debug_struct("Fallback").field("inner", &self.inner).field("name", &self.plan.name).finish_non_exhaustive()
     }
 }

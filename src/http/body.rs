@@ -20,6 +20,10 @@ use crate::telemetry;
 /// [`Rejection::find`] finds an [`Elapsed`], and the body is dropped. A frame that is ready in the same instant still
 /// counts.
 ///
+/// # Panics
+///
+/// A body that has to wait must be polled within a tokio runtime that has time enabled.
+///
 /// ```
 /// use std::time::Duration;
 /// use buttress::BoxError;
@@ -63,7 +67,8 @@ impl<B> BodyDeadline<B> {
     }
 
     /// For `map_response`: bounds each response's body by `limit`, counted from the response head, and by the deadline
-    /// in whose [`scope`](Deadline::scope) the response is made.
+    /// in whose [`scope`](Deadline::scope) the response is made. That is the request's, or the limit of a timeout further
+    /// out that [exports](crate::timeout::TimeoutLayer::export_with) it.
     pub fn within(limit: Duration) -> impl Fn(Response<B>) -> Response<Self> + Clone + Send + Sync + 'static {
         move |response| {
             let now = Moment::now();
@@ -93,6 +98,7 @@ where
         let Some(body) = this.body.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
+        let had_budget = this.timer.is_some() && clock::has_budget();
         match body.poll_frame(cx) {
             Poll::Ready(None) => return Poll::Ready(None),
             // A body that always has a frame ready never waits; only the clock can end it.
@@ -105,7 +111,7 @@ where
                     this.timer.set(Some(clock::sleep_until(*this.end)));
                 }
                 if let Some(timer) = this.timer.as_mut().as_pin_mut() {
-                    ready!(timer.poll(cx));
+                    ready!(clock::poll_timer(timer, had_budget, cx));
                 }
             }
         }

@@ -1,10 +1,11 @@
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Request};
 
-use crate::clock::Moment;
+use crate::clock::{Moment, Now};
 use crate::deadline::{Deadline, DeadlineOf, ExportDeadline};
 use crate::telemetry;
 
@@ -15,13 +16,15 @@ use crate::telemetry;
 /// microsecond, is not listened to.
 ///
 /// The formats are gRPC's `grpc-timeout` (at most eight digits and one of `H M S m u n`; see "gRPC over HTTP2") and
-/// plain milliseconds in a header of your choice. What is written is rounded down, so that nobody is promised more than
-/// there is. A value that cannot be read is ignored, with an event.
+/// plain milliseconds in a header of your choice. What is written is rounded down, but never to zero, which would say that it
+/// is too late already. A value that cannot be read is ignored, with an event.
 ///
 /// ```
-/// use std::net::{IpAddr, Ipv4Addr};
+/// use std::net::SocketAddr;
 /// use std::time::Duration;
-/// use buttress::http::DeadlineHeader;
+/// use axum::body::Body;
+/// use axum::extract::ConnectInfo;
+/// use buttress::http::{DeadlineHeader, InExtensions};
 /// use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 /// use http::{HeaderName, Request};
 ///
@@ -32,13 +35,16 @@ use crate::telemetry;
 ///     .http_client()
 ///     .export_with(header.clone());
 ///
-/// let from_gateway = |request: &Request<String>| {
-///     request.extensions().get() == Some(&IpAddr::V4(Ipv4Addr::LOCALHOST))
+/// // Served with `into_make_service_with_connect_info::<SocketAddr>()`.
+/// let from_gateway = |request: &Request<Body>| {
+///     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+///     peer.is_some_and(|ConnectInfo(peer)| peer.ip().is_loopback())
 /// };
 /// let door = TimeoutLayer::new(TimeoutConfig::new(Duration::from_secs(1)))?
 ///     .http_server()
-///     .deadline_of(header.trusting(from_gateway, Duration::from_secs(1))?);
-/// # let _ = (attempt, door);
+///     .deadline_of((InExtensions, header.trusting(from_gateway, Duration::from_secs(1))?));
+/// let app: axum::Router = axum::Router::new().layer(door);
+/// # let _ = (attempt, app);
 /// # Ok(())
 /// # }
 /// ```
@@ -70,19 +76,17 @@ impl DeadlineHeader {
     /// Reads the header where `trust`, such as `|request: &Request<Body>| ..`, says that its sender may set it, and
     /// takes it for `at_most` when it asks for more.
     ///
-    /// Reading costs a second look at the clock.
-    ///
     /// # Errors
     ///
     /// [`InvalidDeadlineHeader`] if `at_most` is zero.
     pub fn trusting<T>(self, trust: T, at_most: Duration) -> Result<TrustedDeadline<T>, InvalidDeadlineHeader>
     where
-        T: Clone + Send + Sync + 'static,
+        T: Send + Sync + 'static,
     {
         if at_most.is_zero() {
             return Err(InvalidDeadlineHeader::ZeroMaximum);
         }
-        Ok(TrustedDeadline { header: self, trust, at_most })
+        Ok(TrustedDeadline { header: self, trust: Arc::new(trust), at_most })
     }
 }
 
@@ -98,18 +102,23 @@ impl<B> ExportDeadline<Request<B>> for DeadlineHeader {
 }
 
 /// A [`DeadlineHeader`] that is read where its sender is trusted.
-#[derive(Clone)]
 pub struct TrustedDeadline<T> {
     header: DeadlineHeader,
-    trust: T,
+    trust: Arc<T>,
     at_most: Duration,
+}
+
+impl<T> Clone for TrustedDeadline<T> {
+    fn clone(&self) -> Self {
+        Self { header: self.header.clone(), trust: self.trust.clone(), at_most: self.at_most }
+    }
 }
 
 impl<B, T> DeadlineOf<Request<B>> for TrustedDeadline<T>
 where
     T: Fn(&Request<B>) -> bool,
 {
-    fn deadline_of(&self, request: &Request<B>) -> Option<Deadline> {
+    fn deadline_of(&self, request: &Request<B>, now: &Now) -> Option<Deadline> {
         let name = &self.header.header;
         let value = request.headers().get(name)?;
         if !(self.trust)(request) {
@@ -125,7 +134,7 @@ where
             telemetry::deadline_ignored(name.as_str(), "it cannot be read");
             return None;
         };
-        Some(Deadline::within(left.min(self.at_most)))
+        Some(Deadline::at(now.moment() + left.min(self.at_most)))
     }
 }
 
@@ -209,7 +218,7 @@ mod tests {
         let trust = move |_: &Request<()>| trusted;
         let reader = header.clone().trusting(trust, Duration::from_secs(10)).expect("ten seconds are a maximum");
         let request = Request::builder().header(&header.header, value).body(()).expect("a valid header");
-        reader.deadline_of(&request).map(|deadline| deadline.moment().since(Moment::now()))
+        reader.deadline_of(&request, &Now::unread()).map(Deadline::left)
     }
 
     fn millis() -> DeadlineHeader {

@@ -1,19 +1,21 @@
 use http::{Request, Response};
 
-use crate::clock::Moment;
-use crate::deadline::{Deadline, DeadlineOf, ExportDeadline};
+use crate::clock::{Moment, Now};
+use crate::deadline::{self, Deadline, DeadlineOf, ExportDeadline};
 use crate::outcome::{Degraded, MarkDegraded};
+use crate::rejection::Rejection;
 
 /// Keeps what layers tell each other in the extensions of requests and responses, which never leave the process.
 ///
-/// A request's deadline is the [`Deadline`] in its extensions or, where there is none, the one whose
-/// [`scope`](Deadline::scope) the call is made in. A response that is a substitute carries [`Degraded`].
+/// A request's deadline is the [`Deadline`] in its extensions or the one whose [`scope`](Deadline::scope) the call is made
+/// in, whichever is earlier. A response that is a substitute carries [`Degraded`], and no longer the
+/// [`Rejection`] it may have been made from: it is not a refusal any more.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InExtensions;
 
 impl<B> DeadlineOf<Request<B>> for InExtensions {
-    fn deadline_of(&self, request: &Request<B>) -> Option<Deadline> {
-        request.extensions().get().copied().or_else(Deadline::current)
+    fn deadline_of(&self, request: &Request<B>, _: &Now) -> Option<Deadline> {
+        deadline::earlier(request.extensions().get().copied(), Deadline::current())
     }
 }
 
@@ -25,6 +27,8 @@ impl<B> ExportDeadline<Request<B>> for InExtensions {
 
 impl<B> MarkDegraded<Response<B>> for InExtensions {
     fn mark(&self, response: &mut Response<B>, degraded: Degraded) {
-        response.extensions_mut().insert(degraded);
+        let extensions = response.extensions_mut();
+        extensions.remove::<Rejection>();
+        extensions.insert(degraded);
     }
 }

@@ -10,6 +10,33 @@
 //!
 //! The presets `.http_server()` and `.http_client()` on every layer choose among them. Over a server, an answer that the
 //! layer makes itself is a response; over a client it is an error.
+//!
+//! They are for services that take an `http::Request` and answer an `http::Response`, as hyper's clients do and tonic's.
+//! `reqwest::Client` has types of its own; three lines bring it to those of `http`:
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! use buttress::timeout::{TimeoutConfig, TimeoutLayer};
+//! use buttress::{Check, Error};
+//! use http::{Request, Response};
+//! use tower::{ServiceBuilder, service_fn};
+//!
+//! # fn main() -> Result<(), buttress::timeout::InvalidTimeout> {
+//! let reqwest = reqwest::Client::new();
+//! let client = ServiceBuilder::new()
+//!     .layer(TimeoutLayer::new(TimeoutConfig::new(Duration::from_millis(250)))?.http_client())
+//!     .map_err(Error::inner)
+//!     .service(service_fn(move |request: Request<String>| {
+//!         let reqwest = reqwest.clone();
+//!         async move { reqwest.execute(request.try_into()?).await.map(Response::<reqwest::Body>::from) }
+//!     }))
+//!     .check::<Request<String>>();
+//! # let _ = client;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! To wrap it as it is, leave the preset out: `.deadline_of(InScope)` finds deadlines, and a closure classifies.
 
 mod answer;
 mod body;

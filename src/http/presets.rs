@@ -19,21 +19,23 @@ impl<L, D, R, X> TimeoutLayer<L, D, R, X> {
     /// Writes the deadline of each call into the request's extensions and puts the call into its
     /// [`scope`](crate::Deadline::scope), so that clients called by the handler keep to it without being told.
     ///
-    /// It allocates, and the limit then counts from the call.
+    /// It allocates, and the limit then counts from the call. The deadline is the earlier of the request's own and this
+    /// layer's limit, and whoever reads it keeps to it: a [`BodyDeadline`](crate::http::BodyDeadline) inside ends with it
+    /// too, although the layer itself ends with the response head.
     pub fn export_deadline(self) -> TimeoutLayer<L, D, R, InExtensions> {
         self.export_with(InExtensions)
     }
 }
 
-impl<A, C, M, K> FallbackLayer<A, C, M, K> {
+impl<A, C, M, K, W> FallbackLayer<A, C, M, K, W> {
     /// For a server: reads failures from the status ([`StatusClassifier`]) and leaves
     /// [`Degraded`](crate::Degraded) in the response's extensions ([`InExtensions`]).
-    pub fn http_server(self) -> FallbackLayer<A, StatusClassifier, InExtensions, K> {
+    pub fn http_server(self) -> FallbackLayer<A, StatusClassifier, InExtensions, K, W> {
         self.classify(StatusClassifier).mark_with(InExtensions)
     }
 
     /// For a client: the same as [`http_server`](Self::http_server), since a fallback never refuses.
-    pub fn http_client(self) -> FallbackLayer<A, StatusClassifier, InExtensions, K> {
+    pub fn http_client(self) -> FallbackLayer<A, StatusClassifier, InExtensions, K, W> {
         self.http_server()
     }
 }

@@ -38,23 +38,23 @@ impl TimeoutConfig {
         self
     }
 
-    pub(super) const fn check(&self) -> Result<(), InvalidTimeout> {
-        if self.limit.is_zero() { Err(InvalidTimeout::ZeroLimit) } else { Ok(()) }
+    pub(super) fn check(&self) -> Result<(), InvalidTimeout> {
+        if self.limit.is_zero() { Err(InvalidTimeout::ZeroLimit(self.name.clone())) } else { Ok(()) }
     }
 }
 
 /// A setting that a [`TimeoutLayer`](super::TimeoutLayer) cannot work with.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidTimeout {
-    /// The limit is zero: every call that waits at all would fail.
-    ZeroLimit,
+    /// The limit of the timeout of this name is zero: every call that waits at all would fail.
+    ZeroLimit(Name),
 }
 
 impl fmt::Display for InvalidTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ZeroLimit => f.write_str("the limit of a timeout must be longer than zero, and is 0s"),
+            Self::ZeroLimit(name) => write!(f, "the limit of the timeout `{name}` must be longer than zero, and is 0s"),
         }
     }
 }

@@ -2,7 +2,6 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use pin_project::pin_project;
 
@@ -63,7 +62,10 @@ where
     type Output = Result<Res, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let StateProj::Calling { inner, scope, .. } = self.as_mut().project().state.project() {
+        let mut had_budget = false;
+        if let StateProj::Calling { inner, timer, scope, .. } = self.as_mut().project().state.project() {
+            // Before there is a timer nothing can fire, and so there is nothing to be fair about.
+            had_budget = timer.is_some() && clock::has_budget();
             let answer = match scope {
                 Some(deadline) => deadline.enter(|| inner.poll(cx)),
                 None => inner.poll(cx),
@@ -72,7 +74,7 @@ where
                 return answer;
             }
         }
-        self.poll_unanswered(cx)
+        self.poll_unanswered(had_budget, cx)
     }
 }
 
@@ -80,14 +82,14 @@ impl<F, R> ResponseFuture<F, R> {
     /// Apart from `poll`, so that the way of an answer that is there at once is short.
     #[cold]
     #[inline(never)]
-    fn poll_unanswered<Res, E>(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Res, E>>
+    fn poll_unanswered<Res, E>(self: Pin<&mut Self>, had_budget: bool, cx: &mut Context<'_>) -> Poll<Result<Res, E>>
     where
         R: Reject<Res, E>,
     {
         let mut this = self.project();
         let elapsed = match this.state.as_mut().project() {
-            StateProj::Calling { timer, allowance, .. } => ready!(wait(timer, *allowance, this.name, cx)),
-            StateProj::Late => Elapsed::new(this.name.clone(), Duration::ZERO, Cause::DeadlineBeforeCall),
+            StateProj::Calling { timer, allowance, .. } => ready!(wait(timer, *allowance, this.name, had_budget, cx)),
+            StateProj::Late => Elapsed::before_call(this.name.clone()),
             StateProj::Finished => panic!("a timeout's future was polled after it finished"),
         };
         // First the call is dropped, with whatever it holds; only then does anybody hear of it.
@@ -98,14 +100,21 @@ impl<F, R> ResponseFuture<F, R> {
 }
 
 /// Waits for the end of `allowance`; the call is waiting too.
-fn wait(mut timer: Pin<&mut Option<Timer>>, allowance: Allowance, name: &Name, cx: &mut Context<'_>) -> Poll<Elapsed> {
+fn wait(
+    mut timer: Pin<&mut Option<Timer>>,
+    allowance: Allowance,
+    name: &Name,
+    had_budget: bool,
+    cx: &mut Context<'_>,
+) -> Poll<Elapsed> {
     let (allowed, cause) = match allowance {
         Allowance::FromFirstWait(limit) => (limit, Cause::OwnLimit),
         Allowance::Until { allowed, cause, .. } => (allowed, cause),
         Allowance::Unlimited | Allowance::NotAtAll => return Poll::Pending,
     };
     // A timer set for now would still take until the runtime's next tick.
-    if !allowed.is_zero() {
+    let at_once = allowed.is_zero() && clock::has_budget();
+    if !at_once {
         if timer.is_none() {
             timer.set(Some(match allowance {
                 Allowance::Until { end, .. } => clock::sleep_until(end),
@@ -113,7 +122,7 @@ fn wait(mut timer: Pin<&mut Option<Timer>>, allowance: Allowance, name: &Name, c
             }));
         }
         if let Some(timer) = timer.as_pin_mut() {
-            ready!(timer.poll(cx));
+            ready!(clock::poll_timer(timer, had_budget, cx));
         }
     }
     Poll::Ready(Elapsed::new(name.clone(), allowed, cause))

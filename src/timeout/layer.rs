@@ -11,7 +11,12 @@ use crate::rejection::AsError;
 ///
 /// The presets [`http_server`](Self::http_server) and [`http_client`](Self::http_client) choose for HTTP what the
 /// setters choose one by one; use them first, then change what differs. What is given to a setter must be
-/// `Clone + Send + Sync + 'static`, so that the layer is; put a closure that is not `Clone` into an [`Arc`](std::sync::Arc).
+/// `Clone + Send + Sync + 'static`, so that the layer is; put a closure that is not `Clone` into an [`Arc`](std::sync::Arc),
+/// which costs a reference count per call where the closure makes a refusal, and nothing elsewhere.
+///
+/// # Panics
+///
+/// A call that has to wait must be polled within a tokio runtime that has time enabled.
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct TimeoutLayer<L = ConfiguredLimit, D = OwnLimit, R = AsError, X = NotExported> {
@@ -36,7 +41,7 @@ impl TimeoutLayer {
 
 impl<L, D, R, X> TimeoutLayer<L, D, R, X> {
     /// Asks `limit_of` how long each request may take, such as `|job: &Job| job.limit`. Where it answers `None`, the
-    /// configured limit holds; zero fails a call as soon as it has to wait.
+    /// configured limit holds; zero fails a call as soon as it has to wait. A deadline of the request still counts.
     pub fn limit_of<L2>(self, limit_of: L2) -> TimeoutLayer<L2, D, R, X>
     where
         L2: Clone + Send + Sync + 'static,

@@ -17,8 +17,17 @@
 //!
 //! It costs nothing while the service answers at its first poll: no timer, and without a deadline no look at the clock.
 //!
-//! It ends with the response head. To bound the body as well, put
-//! [`http::BodyDeadline`](crate::http::BodyDeadline) beside it.
+//! # What it does not bound
+//!
+//! - *Waiting until the service is ready.* The layer is ready when the wrapped service is, and until then nobody has called.
+//!   A full `ConcurrencyLimit` or `Buffer` inside can keep a caller waiting for ever. Where that may happen, shed the load,
+//!   or put a [fallback](crate::fallback) between: it is always ready and waits inside the call, which a timeout around it
+//!   bounds.
+//! - *The response body.* Put [`http::BodyDeadline`](crate::http::BodyDeadline) beside it.
+//!
+//! A request that is refused because it came past its deadline leaves the service as ready as it was: what the service has
+//! reserved for the call, such as a permit of a `ConcurrencyLimit`, stays reserved until that same value is called again or
+//! dropped, as everywhere in tower.
 //!
 //! # Example
 //!

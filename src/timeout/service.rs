@@ -6,7 +6,7 @@ use tower::Service;
 use super::config::{ConfiguredLimit, LimitOf, TimeoutConfig};
 use super::future::ResponseFuture;
 use super::state::Allowance;
-use crate::clock::Moment;
+use crate::clock::Now;
 use crate::deadline::{Deadline, DeadlineOf, ExportDeadline, NotExported, OwnLimit};
 use crate::rejection::{AsError, Reject};
 
@@ -56,13 +56,14 @@ where
 
     fn call(&mut self, mut request: Req) -> Self::Future {
         let limit = self.limit_of.limit_of(&request).unwrap_or(self.config.limit);
-        let deadline = self.deadline_of.deadline_of(&request);
+        let now = Now::unread();
+        let deadline = self.deadline_of.deadline_of(&request, &now);
         let name = self.config.name.clone();
         let reject = self.reject.clone();
         if deadline.is_none() && !X::EXPORTS {
             return ResponseFuture::calling(self.inner.call(request), Allowance::own(limit), None, name, reject);
         }
-        let now = Moment::now();
+        let now = now.moment();
         let allowance = Allowance::from_call(limit, deadline.map(Deadline::moment), now);
         match allowance {
             Allowance::NotAtAll => ResponseFuture::late(name, reject),
@@ -90,10 +91,20 @@ mod tests {
 
     use tower::{Layer, ServiceExt, service_fn};
 
-    use crate::clock;
-    use crate::deadline::{Deadline, InScope};
+    use crate::clock::{self, Now};
+    use crate::deadline::{Deadline, DeadlineOf, InScope};
     use crate::rejection::BoxError;
     use crate::timeout::{TimeoutConfig, TimeoutLayer};
+
+    /// Needs the present to say what the deadline is, as a header does.
+    #[derive(Clone)]
+    struct TellsTheTime;
+
+    impl<Req> DeadlineOf<Req> for TellsTheTime {
+        fn deadline_of(&self, _: &Req, now: &Now) -> Option<Deadline> {
+            Some(Deadline::at(now.moment() + Duration::from_secs(1)))
+        }
+    }
 
     /// How often a call that is answered at once reads the clock.
     async fn readings_of<S>(service: S, request: Option<Deadline>) -> u32
@@ -115,6 +126,7 @@ mod tests {
         assert_eq!(readings_of(keeps.layer(inner), None).await, 0);
         assert_eq!(readings_of(keeps.layer(inner), deadline).await, 1);
         assert_eq!(readings_of(keeps.export_with(InScope).layer(inner), deadline).await, 1);
-        assert_eq!(readings_of(layer.export_with(InScope).layer(inner), None).await, 1);
+        assert_eq!(readings_of(layer.clone().export_with(InScope).layer(inner), None).await, 1);
+        assert_eq!(readings_of(layer.deadline_of((InScope, TellsTheTime)).layer(inner), None).await, 1);
     }
 }

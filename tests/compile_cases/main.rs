@@ -105,3 +105,55 @@ mod substitute {
         let _ = service.check::<u32>();
     }
 }
+
+#[cfg(case = "deadline")]
+mod deadline {
+    use buttress::{Check, Error};
+    use tower::ServiceBuilder;
+
+    fn client() {
+        let layer = crate::timeout().http_client();
+        #[cfg(fixed)]
+        let layer = layer.deadline_of(buttress::deadline::InScope);
+        let client = ServiceBuilder::new().layer(layer).map_err(Error::inner).service(reqwest::Client::new());
+        let _ = client.check::<reqwest::Request>();
+    }
+}
+
+#[cfg(case = "outcome")]
+mod outcome {
+    use buttress::fallback::{Failed, FallbackLayer};
+    use buttress::{Check, Error};
+    use tower::ServiceBuilder;
+
+    fn client() {
+        let layer = FallbackLayer::default();
+        #[cfg(not(fixed))]
+        let layer = layer.http_client().mark_with(buttress::outcome::Unmarked);
+        let layer = layer.with(|failed: Failed<_, _>| failed.result);
+        let client = ServiceBuilder::new().layer(layer).map_err(Error::inner).service(reqwest::Client::new());
+        let _ = client.check::<reqwest::Request>();
+    }
+}
+
+#[cfg(case = "inert")]
+mod inert {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::Response;
+    use axum::routing::get;
+    use buttress::fallback::{Failed, FallbackLayer};
+
+    pub(crate) fn app() -> Router {
+        let layer = FallbackLayer::default();
+        #[cfg(fixed)]
+        let layer = layer.http_server();
+        let layer = layer.with(|_: Failed<_, _>| Ok(Response::new(Body::from("later"))));
+        Router::new().route("/", get(async || "hello")).layer(layer)
+    }
+
+    #[test]
+    fn is_called() {
+        let _ = app();
+    }
+}

@@ -1,4 +1,5 @@
 use std::future::{Future, Ready, ready};
+use std::sync::Arc;
 
 use tower::Service;
 use tower::ServiceExt;
@@ -12,7 +13,9 @@ use crate::outcome::Failure;
 pub struct Failed<Res, E, K = ()> {
     /// What went wrong.
     pub failure: Failure,
-    /// What the wrapped service said; return it to leave things as they are.
+    /// What the wrapped service said, to make something of it. It counts as a substitute even if it is returned as it is;
+    /// to leave a failure alone, say so with [`on`](crate::fallback::FallbackConfig::on) or
+    /// [`when`](crate::fallback::FallbackLayer::when).
     pub result: Result<Res, E>,
     /// What was kept of the request, if [`summary`](crate::fallback::FallbackLayer::summary) was asked for.
     pub summary: K,
@@ -29,9 +32,10 @@ impl<Res, E, K> Failed<Res, E, K> {
 /// [`FallbackLayer`](crate::fallback::FallbackLayer)'s setters make the ready-made ones.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no substitute for a `Result<{Res}, {E}>`",
-    label = "this fallback has nothing to answer here",
+    label = "this fallback has no answer of the right type",
     note = "say what to answer with `.value(..)`, `.with(|failed| ..)`, `.with_async(|failed| ..)` or `.with_service(..)`",
-    note = "it must answer the wrapped service's own response and error, and be given what `summary` keeps"
+    note = "it must answer the wrapped service's own response and error, and be given what `summary` keeps",
+    note = "`.value(..)` must be `Clone`, which a response with a streaming body is not: use `.with(|_| Ok(..))`"
 )]
 pub trait Substitute<Res, E, K> {
     /// The answer to be.
@@ -45,15 +49,21 @@ pub trait Substitute<Res, E, K> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoSubstitute;
 
-/// A clone of one value.
-#[derive(Clone, Copy, Debug)]
-pub struct Value<T>(pub(in super::super) T);
+/// A clone of one value, made when it is needed.
+#[derive(Debug)]
+pub struct Value<T>(pub(in super::super) Arc<T>);
+
+impl<T> Clone for Value<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 impl<T: Clone, E, K> Substitute<T, E, K> for Value<T> {
     type Future = Ready<Result<T, E>>;
 
     fn substitute(&self, _: Failed<T, E, K>) -> Self::Future {
-        ready(Ok(self.0.clone()))
+        ready(Ok(T::clone(&self.0)))
     }
 }
 
@@ -64,6 +74,17 @@ pub struct Function<F>(pub(in super::super) F);
 impl<F, Res, E, K> Substitute<Res, E, K> for Function<F>
 where
     F: Fn(Failed<Res, E, K>) -> Result<Res, E>,
+{
+    type Future = Ready<Result<Res, E>>;
+
+    fn substitute(&self, failed: Failed<Res, E, K>) -> Self::Future {
+        ready((self.0)(failed))
+    }
+}
+
+impl<F, Res, E, K> Substitute<Res, E, K> for Function<Arc<F>>
+where
+    F: Fn(Failed<Res, E, K>) -> Result<Res, E> + ?Sized,
 {
     type Future = Ready<Result<Res, E>>;
 
@@ -88,9 +109,27 @@ where
     }
 }
 
+impl<F, Fut, Res, E, K> Substitute<Res, E, K> for Asynchronous<Arc<F>>
+where
+    F: Fn(Failed<Res, E, K>) -> Fut + ?Sized,
+    Fut: Future<Output = Result<Res, E>>,
+{
+    type Future = Fut;
+
+    fn substitute(&self, failed: Failed<Res, E, K>) -> Fut {
+        (self.0)(failed)
+    }
+}
+
 /// Another service's answer.
-#[derive(Clone, Copy, Debug)]
-pub struct Backup<S>(pub(in super::super) S);
+#[derive(Debug)]
+pub struct Backup<S>(pub(in super::super) Arc<S>);
+
+impl<S> Clone for Backup<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 impl<S, K> Substitute<S::Response, S::Error, K> for Backup<S>
 where
@@ -99,7 +138,7 @@ where
     type Future = Oneshot<S, K>;
 
     fn substitute(&self, failed: Failed<S::Response, S::Error, K>) -> Self::Future {
-        self.0.clone().oneshot(failed.summary)
+        S::clone(&self.0).oneshot(failed.summary)
     }
 }
 
@@ -128,6 +167,7 @@ impl<Req> Summary<Req> for NoSummary {
     fn keep(&self, _: &Req) {}
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, Req, K> Summary<Req> for F
 where
     F: Fn(&Req) -> K,
@@ -136,5 +176,16 @@ where
 
     fn keep(&self, request: &Req) -> K {
         self(request)
+    }
+}
+
+impl<T, Req> Summary<Req> for Arc<T>
+where
+    T: Summary<Req> + ?Sized,
+{
+    type Kept = T::Kept;
+
+    fn keep(&self, request: &Req) -> T::Kept {
+        (**self).keep(request)
     }
 }

@@ -23,6 +23,7 @@ impl<Req> LimitOf<Req> for ConfiguredLimit {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, Req, T> LimitOf<Req> for F
 where
     F: Fn(&Req) -> T,
