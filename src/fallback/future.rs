@@ -35,13 +35,12 @@ where
     plan: Plan<A, C, M, W>,
 }
 
-#[pin_project(project = StateProj)]
+#[pin_project(project = StateProj, project_replace = StateOwn)]
 enum State<F, G, K> {
     Calling {
         #[pin]
         call: F,
-        /// Taken when the call has failed.
-        summary: Option<K>,
+        summary: K,
     },
     Substituting {
         #[pin]
@@ -57,7 +56,7 @@ where
     A: Substitute<S::Response, S::Error, K>,
 {
     pub(super) const fn calling(call: Oneshot<S, Req>, summary: K, plan: Plan<A, C, M, W>) -> Self {
-        Self { state: State::Calling { call, summary: Some(summary) }, plan }
+        Self { state: State::Calling { call, summary }, plan }
     }
 }
 
@@ -71,42 +70,68 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            match this.state.as_mut().project() {
-                StateProj::Calling { call, summary } => {
-                    let result = ready!(call.poll(cx));
-                    let summary = summary.take();
-                    // The call is over, and what it holds goes before anything is done in its place.
-                    this.state.set(State::Finished);
-                    let outcome = this.plan.classify.classify(result.as_ref());
-                    let (Outcome::Failure(failure), Some(summary)) = (outcome, summary) else {
-                        return Poll::Ready(result);
-                    };
-                    if !this.plan.trigger.stands_in_for(&failure) {
-                        telemetry::left_alone(&this.plan.name, &failure);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.as_mut().project();
+        if let StateProj::Calling { call, .. } = this.state.project() {
+            let result = ready!(call.poll(cx));
+            match this.plan.classify.classify(result.as_ref()) {
+                Outcome::Success => return Poll::Ready(result),
+                Outcome::Failure(failure) => {
+                    if let Some(result) = self.as_mut().failed(failure, result) {
                         return Poll::Ready(result);
                     }
-                    let answer = this.plan.substitute.substitute(Failed::new(failure.clone(), result, summary));
-                    this.state.set(State::Substituting { answer, failure });
                 }
-                StateProj::Substituting { answer, failure } => {
-                    let mut result = ready!(answer.poll(cx));
-                    let degraded = Degraded::new("fallback", this.plan.name.clone(), failure.clone());
-                    this.state.set(State::Finished);
-                    match &mut result {
-                        Ok(response) => {
-                            telemetry::degraded(&degraded);
-                            this.plan.mark.mark(response, degraded);
-                        }
-                        Err(_) => telemetry::substitute_failed(&degraded),
-                    }
-                    return Poll::Ready(result);
-                }
-                StateProj::Finished => panic!("a fallback's future was polled after it finished"),
             }
         }
+        self.poll_substitute(cx)
+    }
+}
+
+impl<S, Req, A, C, M, K, W> ResponseFuture<S, Req, A, C, M, K, W>
+where
+    S: Service<Req>,
+    A: Substitute<S::Response, S::Error, K>,
+    M: MarkDegraded<S::Response>,
+    W: Trigger,
+{
+    /// Asks for a substitute, or gives the result back if this failure is not stood in for.
+    #[cold]
+    fn failed(
+        self: Pin<&mut Self>,
+        failure: Failure,
+        result: Result<S::Response, S::Error>,
+    ) -> Option<Result<S::Response, S::Error>> {
+        let mut this = self.project();
+        // The call is over, and what it holds goes before anything is done in its place.
+        let StateOwn::Calling { summary, .. } = this.state.as_mut().project_replace(State::Finished) else {
+            unreachable!("only a call can fail");
+        };
+        if !this.plan.trigger.stands_in_for(&failure) {
+            telemetry::left_alone(&this.plan.name, &failure);
+            return Some(result);
+        }
+        let answer = this.plan.substitute.substitute(Failed::new(failure.clone(), result, summary));
+        this.state.set(State::Substituting { answer, failure });
+        None
+    }
+
+    #[cold]
+    fn poll_substitute(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Response, S::Error>> {
+        let mut this = self.project();
+        let StateProj::Substituting { answer, failure } = this.state.as_mut().project() else {
+            panic!("a fallback's future was polled after it finished");
+        };
+        let mut result = ready!(answer.poll(cx));
+        let degraded = Degraded::new("fallback", this.plan.name.clone(), failure.clone());
+        this.state.set(State::Finished);
+        match &mut result {
+            Ok(response) => {
+                telemetry::degraded(&degraded);
+                this.plan.mark.mark(response, degraded);
+            }
+            Err(_) => telemetry::substitute_failed(&degraded),
+        }
+        Poll::Ready(result)
     }
 }
 
