@@ -117,12 +117,14 @@ impl<F: Future> Future for Scoped<F> {
 /// Finds the deadline a request comes with.
 ///
 /// Ready-made are [`OwnLimit`] (the default: none), [`InScope`] and, for HTTP,
-/// [`http::InExtensions`](crate::http::InExtensions) and [`http::DeadlineHeader`](crate::http::DeadlineHeader). A
+/// [`http::InExtensions`](crate::http::InExtensions) and
+/// [`http::TrustedDeadline`](crate::http::TrustedDeadline), which a `DeadlineHeader` becomes by saying whom to trust. A
 /// closure `Fn(&Req) -> Option<Deadline>` serves too; one that owns something that cannot be cloned goes into an
 /// [`Arc`]. A pair of them takes the earlier of both deadlines.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot find the deadline of a `{Req}`",
     note = "`InScope` finds the one that any request is made under; `http::InExtensions`, which the HTTP presets choose, needs an `http::Request`",
+    note = "an `http::DeadlineHeader` can once it is told whom to believe: `.trusting(..)`",
     note = "a closure `|request: &{Req}| -> Option<Deadline>` can as well; `OwnLimit` looks for none"
 )]
 pub trait DeadlineOf<Req> {

@@ -1,6 +1,6 @@
 //! Composable tower layers that keep a service standing when what it depends on fails.
 //!
-//! Each layer wraps any [`tower::Service`]: an axum router, a hyper server, an outbound hyper, reqwest or tonic client, a
+//! Each layer wraps any [`tower::Service`] (the fallback any that is `Clone`): an axum router, a hyper server, an outbound hyper, reqwest or tonic client, a
 //! job queue. A layer never changes a service's types: the response and the error that come out are those that went in.
 //!
 //! | layer | what the caller notices |
@@ -53,7 +53,8 @@
 //!
 //! # Which order
 //!
-//! A `ServiceBuilder` is read from the top, outermost first; a chain of axum's `.layer` calls from the bottom.
+//! A `ServiceBuilder` is read from the top, outermost first; a chain of axum's `.layer` calls from the bottom. On a single
+//! route, put several layers into one `ServiceBuilder`: a chain leaves axum guessing at the error between them.
 //!
 //! - **Server**: rate limit, timeout, idempotency, handler. What is refused costs nothing more; the promise to the client
 //!   covers all that is behind it.
@@ -71,7 +72,7 @@
 //! - *What a call's result means* says [`Classify`], for all layers that act on it.
 //! - *Time is tokio's.* `tokio::time::pause` stops a whole stack, so your tests need not wait.
 //! - *Dropping a call is safe* at every point.
-//! - *A call that succeeds* allocates nothing, arms no timer unless it has to wait, reads the clock at most once in each
+//! - *A call that succeeds* allocates nothing (but for telling an HTTP service its deadline, where you ask for that), arms no timer unless it has to wait, reads the clock at most once in each
 //!   layer that needs the time, and writes nothing that another thread writes. What you put into an `Arc`, and a name that
 //!   is a `String`, cost a reference count.
 //! - *Every decision is told*, as a [`tracing`](https://docs.rs/tracing) event with target `buttress`.

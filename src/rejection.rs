@@ -213,7 +213,8 @@ impl From<Elapsed> for Rejection {
     label = "this layer has no way to say no here",
     note = "if `{E}` is a foreign client's error, add `.map_err(buttress::Error::inner)` innermost, right before `.service(client)`",
     note = "if it is your own error, give it `impl From<buttress::Rejection>`",
-    note = "if the service answers HTTP and cannot fail, as in axum, choose `.http_server()` on the layer"
+    note = "if the service answers HTTP and cannot fail, as in axum, choose `.http_server()` on the layer",
+    note = "`http::AsResponse`, which `.http_server()` chooses, needs a response body that is `From<bytes::Bytes>`: map the body innermost"
 )]
 pub trait Reject<Res, E> {
     /// Makes the answer, or the error, that stands for `rejection`.
@@ -258,7 +259,8 @@ where
 
 /// The ready-made error for a stack over a client whose own error cannot carry a refusal.
 ///
-/// Put `.map_err(buttress::Error::inner)` innermost, and every layer above can refuse.
+/// Put `.map_err(buttress::Error::inner)` innermost, and every layer above can refuse. A service whose error is a
+/// [`BoxError`] needs none of it: that carries whatever it is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error<E> {
     /// A layer refused.
@@ -369,6 +371,7 @@ impl MayCarryRejection for Infallible {
     const CAN_FAIL: bool = false;
 }
 impl MayCarryRejection for String {}
+impl MayCarryRejection for &'static str {}
 impl MayCarryRejection for () {}
 
 #[cfg(test)]

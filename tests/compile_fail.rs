@@ -59,6 +59,11 @@ fn a_fallback_with_nothing_to_answer_is_told_of_its_setters() {
 }
 
 #[test]
+fn a_body_that_cannot_be_made_is_told_of_from_bytes() {
+    names("body", &["`AsResponse` cannot turn a refusal", "needs a response body that is `From<bytes::Bytes>`"]);
+}
+
+#[test]
 fn presets_over_requests_of_another_kind_say_what_they_need() {
     names(
         "deadline",

@@ -94,22 +94,39 @@ async fn a_summary_is_taken_before_the_call_and_handed_on() {
     assert_eq!(service.oneshot(Order(7, "down".into())).await.expect("a substitute"), "order 7 later");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn by_default_it_stands_in_for_what_nobody_who_asked_is_to_blame_for() {
     use FailureKind::*;
     let service = FallbackLayer::default()
-        .classify(|result: Result<&FailureKind, &Infallible>| match result {
-            Ok(kind) => Outcome::Failure(Failure::new(*kind)),
+        .classify(|result: Result<&Option<FailureKind>, &Infallible>| match result {
+            Ok(Some(kind)) => Outcome::Failure(Failure::new(*kind)),
+            Ok(None) => Outcome::Success,
             Err(never) => match *never {},
         })
-        .with(|failed: Failed<FailureKind, Infallible>| failed.result.map(|_| Permanent))
-        .layer(echo::<FailureKind, Infallible>());
-    for (kind, stands_in) in
-        [(Error, true), (TimedOut, true), (Expired, true), (Refused, true), (Throttled, false), (RequestTimeout, false)]
-    {
-        let answer = service.clone().oneshot(Ok(kind)).await.expect("infallible");
-        assert_eq!(answer == Permanent, stands_in, "{kind}");
+        .value(None)
+        .layer(echo::<Option<FailureKind>, Infallible>());
+    for (kind, stands_in) in [
+        (Error, true),
+        (Permanent, false),
+        (TimedOut, true),
+        (Expired, true),
+        (RequestTimeout, false),
+        (Throttled, false),
+        (Refused, true),
+    ] {
+        let answer = service.clone().oneshot(Ok(Some(kind))).await.expect("infallible");
+        assert_eq!(answer.is_none(), stands_in, "{kind}");
     }
+}
+
+/// Unboxed, the compiler cannot see that the task is `Send`.
+#[tokio::test]
+async fn a_stack_over_a_boxed_error_can_be_called_from_a_spawned_task_once_it_is_boxed_too() {
+    let down = service_fn(async |_: u32| Err::<u32, BoxError>("down".into()));
+    let closure = FallbackLayer::default().with(|_: Failed<_, _>| Ok(8)).layer(down);
+    let boxed = tower::util::BoxCloneSyncService::new(closure);
+    let called = tokio::spawn(async move { boxed.oneshot(1).await });
+    assert_eq!(called.await.expect("no panic").expect("a substitute"), 8);
 }
 
 #[tokio::test]

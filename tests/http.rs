@@ -204,6 +204,14 @@ async fn a_frame_that_is_ready_with_the_deadline_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_that_is_polled_past_its_deadline_is_cut_although_its_timer_has_not_fired() {
+    let mut body = pin!(BodyDeadline::new(trickle(1, 60 * SEC), Deadline::within(SEC)));
+    assert!(futures::poll!(body.frame()).is_pending());
+    assert!(futures::poll!(pin!(tokio::time::advance(SEC))).is_pending());
+    assert!(matches!(futures::poll!(body.frame()), Poll::Ready(Some(Err(error))) if elapsed(&error).by_deadline()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_that_never_waits_is_cut_all_the_same() {
     let endless = stream::repeat_with(|| Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"flood"))));
     let mut body = pin!(BodyDeadline::new(StreamBody::new(endless), Deadline::within(SEC)));

@@ -141,6 +141,20 @@ async fn the_smaller_of_limit_and_deadline_holds_from_the_call_on() {
     assert!(assert_ready!(late.poll()).is_err(), "the limit counts from the call");
 }
 
+/// Two layers kept to one deadline, and the outer one's timer was the first to fire and to wake the task, so that now and
+/// then a door refused what a fallback inside would have answered.
+#[tokio::test(start_paused = true)]
+async fn who_is_polled_past_its_deadline_is_late_although_its_own_timer_has_not_fired() {
+    let layer = limited(60 * SEC).deadline_of(|_: &()| Some(Deadline::within(SEC)));
+    let mut call = task::spawn(layer.layer(service_fn(|()| pending::<Result<(), BoxError>>())).call(()));
+    assert_pending!(call.poll());
+    assert_pending!(call.poll());
+    // Its first poll moves the clock; the timers fire when the runtime next turns, which is not before this task ends.
+    assert!(futures::poll!(std::pin::pin!(advance(SEC))).is_pending());
+    assert!(!call.is_woken());
+    assert!(elapsed(assert_ready!(call.poll())).by_deadline());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_past_its_deadline_never_reaches_the_service() {
     let (mut service, mut handle) = tower_test::mock::pair::<Deadline, ()>();

@@ -43,7 +43,8 @@ impl Verdict {
 #[derive(Debug)]
 pub(crate) struct Promise {
     pub(crate) name: &'static str,
-    /// The kind of layer that keeps it: without that, it is broken.
+    /// The kind of layer it speaks for. Without that at least one of its promises breaks; others guard against what the
+    /// layer must not do, such as answering "pay later" on a good day.
     pub(crate) layer: Layer,
     pub(crate) held: bool,
     /// What was found, for people.

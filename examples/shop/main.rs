@@ -10,7 +10,7 @@
 //! | phase | the provider | what customers should notice |
 //! |---|---|---|
 //! | calm | answers in 5 ms | nothing: orders are paid |
-//! | slow | takes 2.5 s | orders are taken and paid for later, within the promised second |
+//! | slow | takes 2.5 s | orders are answered within the promised second, "pay later" |
 //! | outage | 503, or nobody listens | the same, at once |
 //! | recovery | is well again | orders are paid again, within two seconds |
 //!
@@ -21,7 +21,7 @@
 //!                 `------------ orders.rs ----'  `---------------- payments.rs -------------------------'
 //! ```
 //!
-//! The run ends with a table and with its promises, each of which belongs to one kind of layer. Take that layer away
+//! The run ends with a table and with its promises, each of which speaks for one kind of layer. Take that layer away
 //! with `--without timeout` or `--without fallback`, and you see a promise of its own break, and no other.
 //!
 //! With `--serve 127.0.0.1:8080` it plays no script: place orders yourself, and change the provider's mood by hand.

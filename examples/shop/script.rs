@@ -79,9 +79,9 @@ const FAST: &[Act] = &[
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Script {
-    /// About 15 s, to watch.
+    /// About 14 s, to watch.
     Full,
-    /// About 5 s, to check.
+    /// About 4 s, to check.
     Fast,
 }
 

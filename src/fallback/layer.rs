@@ -51,15 +51,20 @@ impl Default for FallbackLayer {
 }
 
 impl<A, C, M, K, W> FallbackLayer<A, C, M, K, W> {
-    /// Answers a clone of `value`.
+    /// Answers a clone of `value`. A response with a streaming body cannot be cloned: make one with [`with`](Self::with).
     pub fn value<T>(self, value: T) -> FallbackLayer<Value<T>, C, M, K, W>
     where
-        T: Send + Sync + 'static,
+        T: Clone + Send + Sync + 'static,
     {
         self.substitute(Value(Arc::new(value)))
     }
 
-    /// Answers what `function` makes of the failure, as in `|failed: Failed<_, _>| Ok(..)`.
+    /// Answers what `function` makes of the failure, as in `|failed: Failed<_, _>| Ok(..)`; the compiler needs the
+    /// annotation, and after a [`summary`](Self::summary) it is `Failed<_, _, _>`.
+    ///
+    /// Where the error is a `BoxError`, the compiler cannot see that an `async` block which calls the service can be
+    /// sent to another thread ("implementation is not general enough"), as with tower's own `map_result`. Put the stack
+    /// into a `BoxCloneSyncService`, or give it an error that is a plain type.
     pub fn with<F>(self, function: F) -> FallbackLayer<Function<F>, C, M, K, W>
     where
         F: Clone + Send + Sync + 'static,

@@ -21,7 +21,7 @@
 //! would say is the last good answer, choose the cache fallback. Outermost in a client's stack it covers all that
 //! the layers inside can refuse with.
 //!
-//! It is always ready: whether the wrapped service is, it finds out in the call, and a service that fails to become
+//! The wrapped service must be `Clone`: each call makes a clone ready and calls it. The layer itself is always ready: whether the wrapped service is, it finds out in the call, and a service that fails to become
 //! ready counts as failed.
 //!
 //! # Example

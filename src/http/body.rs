@@ -1,6 +1,6 @@
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Response;
@@ -111,7 +111,11 @@ where
                     this.timer.set(Some(clock::sleep_until(*this.end)));
                 }
                 if let Some(timer) = this.timer.as_mut().as_pin_mut() {
-                    ready!(clock::poll_timer(timer, had_budget, cx));
+                    let fired = clock::poll_timer(timer, had_budget, cx);
+                    // As in a timeout: whoever was woken by another timer set for the same moment is late as well.
+                    if fired.is_pending() && !(had_budget && Moment::now() >= *this.end) {
+                        return Poll::Pending;
+                    }
                 }
             }
         }

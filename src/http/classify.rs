@@ -61,7 +61,7 @@ where
 fn kind_of(status: StatusCode) -> Option<FailureKind> {
     match status.as_u16() {
         500 | 502 | 503 | 504 => Some(FailureKind::Error),
-        501 | 505 => None,
+        // Not 501 and 505, which say what the server will never do.
         506..=599 => Some(FailureKind::Permanent),
         408 => Some(FailureKind::RequestTimeout),
         425 | 429 => Some(FailureKind::Throttled),

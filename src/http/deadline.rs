@@ -254,6 +254,7 @@ mod tests {
     fn a_maximum_of_zero_is_refused() {
         let error = millis().trusting(|_: &Request<()>| true, Duration::ZERO).expect_err("zero is refused");
         assert_eq!(error, InvalidDeadlineHeader::ZeroMaximum);
+        assert_eq!(error.to_string(), "the most a deadline header may ask for must be longer than zero");
     }
 
     fn written(header: &DeadlineHeader, left: Duration) -> String {

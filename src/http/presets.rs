@@ -4,8 +4,8 @@ use crate::rejection::AsError;
 use crate::timeout::TimeoutLayer;
 
 impl<L, D, R, X> TimeoutLayer<L, D, R, X> {
-    /// For a server: refuses with a response ([`AsResponse`]) and keeps to the deadline in the request's extensions
-    /// ([`InExtensions`]).
+    /// For a server: refuses with a response ([`AsResponse`]) and keeps to the deadline in the request's extensions or in
+    /// scope ([`InExtensions`]).
     pub fn http_server(self) -> TimeoutLayer<L, InExtensions, AsResponse, X> {
         self.deadline_of(InExtensions).reject_with(AsResponse::new())
     }

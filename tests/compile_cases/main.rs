@@ -106,6 +106,26 @@ mod substitute {
     }
 }
 
+#[cfg(case = "body")]
+mod body {
+    use axum::body::Body;
+    use buttress::Check;
+    use http::{Request, Response};
+    use hyper::body::Incoming;
+    use tower::{ServiceBuilder, service_fn};
+
+    fn proxy() {
+        let proxy = ServiceBuilder::new().layer(crate::timeout().http_server());
+        #[cfg(fixed)]
+        let proxy = proxy.map_response(|response: Response<Incoming>| response.map(Body::new));
+        let _ = proxy.service(service_fn(forward)).check::<Request<Incoming>>();
+    }
+
+    async fn forward(_: Request<Incoming>) -> Result<Response<Incoming>, std::convert::Infallible> {
+        std::future::pending().await
+    }
+}
+
 #[cfg(case = "deadline")]
 mod deadline {
     use buttress::{Check, Error};

@@ -22,7 +22,8 @@ pub struct Failed<Res, E, K = ()> {
 }
 
 impl<Res, E, K> Failed<Res, E, K> {
-    pub(in super::super) const fn new(failure: Failure, result: Result<Res, E>, summary: K) -> Self {
+    /// A call that failed so, to test a substitute of yours with.
+    pub const fn new(failure: Failure, result: Result<Res, E>, summary: K) -> Self {
         Self { failure, result, summary }
     }
 }
@@ -34,8 +35,7 @@ impl<Res, E, K> Failed<Res, E, K> {
     message = "`{Self}` is no substitute for a `Result<{Res}, {E}>`",
     label = "this fallback has no answer of the right type",
     note = "say what to answer with `.value(..)`, `.with(|failed| ..)`, `.with_async(|failed| ..)` or `.with_service(..)`",
-    note = "it must answer the wrapped service's own response and error, and be given what `summary` keeps",
-    note = "`.value(..)` must be `Clone`, which a response with a streaming body is not: use `.with(|_| Ok(..))`"
+    note = "it must answer the wrapped service's own response and error, and be given what `summary` keeps"
 )]
 pub trait Substitute<Res, E, K> {
     /// The answer to be.
