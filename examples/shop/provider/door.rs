@@ -128,16 +128,25 @@ mod tests {
         });
         for _ in 0..3 {
             behaviour.send_replace(Mood::Refusing.behaviour());
-            sleep(20 * MS).await;
-            let refused = TcpStream::connect(address).await.expect_err("nobody listens");
+            let refused = until(async || TcpStream::connect(address).await.err()).await;
             assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
             let stranger = TcpSocket::new_v4().expect("a socket");
             let taken = stranger.bind(address).expect_err("the keeper holds it");
             assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
 
             behaviour.send_replace(Mood::Healthy.behaviour());
-            sleep(20 * MS).await;
-            TcpStream::connect(address).await.expect("the door is open");
+            until(async || TcpStream::connect(address).await.ok()).await;
         }
+    }
+
+    /// What `attempt` comes to once the door has heard of the change.
+    async fn until<T>(attempt: impl AsyncFn() -> Option<T>) -> T {
+        for _ in 0..100_000 {
+            if let Some(found) = attempt().await {
+                return found;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("the door never heard of it");
     }
 }
