@@ -214,13 +214,14 @@ async fn a_body_that_is_polled_past_its_deadline_is_cut_although_its_timer_has_n
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_waits_is_cut_all_the_same() {
     let endless = stream::repeat_with(|| Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"flood"))));
-    let mut body = pin!(BodyDeadline::new(StreamBody::new(endless), Deadline::within(SEC)));
+    let mut body = pin!(BodyDeadline::new(StreamBody::new(endless), Deadline::within(SEC)).name("flood"));
     body.frame().await.expect("a frame").expect("in time");
     tokio::time::advance(SEC).await;
     body.frame().await.expect("a frame").expect("in the same instant");
     tokio::time::advance(MS).await;
     let error = body.frame().await.expect("an error").expect_err("cut");
     assert!(elapsed(&error).by_deadline());
+    assert_eq!(elapsed(&error).name().as_str(), "flood");
 }
 
 /// Says when it is dropped.

@@ -57,6 +57,7 @@ pub struct BodyDeadline<B> {
     end: Moment,
     allowed: Duration,
     cause: Cause,
+    name: Name,
 }
 
 impl<B> BodyDeadline<B> {
@@ -81,7 +82,14 @@ impl<B> BodyDeadline<B> {
     }
 
     const fn bounded(body: B, end: Moment, allowed: Duration, cause: Cause) -> Self {
-        Self { body: Some(body), timer: None, end, allowed, cause }
+        Self { body: Some(body), timer: None, end, allowed, cause, name: Name::fixed("body") }
+    }
+
+    /// What it is called in events and errors; `"body"` by default.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<Name>) -> Self {
+        self.name = name.into();
+        self
     }
 }
 
@@ -121,7 +129,7 @@ where
         }
         this.body.set(None);
         this.timer.set(None);
-        let elapsed = Elapsed::new(Name::fixed("body"), *this.allowed, *this.cause);
+        let elapsed = Elapsed::new(this.name.clone(), *this.allowed, *this.cause);
         telemetry::timed_out(&elapsed);
         Poll::Ready(Some(Err(Rejection::from(elapsed).into())))
     }
@@ -137,6 +145,6 @@ where
 
 impl<B: fmt::Debug> fmt::Debug for BodyDeadline<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BodyDeadline").field("body", &self.body).field("end", &self.end).finish_non_exhaustive()
+        f.debug_struct("BodyDeadline").field("name", &self.name).field("body", &self.body).finish_non_exhaustive()
     }
 }
