@@ -248,6 +248,7 @@ async fn with_a_deadline_the_limit_counts_from_the_call_and_not_from_the_first_p
     advance(SEC - MS).await;
     assert_pending!(call.poll());
     advance(2 * MS).await;
+    assert!(call.is_woken(), "by the timer: nothing else will");
     assert!(assert_ready!(call.poll()).is_err());
 }
 
