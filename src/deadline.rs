@@ -1,7 +1,6 @@
 //! Until when an answer is of use to whoever asked.
 
 use std::cell::Cell;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,7 +31,7 @@ thread_local! {
 /// assert_eq!(deadline.scope(async { Deadline::current() }).await, Some(deadline));
 /// # }
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline(Moment);
 
 impl Deadline {
@@ -86,12 +85,6 @@ impl Deadline {
         let _restore = Restore(outer);
         IN_SCOPE.set(Some(outer.map_or(self, |outer| outer.min(self))));
         work()
-    }
-}
-
-impl fmt::Debug for Deadline {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Deadline").field(&self.0).finish()
     }
 }
 

@@ -231,7 +231,8 @@ where
 
 /// Every `Ok` is a success, every `Err` a failure; refusals by layers of this crate are told apart.
 ///
-/// It does not compile around a service that cannot fail, such as an axum router: there it would never see a failure.
+/// Around a service that cannot fail, such as an axum router, it would never see a failure, and so it does not build there
+/// (`cargo build` says so; `cargo check` does not look that far).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ErrorsAreFailures;
 

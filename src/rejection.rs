@@ -26,7 +26,7 @@ use crate::name::Name;
 ///     #[error(transparent)]
 ///     Refused(#[from] Rejection),
 /// }
-/// // Optional: lets an outer layer tell a refusal from a failure of the service itself.
+/// // Asked for by layers that classify errors: it tells a refusal from a failure of the service itself.
 /// impl buttress::MayCarryRejection for OrderError {
 ///     fn rejection(&self) -> Option<Rejection> {
 ///         Rejection::find(self)

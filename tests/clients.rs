@@ -32,7 +32,7 @@ async fn hello() -> String {
     format!("http://{address}")
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_axum_router_has_its_layers_without_error_handling() {
     let slow = async || {
         tokio::time::sleep(Duration::from_secs(60)).await;

@@ -359,6 +359,12 @@ fn settings_are_read_under_the_same_checks() {
         read(r#"{"name": "pay-later", "on": ["timed_out", "refused"]}"#).expect("valid"),
         FallbackConfig::new().name("pay-later").on([FailureKind::TimedOut, FailureKind::Refused])
     );
+    use FailureKind::*;
+    for kind in [Error, Permanent, TimedOut, Expired, RequestTimeout, Throttled, Refused] {
+        let text = format!(r#"{{"on": ["{kind}"]}}"#);
+        let listed = serde_json::from_str(&text).expect("a kind is written as it is shown");
+        assert_eq!(FallbackConfig::new().on([kind]), listed);
+    }
     assert!(FallbackLayer::new(read(r#"{"on": []}"#).expect("a list")).is_err());
     assert!(read(r#"{"on": ["sometimes"]}"#).expect_err("no such kind").to_string().contains("unknown variant"));
     assert!(read(r#"{"off": []}"#).expect_err("no such field").to_string().contains("unknown field `off`"));
