@@ -60,6 +60,15 @@ impl Moment {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// As a number that fits an atomic.
+    pub(crate) const fn to_nanos(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
     fn of(reading: Instant) -> Self {
         let first = first_reading();
         let zero = Self::EPOCH + BEFORE_FIRST_READING;
@@ -106,6 +115,12 @@ impl Now {
     #[must_use]
     pub const fn unread() -> Self {
         Self(Cell::new(None))
+    }
+
+    /// Known already.
+    #[must_use]
+    pub const fn at(moment: Moment) -> Self {
+        Self(Cell::new(Some(moment)))
     }
 
     /// The moment at which it was first asked.

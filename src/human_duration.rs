@@ -9,3 +9,8 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     humantime::parse_duration(&text)
         .map_err(|error| de::Error::custom(format_args!("`{text}` is not a duration such as \"250ms\": {error}")))
 }
+
+/// Of a setting that may be left out.
+pub(crate) fn deserialize_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    deserialize(deserializer).map(Some)
+}

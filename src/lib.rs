@@ -90,6 +90,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod check;
+pub mod circuit_breaker;
 pub mod clock;
 pub mod deadline;
 pub mod fallback;
@@ -105,6 +106,7 @@ mod model;
 mod name;
 pub mod outcome;
 pub mod rejection;
+mod sync;
 mod telemetry;
 pub mod timeout;
 

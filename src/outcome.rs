@@ -10,7 +10,7 @@
 //! | `TimedOut` | our [`Elapsed`] | failure | yes | yes |
 //! | `Expired` | our [`Elapsed`] before the call | neutral | no: the deadline has passed | yes |
 //! | `RequestTimeout` | 408 | neutral | yes | no |
-//! | `Throttled` | 429, 425 | neutral | after its hint | no |
+//! | `Throttled` | 429, 425 | neutral; fails a probe | after its hint | no |
 //! | `Refused` | our breaker, limiter and the like, further in | neutral | if its wait fits | yes |
 //!
 //! Everything else is a success, 404 and 501 too: the service did what it is there for.
@@ -161,6 +161,7 @@ impl From<Rejection> for Failure {
         let kind = match &rejection {
             Rejection::Elapsed(elapsed) if elapsed.was_called() => FailureKind::TimedOut,
             Rejection::Elapsed(_) => FailureKind::Expired,
+            Rejection::CircuitOpen(_) => FailureKind::Refused,
         };
         Self { kind, code: None, retry_after: rejection.retry_after(), rejection: Some(rejection) }
     }

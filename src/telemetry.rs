@@ -6,7 +6,7 @@
 
 use crate::name::Name;
 use crate::outcome::{Degraded, Failure};
-use crate::rejection::Elapsed;
+use crate::rejection::{Elapsed, Open, TripReason};
 
 macro_rules! decided {
     ($($event:tt)*) => {
@@ -50,6 +50,46 @@ pub(crate) fn substitute_failed(degraded: &Degraded) {
         failure = %degraded.failure(),
         "the substitute failed too"
     );
+}
+
+/// A circuit began a new generation.
+pub(crate) fn circuit_changed(
+    name: &Name,
+    from: &'static str,
+    to: &'static str,
+    reason: Option<TripReason>,
+    generation: u64,
+) {
+    decided!(
+        layer = "circuit_breaker",
+        name = %name,
+        from,
+        to,
+        reason = reason.map(TripReason::as_str),
+        generation,
+        "circuit changed"
+    );
+}
+
+/// A circuit breaker refused a call.
+pub(crate) fn circuit_refused(open: &Open) {
+    decided!(
+        layer = "circuit_breaker",
+        name = %open.name(),
+        reason = open.reason().as_str(),
+        retry_after = ?open.retry_after(),
+        "refused"
+    );
+}
+
+/// A circuit breaker that only observes would have refused a call.
+pub(crate) fn circuit_would_have_refused(name: &Name, reason: TripReason) {
+    decided!(layer = "circuit_breaker", name = %name, reason = reason.as_str(), "would have refused");
+}
+
+/// An answer came too late to mean anything to its circuit.
+pub(crate) fn circuit_ignored(name: &Name) {
+    decided!(layer = "circuit_breaker", name = %name, "stale answer ignored");
 }
 
 /// A deadline that came over the wire was not taken.

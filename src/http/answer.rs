@@ -14,6 +14,7 @@ use crate::rejection::{Reject, Rejection};
 /// | refusal | status |
 /// |---|---|
 /// | [`Elapsed`](crate::timeout::Elapsed) | 504, settable |
+/// | [`Open`](crate::circuit_breaker::Open) | 503, settable |
 ///
 /// Any body that is `From<Bytes>` will do: axum's `Body`, `Full<Bytes>`, reqwest's.
 ///
@@ -33,13 +34,14 @@ use crate::rejection::{Reject, Rejection};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AsResponse {
     elapsed: StatusCode,
+    circuit_open: StatusCode,
 }
 
 impl AsResponse {
     /// Refuses with the statuses of the table.
     #[must_use]
     pub const fn new() -> Self {
-        Self { elapsed: StatusCode::GATEWAY_TIMEOUT }
+        Self { elapsed: StatusCode::GATEWAY_TIMEOUT, circuit_open: StatusCode::SERVICE_UNAVAILABLE }
     }
 
     /// Answers a call that took too long with `status` instead of 504. A 408 tells the client that *it* was slow, and
@@ -47,6 +49,13 @@ impl AsResponse {
     #[must_use]
     pub const fn when_elapsed(mut self, status: StatusCode) -> Self {
         self.elapsed = status;
+        self
+    }
+
+    /// Answers a call that a circuit breaker refused with `status` instead of 503.
+    #[must_use]
+    pub const fn when_circuit_open(mut self, status: StatusCode) -> Self {
+        self.circuit_open = status;
         self
     }
 
@@ -61,6 +70,12 @@ impl AsResponse {
                 } else {
                     "The deadline had passed before the request arrived."
                 },
+            },
+            Rejection::CircuitOpen(_) => Problem {
+                status: self.circuit_open,
+                kind: "circuit-open",
+                title: "Temporarily unavailable",
+                detail: "What is needed to answer has been failing, and is left alone for a while.",
             },
         }
     }

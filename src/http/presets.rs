@@ -1,4 +1,5 @@
 use super::{AsResponse, InExtensions, StatusClassifier};
+use crate::circuit_breaker::{CircuitBreakerLayer, KeyedCircuitBreakerLayer};
 use crate::fallback::FallbackLayer;
 use crate::rejection::AsError;
 use crate::timeout::TimeoutLayer;
@@ -37,5 +38,31 @@ impl<A, C, M, K, W> FallbackLayer<A, C, M, K, W> {
     /// For a client: the same as [`http_server`](Self::http_server), since a fallback never refuses.
     pub fn http_client(self) -> FallbackLayer<A, StatusClassifier, InExtensions, K, W> {
         self.http_server()
+    }
+}
+
+impl<C, R> CircuitBreakerLayer<C, R> {
+    /// For a server: reads failures from the status ([`StatusClassifier`]) and refuses with a response ([`AsResponse`]).
+    pub fn http_server(self) -> CircuitBreakerLayer<StatusClassifier, AsResponse> {
+        self.classify(StatusClassifier).reject_with(AsResponse::new())
+    }
+
+    /// For a client: reads failures from the status ([`StatusClassifier`]) and refuses with the client's error
+    /// ([`AsError`]).
+    pub fn http_client(self) -> CircuitBreakerLayer<StatusClassifier, AsError> {
+        self.classify(StatusClassifier).reject_with(AsError)
+    }
+}
+
+impl<K, F, C, R> KeyedCircuitBreakerLayer<K, F, C, R> {
+    /// For a server: reads failures from the status ([`StatusClassifier`]) and refuses with a response ([`AsResponse`]).
+    pub fn http_server(self) -> KeyedCircuitBreakerLayer<K, F, StatusClassifier, AsResponse> {
+        self.classify(StatusClassifier).reject_with(AsResponse::new())
+    }
+
+    /// For a client: reads failures from the status ([`StatusClassifier`]) and refuses with the client's error
+    /// ([`AsError`]).
+    pub fn http_client(self) -> KeyedCircuitBreakerLayer<K, F, StatusClassifier, AsError> {
+        self.classify(StatusClassifier).reject_with(AsError)
     }
 }

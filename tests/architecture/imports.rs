@@ -25,6 +25,7 @@ const ORDER: &[&[&str]] = &[
     &["human_duration"],
     &["name"],
     &["clock"],
+    &["sync"],
 ];
 
 pub(crate) fn violations(files: &[File]) -> Vec<String> {

@@ -1,0 +1,105 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project::pin_project;
+
+use super::handle::Place;
+use crate::clock::Now;
+use crate::outcome::{Classify, Outcome};
+use crate::rejection::{Open, Reject};
+use crate::telemetry;
+
+/// The future of a [`CircuitBreakerService`](super::CircuitBreakerService).
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture<F, C, R> {
+    #[pin]
+    state: State<F, C, R>,
+}
+
+#[pin_project(project = StateProj, project_replace = StateOwn)]
+enum State<F, C, R> {
+    Calling {
+        #[pin]
+        inner: F,
+        /// `None` for a call that no breaker counts.
+        place: Option<Place>,
+        classify: C,
+    },
+    Refused {
+        open: Open,
+        reject: R,
+    },
+    Finished,
+}
+
+impl<F, C, R> ResponseFuture<F, C, R> {
+    /// Makes the call, which `place` counts from here on, whatever becomes of it.
+    #[inline]
+    pub(super) fn calling(mut place: Option<Place>, classify: C, now: &Now, call: impl FnOnce() -> F) -> Self {
+        if let Some(place) = &mut place {
+            place.begin(now);
+            place.run();
+        }
+        let inner = call();
+        if let Some(place) = &mut place {
+            place.pause();
+        }
+        Self { state: State::Calling { inner, place, classify } }
+    }
+
+    #[cold]
+    pub(super) const fn refused(open: Open, reject: R) -> Self {
+        Self { state: State::Refused { open, reject } }
+    }
+}
+
+impl<F, C, R, Res, E> Future for ResponseFuture<F, C, R>
+where
+    F: Future<Output = Result<Res, E>>,
+    C: Classify<Res, E>,
+    R: Reject<Res, E>,
+{
+    type Output = Result<Res, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let StateProj::Calling { inner, place, classify } = self.as_mut().project().state.project() else {
+            return Poll::Ready(self.refuse());
+        };
+        let Some(place) = place else {
+            return inner.poll(cx);
+        };
+        place.run();
+        let polled = inner.poll(cx);
+        place.pause();
+        let result = ready!(polled);
+        place.run();
+        match classify.classify(result.as_ref()) {
+            Outcome::Success => place.succeeded(&Now::unread()),
+            Outcome::Failure(failure) => place.failed(&failure, &Now::unread()),
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl<F, C, R> ResponseFuture<F, C, R> {
+    #[cold]
+    fn refuse<Res, E>(self: Pin<&mut Self>) -> Result<Res, E>
+    where
+        R: Reject<Res, E>,
+    {
+        let StateOwn::Refused { open, reject } = self.project().state.project_replace(State::Finished) else {
+            panic!("a circuit breaker's future was polled after it finished");
+        };
+        telemetry::circuit_refused(&open);
+        reject.reject(open.into())
+    }
+}
+
+impl<F, C, R> fmt::Debug for ResponseFuture<F, C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

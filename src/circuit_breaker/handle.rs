@@ -1,0 +1,181 @@
+mod by_key;
+mod changes;
+mod gate;
+mod parked;
+mod permit;
+mod pool;
+mod slot;
+mod stripes;
+#[cfg(test)]
+mod tests;
+mod word;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use self::by_key::{KeyedCircuitBreaker, KeyedSnapshot};
+pub use self::changes::Changes;
+pub(super) use self::parked::Parked;
+pub use self::permit::Permit;
+pub(super) use self::permit::Place;
+use self::pool::Owned;
+use self::slot::{Beginning, Slot};
+use super::config::{CircuitBreakerConfig, InvalidCircuitBreaker};
+use super::state::{Refusal, Snapshot, State};
+use crate::clock::{Moment, Now};
+use crate::jitter::Jitter;
+use crate::name::Name;
+use crate::rejection::Open;
+
+/// A circuit breaker itself, apart from any service: to watch it, to take a hand in it, and to use it without tower.
+///
+/// Clones are the same breaker. It works from any thread, in and out of a runtime.
+///
+/// ```
+/// use buttress::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, State};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn charge() -> Result<(), std::io::Error> { Err(std::io::Error::other("refused")) }
+/// let breaker = CircuitBreaker::new(CircuitBreakerConfig::new().name("payments").consecutive_failures(2))?;
+/// for _ in 0..2 {
+///     let permit = breaker.try_acquire()?;
+///     match charge() {
+///         Ok(()) => permit.success(),
+///         Err(_) => permit.failure(),
+///     }
+/// }
+/// assert_eq!(breaker.state(), State::Open);
+/// let open = breaker.try_acquire().unwrap_err();
+/// assert!(open.retry_after().is_some());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct CircuitBreaker {
+    slot: &'static Slot,
+    owner: Arc<Owner>,
+}
+
+struct Owner {
+    name: Name,
+    /// Given back with the last handle.
+    _slot: Owned,
+}
+
+impl CircuitBreaker {
+    /// A closed breaker with these settings.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCircuitBreaker`] says which setting cannot work.
+    pub fn new(config: CircuitBreakerConfig) -> Result<Self, InvalidCircuitBreaker> {
+        let rules = config.rules()?;
+        let CircuitBreakerConfig { name, observe_only, .. } = config;
+        Ok(Self::begin(Beginning { name, rules, observe_only, jitter: Jitter::new(), now: Moment::now() }))
+    }
+
+    fn begin(beginning: Beginning) -> Self {
+        let name = beginning.name.clone();
+        let slot = Owned::new(beginning);
+        Self { slot: slot.0, owner: Arc::new(Owner { name, _slot: slot }) }
+    }
+
+    /// What it is called in events and refusals.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.owner.name
+    }
+
+    /// What it lets through. A circuit is open until the first call after its open time, which makes it half-open.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.slot.word().state()
+    }
+
+    /// All there is to know of it at this moment.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.slot.snapshot(Moment::now())
+    }
+
+    /// Its changes from now on, in order.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        self.slot.lock().delivery.listen()
+    }
+
+    /// Leave to make one call, for use without tower.
+    ///
+    /// # Errors
+    ///
+    /// [`Open`] says for how long there is none.
+    pub fn try_acquire(&self) -> Result<Permit, Open> {
+        let now = Now::unread();
+        match self.slot.admit(&now) {
+            Ok(place) => Ok(Permit::new(place, &now)),
+            Err(refusal) => Err(self.refused(refusal)),
+        }
+    }
+
+    /// Refuses every call until [`reset`](Self::reset) or another action.
+    pub fn force_open(&self) {
+        self.slot.change(|circuit| circuit.force_open(Moment::now()));
+    }
+
+    /// Lets every call pass until [`reset`](Self::reset) or another action, and counts them.
+    pub fn force_closed(&self) {
+        self.slot.change(|circuit| circuit.force_closed(Moment::now()));
+    }
+
+    /// Lets every call pass until [`reset`](Self::reset) or another action, and counts nothing.
+    pub fn disable(&self) {
+        self.slot.change(|circuit| circuit.disable(Moment::now()));
+    }
+
+    /// Closes it and begins to count anew, whatever its state. It goes on observing only, if it did.
+    pub fn reset(&self) {
+        self.slot.change(|circuit| circuit.reset(Moment::now()));
+    }
+
+    /// Refuses nothing in earnest any more, and reports what it would have refused; or refuses again.
+    pub fn observe_only(&self, observe_only: bool) {
+        let now = Moment::now();
+        self.slot.change_and_keep(|circuit, good| circuit.set_observe_only(observe_only, good, now));
+    }
+
+    /// Goes on under other settings, and keeps its state and what it has counted, in so far as the new rules count the
+    /// same. An open circuit stays open for as long as it was to be. The name stays; whether it only observes is set as the
+    /// new settings say.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCircuitBreaker`] says which setting cannot work, and nothing has changed.
+    pub fn reconfigure(&self, config: &CircuitBreakerConfig) -> Result<(), InvalidCircuitBreaker> {
+        let rules = config.rules()?;
+        let now = Moment::now();
+        self.slot.change_and_keep(|circuit, good| circuit.reconfigure(rules, config.observe_only, good, now));
+        Ok(())
+    }
+
+    pub(super) const fn slot(&self) -> &'static Slot {
+        self.slot
+    }
+
+    #[cold]
+    pub(super) fn refused(&self, Refusal { reason, left }: Refusal) -> Open {
+        let open = Open::new(self.owner.name.clone(), reason);
+        match left {
+            Some(left) => open.with_retry_after(left),
+            None => open,
+        }
+    }
+}
+
+impl fmt::Debug for CircuitBreaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CircuitBreaker")
+            .field("name", self.name())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,52 @@
+use std::task::Waker;
+
+use super::CircuitBreaker;
+use super::slot::Slot;
+use super::word::Word;
+
+/// A task that waits for the wrapped service, and would rather be refused than wait behind an open circuit.
+pub(in super::super) struct Parked {
+    slot: &'static Slot,
+    place: Option<usize>,
+}
+
+/// Which generation somebody has decided by.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Seen(Word);
+
+impl Parked {
+    pub(in super::super) const fn beside(breaker: &CircuitBreaker) -> Self {
+        Self { slot: breaker.slot(), place: None }
+    }
+
+    pub(in super::super) fn look(&self) -> Seen {
+        Seen(self.slot.word())
+    }
+
+    /// Waits to be woken when the circuit opens. `false` if it has changed since `seen`, and the decision is to be made
+    /// again.
+    pub(in super::super) fn park(&mut self, waker: &Waker, seen: Seen) -> bool {
+        self.slot.gate().park(&mut self.place, waker);
+        self.slot.word().is_of(seen.0.generation())
+    }
+
+    #[inline]
+    pub(in super::super) fn leave(&mut self) {
+        if self.place.is_some() {
+            self.slot.gate().leave(&mut self.place);
+        }
+    }
+}
+
+impl Seen {
+    #[inline]
+    pub(in super::super) const fn passes(self) -> bool {
+        self.0.passes()
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

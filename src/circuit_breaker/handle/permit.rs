@@ -1,0 +1,221 @@
+use std::fmt;
+use std::thread;
+
+use super::slot::Slot;
+use super::word::Word;
+use crate::circuit_breaker::state::{Admitted, Meaning, State};
+use crate::clock::{Moment, Now};
+use crate::outcome::{Failure, FailureKind, Outcome};
+
+/// A call that was let through, until it says how it ended.
+pub(in super::super) struct Place {
+    slot: &'static Slot,
+    /// What the circuit looked like when it let the call through.
+    word: Word,
+    admittance: Admittance,
+    began: Option<Moment>,
+    progress: Progress,
+}
+
+/// As what a call was let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admittance {
+    Counted,
+    /// With its ticket.
+    Probe(u64),
+    /// It would have been refused, had the breaker not only observed.
+    Uncounted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Reserved,
+    Called,
+    /// The code of the call is running: who unwinds from here panicked.
+    Running,
+    Settled,
+}
+
+impl Place {
+    pub(super) const fn new(slot: &'static Slot, word: Word, admittance: Admittance) -> Self {
+        Self { slot, word, admittance, began: None, progress: Progress::Reserved }
+    }
+
+    const fn admitted(&self) -> Admitted {
+        let ticket = match self.admittance {
+            Admittance::Probe(ticket) => Some(ticket),
+            Admittance::Counted | Admittance::Uncounted => None,
+        };
+        Admitted { generation: self.word.generation(), ticket }
+    }
+
+    /// Whether a call may still begin with it.
+    pub(in super::super) fn is_held(&self) -> bool {
+        match self.admittance {
+            Admittance::Probe(_) => self.slot.holds(self.admitted()),
+            Admittance::Counted | Admittance::Uncounted => self.slot.word().is_of(self.word.generation()),
+        }
+    }
+
+    /// The call begins now.
+    #[inline]
+    pub(in super::super) fn begin(&mut self, now: &Now) {
+        self.progress = Progress::Called;
+        if self.word.is_timed() {
+            self.began = Some(now.moment());
+        }
+    }
+
+    /// Until [`pause`](Self::pause), the code of the call is running.
+    #[inline]
+    pub(in super::super) const fn run(&mut self) {
+        self.progress = Progress::Running;
+    }
+
+    #[inline]
+    pub(in super::super) const fn pause(&mut self) {
+        self.progress = Progress::Called;
+    }
+
+    /// The call ended well.
+    #[inline]
+    pub(in super::super) fn succeeded(&mut self, now: &Now) {
+        self.progress = Progress::Settled;
+        if !self.slot.word().is_indifferent_to(self.word) {
+            self.count_good(now);
+        }
+    }
+
+    /// Apart, since a healthy circuit does not come here.
+    #[inline(never)]
+    fn count_good(&self, now: &Now) {
+        let word = self.slot.word();
+        if self.admittance == Admittance::Counted && word.is_of(self.word.generation()) {
+            let is_slow = self.is_slow(now);
+            if !is_slow && word.is_windowed() {
+                self.slot.count_good(word.generation(), now.moment());
+            }
+            if !is_slow && word.is_quiet() {
+                return;
+            }
+        }
+        self.settle(Meaning::Good, now);
+    }
+
+    /// The call ended otherwise.
+    #[cold]
+    pub(in super::super) fn failed(&mut self, failure: &Failure, now: &Now) {
+        self.progress = Progress::Settled;
+        self.settle(meaning(failure), now);
+    }
+
+    /// The call says nothing about the service.
+    pub(super) fn ignored(&mut self, now: &Now) {
+        self.progress = Progress::Settled;
+        self.settle(Meaning::Neutral, now);
+    }
+
+    fn settle(&self, meaning: Meaning, now: &Now) {
+        let changes_nothing = meaning == Meaning::Neutral && self.slot.word().is_of(self.word.generation());
+        match self.admittance {
+            Admittance::Uncounted => {}
+            Admittance::Counted if changes_nothing => {}
+            Admittance::Counted | Admittance::Probe(_) => {
+                self.slot.settle(self.admitted(), meaning, self.is_slow(now), now.moment());
+            }
+        }
+    }
+
+    fn is_slow(&self, now: &Now) -> bool {
+        self.began.is_some_and(|began| Moment::EPOCH + now.moment().since(began) >= self.slot.slow_from())
+    }
+
+    /// The call ended without an answer.
+    #[cold]
+    pub(in super::super) fn abandon(&mut self, now: &Now) {
+        let meaning = match self.progress {
+            Progress::Settled => return,
+            Progress::Running => Meaning::Failed { hint: None },
+            Progress::Called if self.word.dropped_fails() => Meaning::Failed { hint: None },
+            Progress::Called | Progress::Reserved => Meaning::Neutral,
+        };
+        self.progress = Progress::Settled;
+        self.settle(meaning, now);
+    }
+}
+
+impl Drop for Place {
+    #[inline]
+    fn drop(&mut self) {
+        if self.progress != Progress::Settled {
+            self.abandon(&Now::unread());
+        }
+    }
+}
+
+/// What a failure means to a breaker.
+fn meaning(failure: &Failure) -> Meaning {
+    let hint = failure.retry_after();
+    match failure.kind() {
+        FailureKind::Error | FailureKind::Permanent | FailureKind::TimedOut => Meaning::Failed { hint },
+        FailureKind::Throttled => Meaning::Throttled { hint },
+        FailureKind::Expired | FailureKind::RequestTimeout | FailureKind::Refused => Meaning::Neutral,
+    }
+}
+
+/// Leave to make one call; say how it ended.
+///
+/// Dropped without a word, it counts as [`WhenDropped`](crate::circuit_breaker::WhenDropped) says, and as a failure when
+/// the thread is panicking.
+#[must_use = "a permit that is dropped at once is a call that was given up"]
+pub struct Permit(Place);
+
+impl Permit {
+    pub(super) fn new(mut place: Place, now: &Now) -> Self {
+        place.begin(now);
+        Self(place)
+    }
+
+    /// The call did what it is there for.
+    pub fn success(mut self) {
+        self.0.succeeded(&Now::unread());
+    }
+
+    /// The service failed.
+    pub fn failure(self) {
+        self.record(&Failure::new(FailureKind::Error).into());
+    }
+
+    /// The call says nothing about the service.
+    pub fn ignore(mut self) {
+        self.0.ignored(&Now::unread());
+    }
+
+    /// The call ended with this outcome; [its table](crate::outcome) says what it means.
+    pub fn record(mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Success => self.0.succeeded(&Now::unread()),
+            Outcome::Failure(failure) => self.0.failed(failure, &Now::unread()),
+        }
+    }
+
+    /// Whether the call is a probe of a half-open circuit.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.0.word.state() == State::HalfOpen && matches!(self.0.admittance, Admittance::Probe(_))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.0.progress == Progress::Called && thread::panicking() {
+            self.0.run();
+        }
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").field("is_probe", &self.is_probe()).finish_non_exhaustive()
+    }
+}

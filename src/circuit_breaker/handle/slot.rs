@@ -1,0 +1,266 @@
+use std::sync::{MutexGuard, OnceLock};
+
+use super::changes::Delivery;
+use super::gate::{Gate, Shown};
+use super::permit::{Admittance, Place};
+use super::stripes::{Counted, Stripes};
+use super::word::Word;
+use crate::circuit_breaker::config::Rules;
+use crate::circuit_breaker::state::{Admission, Admitted, Buckets, Change, Circuit, Meaning, Refusal, Snapshot, State};
+use crate::clock::{Moment, Now};
+use crate::jitter::Jitter;
+use crate::name::Name;
+use crate::telemetry;
+
+/// A circuit that all threads share.
+///
+/// A slot lives for ever, and is used again when its breaker is gone ([`pool`](super::pool)): so a call can hold on to it
+/// without counting references, which would be a write that all threads fight over. What comes too late for the breaker
+/// it was admitted by is told by its generation; those of a slot never repeat.
+pub(in super::super) struct Slot {
+    gate: Gate<Core>,
+    stripes: OnceLock<Stripes>,
+}
+
+pub(super) struct Core {
+    circuit: Circuit,
+    name: Name,
+    pub(super) delivery: Delivery,
+}
+
+/// What a breaker begins with.
+pub(super) struct Beginning {
+    pub(super) name: Name,
+    pub(super) rules: Rules,
+    pub(super) observe_only: bool,
+    pub(super) jitter: Jitter,
+    pub(super) now: Moment,
+}
+
+impl Core {
+    fn new(Beginning { name, rules, observe_only, jitter, now }: Beginning, generation: u64) -> Self {
+        Self {
+            circuit: Circuit::new(rules, observe_only, generation, jitter, now),
+            name,
+            delivery: Delivery::default(),
+        }
+    }
+
+    fn shown(&self) -> Shown {
+        Shown {
+            word: Word::of(&self.circuit).0,
+            until: self.circuit.open_until().unwrap_or(Moment::EPOCH).to_nanos(),
+            slow_from: self
+                .circuit
+                .rules()
+                .slow_call_threshold
+                .map_or(u64::MAX, |threshold| (Moment::EPOCH + threshold).to_nanos()),
+        }
+    }
+}
+
+impl Slot {
+    pub(super) fn new(beginning: Beginning) -> Self {
+        let core = Core::new(beginning, 1);
+        let shown = core.shown();
+        Self { gate: Gate::new(core, shown), stripes: OnceLock::new() }
+    }
+
+    /// Serves another breaker from now on.
+    pub(super) fn begin_again(&self, beginning: Beginning) {
+        let mut core = self.lock();
+        let generation = core.circuit.generation() + 1;
+        *core = Core::new(beginning, generation);
+        self.gate.show(&core, core.shown());
+    }
+
+    /// Serves nobody. Nobody hears of it, since nobody is left.
+    pub(super) fn retire(&self) {
+        let mut core = self.lock();
+        core.delivery = Delivery::default();
+        core.circuit.disable(Moment::EPOCH);
+        self.gate.show(&core, core.shown());
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
+        #[cfg(test)]
+        LOCKED.set(LOCKED.get() + 1);
+        self.gate.lock()
+    }
+
+    #[inline]
+    pub(super) fn word(&self) -> Word {
+        Word(self.gate.word())
+    }
+
+    pub(super) const fn gate(&self) -> &Gate<Core> {
+        &self.gate
+    }
+
+    /// Does something to the circuit, and lets all know what came of it once the lock is released.
+    pub(super) fn act<T>(&self, action: impl FnOnce(&mut Circuit) -> (T, Option<Change>)) -> T {
+        let mut core = self.lock();
+        let (value, change) = action(&mut core.circuit);
+        self.gate.show(&core, core.shown());
+        let Some(change) = change else {
+            return value;
+        };
+        core.delivery.queue(change);
+        drop(core);
+        if matches!(change.to, State::Open | State::ForcedOpen) {
+            self.gate.wake_parked();
+        }
+        self.deliver();
+        value
+    }
+
+    /// Delivers the changes in order and outside the lock; if somebody else is at it, they deliver these too.
+    fn deliver(&self) {
+        loop {
+            let (batch, name) = {
+                let mut core = self.lock();
+                let Some(batch) = core.delivery.begin() else {
+                    return;
+                };
+                (batch, core.name.clone())
+            };
+            let _end = EndOfDelivery(self);
+            for change in batch.changes {
+                let Change { from, to, reason, generation, .. } = change;
+                telemetry::circuit_changed(&name, from.as_str(), to.as_str(), reason, generation);
+                if let Some(listeners) = &batch.listeners {
+                    // It fails where nobody listens any more, and that is fine.
+                    let _ = listeners.send(change);
+                }
+            }
+        }
+    }
+
+    /// Whether a call passes; who passes has a place, which is given back when it is dropped.
+    #[inline]
+    pub(in super::super) fn admit(&'static self, now: &Now) -> Result<Place, Refusal> {
+        let word = self.word();
+        if word.passes() { Ok(Place::new(self, word, Admittance::Counted)) } else { self.admit_to_open(word, now) }
+    }
+
+    #[cold]
+    fn admit_to_open(&'static self, word: Word, now: &Now) -> Result<Place, Refusal> {
+        if !word.only_observes() {
+            let refusal = |left| Err(Refusal { reason: word.reason(), left });
+            match word.state() {
+                State::ForcedOpen => return refusal(None),
+                State::Open => {
+                    let left = Moment::from_nanos(self.gate.until()).since(now.moment());
+                    if !left.is_zero() {
+                        return refusal(Some(left));
+                    }
+                }
+                _ => {}
+            }
+        }
+        let now = now.moment();
+        let admitted = self.act(|circuit| {
+            let (admission, change) = circuit.admit(now);
+            if matches!(admission, Admission::Refuse(_)) && circuit.observe_only() {
+                circuit.note_would_have_refused();
+            }
+            ((admission, circuit.observe_only(), Word::of(circuit)), change)
+        });
+        match admitted {
+            (Admission::Pass(Admitted { ticket: Some(ticket), .. }), _, word) => {
+                Ok(Place::new(self, word, Admittance::Probe(ticket)))
+            }
+            (Admission::Pass(_), _, word) => Ok(Place::new(self, word, Admittance::Counted)),
+            (Admission::Refuse(refusal), false, _) => Err(refusal),
+            (Admission::Refuse(refusal), true, word) => {
+                telemetry::circuit_would_have_refused(&self.name(), refusal.reason);
+                Ok(Place::new(self, word, Admittance::Uncounted))
+            }
+        }
+    }
+
+    /// Whether what was reserved for a call is still there for it.
+    pub(super) fn holds(&self, admitted: Admitted) -> bool {
+        self.lock().circuit.holds(admitted)
+    }
+
+    /// A good call of the time window, which the circuit does not count itself.
+    pub(super) fn count_good(&self, generation: u64, now: Moment) {
+        let counted = match self.stripes.get() {
+            Some(stripes) => stripes.record(generation, now),
+            None => Counted::NotYet,
+        };
+        if counted == Counted::NotYet {
+            self.begin_stripe(generation, now);
+        }
+    }
+
+    #[cold]
+    fn begin_stripe(&self, generation: u64, now: Moment) {
+        let core = self.lock();
+        // Only the circuit knows how wide the buckets are, and whether the generation is still its own.
+        let Some(buckets) = core.circuit.empty_window().filter(|_| core.circuit.generation() == generation) else {
+            return;
+        };
+        let stripes = self.stripes.get_or_init(|| Stripes::new(&buckets));
+        stripes.begin(generation, buckets);
+        stripes.record(generation, now);
+    }
+
+    pub(super) fn settle(&self, admitted: Admitted, meaning: Meaning, is_slow: bool, now: Moment) {
+        let was_stale = self.act(|circuit| {
+            let (stale, counted_in) = (circuit.stale(), circuit.counted_in());
+            let good = || self.good_in_window(counted_in, now);
+            let change = circuit.settle(admitted, meaning, is_slow, now, good);
+            (circuit.stale() > stale, change)
+        });
+        if was_stale {
+            telemetry::circuit_ignored(&self.name());
+        }
+    }
+
+    pub(super) fn slow_from(&self) -> Moment {
+        Moment::from_nanos(self.gate.slow_from())
+    }
+
+    pub(super) fn change(&self, action: impl FnOnce(&mut Circuit) -> Change) {
+        self.act(|circuit| ((), Some(action(circuit))));
+    }
+
+    /// The same for an action that goes on with what the window has counted.
+    pub(super) fn change_and_keep(&self, action: impl FnOnce(&mut Circuit, &[Buckets]) -> Change) {
+        self.change(|circuit| {
+            let good = self.stripes.get().map(|stripes| stripes.take(circuit.counted_in())).unwrap_or_default();
+            action(circuit, &good)
+        });
+    }
+
+    pub(super) fn snapshot(&self, now: Moment) -> Snapshot {
+        let circuit = &mut self.lock().circuit;
+        let counted_in = circuit.counted_in();
+        circuit.snapshot(now, || self.good_in_window(counted_in, now))
+    }
+
+    fn good_in_window(&self, generation: u64, now: Moment) -> u32 {
+        self.stripes.get().map_or(0, |stripes| stripes.sum(generation, now))
+    }
+
+    fn name(&self) -> Name {
+        self.lock().name.clone()
+    }
+}
+
+/// The next one may deliver, even if a listener panicked.
+struct EndOfDelivery<'s>(&'s Slot);
+
+impl Drop for EndOfDelivery<'_> {
+    fn drop(&mut self) {
+        self.0.lock().delivery.end();
+    }
+}
+
+#[cfg(test)]
+std::thread_local! {
+    /// How often this thread has locked a circuit.
+    pub(super) static LOCKED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}

@@ -1,0 +1,108 @@
+use crate::circuit_breaker::state::{Circuit, State};
+use crate::rejection::TripReason;
+
+/// All that a call has to know of a circuit before it passes, in one number: bits for the state, the reason and what a
+/// call has to do, and the generation above them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word(pub(super) u64);
+
+const STATE: u64 = 0b111;
+const QUIET: u64 = 1 << 3;
+const TIMED: u64 = 1 << 4;
+const WINDOWED: u64 = 1 << 5;
+const OBSERVED: u64 = 1 << 6;
+const DROPPED_FAILS: u64 = 1 << 7;
+const REASON: u32 = 8;
+const GENERATION: u32 = 12;
+
+/// By their numbers in a word. The first are those in which every call passes.
+const STATES: [State; 6] =
+    [State::Closed, State::ForcedClosed, State::Disabled, State::Open, State::HalfOpen, State::ForcedOpen];
+
+const PASSING: u64 = 3;
+
+const REASONS: [TripReason; 8] = [
+    TripReason::ConsecutiveFailures,
+    TripReason::FailureRateOfLastCalls,
+    TripReason::SlowRateOfLastCalls,
+    TripReason::FailureRateInTimeWindow,
+    TripReason::SlowRateInTimeWindow,
+    TripReason::ProbeFailed,
+    TripReason::ProbeExpired,
+    TripReason::ForcedOpen,
+];
+
+impl Word {
+    pub(super) fn of(circuit: &Circuit) -> Self {
+        let number = |found: Option<usize>| u64::try_from(found.unwrap_or_default()).unwrap_or_default();
+        let state = number(STATES.iter().position(|state| *state == circuit.state()));
+        let reason = number(REASONS.iter().position(|reason| Some(*reason) == circuit.reason()));
+        let counts = circuit.state() != State::Disabled;
+        let bit = |bit, is_set| if is_set { bit } else { 0 };
+        Self(
+            state
+                | bit(QUIET, circuit.is_quiet())
+                | bit(TIMED, counts && circuit.rules().slow_call_threshold.is_some())
+                | bit(WINDOWED, counts && circuit.rules().time_window.is_some())
+                | bit(OBSERVED, circuit.observe_only())
+                | bit(DROPPED_FAILS, circuit.rules().dropped_fails)
+                | reason << REASON
+                | circuit.generation() << GENERATION,
+        )
+    }
+
+    pub(super) const fn generation(self) -> u64 {
+        self.0 >> GENERATION
+    }
+
+    pub(super) const fn is_of(self, generation: u64) -> bool {
+        self.generation() == generation
+    }
+
+    pub(super) fn state(self) -> State {
+        STATES.get((self.0 & STATE) as usize).copied().unwrap_or(State::Closed)
+    }
+
+    /// Whether every call passes.
+    pub(super) const fn passes(self) -> bool {
+        self.0 & STATE < PASSING
+    }
+
+    /// Why it is open, if it is.
+    pub(super) const fn reason(self) -> TripReason {
+        REASONS[(self.0 >> REASON) as usize % REASONS.len()]
+    }
+
+    /// Whether another good call changes nothing, apart from the time window.
+    pub(super) const fn is_quiet(self) -> bool {
+        self.0 & QUIET != 0
+    }
+
+    /// Whether a good call that began under `admitted` changes nothing at all: the circuit is in the same generation,
+    /// closed, quiet, and asks for no time.
+    pub(super) const fn is_indifferent_to(self, admitted: Self) -> bool {
+        const ASKED: u64 = STATE | QUIET | TIMED | WINDOWED;
+        const INDIFFERENT: u64 = QUIET;
+        (self.0 ^ admitted.0) >> GENERATION == 0 && self.0 & ASKED == INDIFFERENT
+    }
+
+    /// Whether it matters how long a call takes.
+    pub(super) const fn is_timed(self) -> bool {
+        self.0 & TIMED != 0
+    }
+
+    /// Whether good calls are counted by time.
+    pub(super) const fn is_windowed(self) -> bool {
+        self.0 & WINDOWED != 0
+    }
+
+    /// Whether nothing is refused in earnest.
+    pub(super) const fn only_observes(self) -> bool {
+        self.0 & OBSERVED != 0
+    }
+
+    /// Whether a call that is dropped counts as failed.
+    pub(super) const fn dropped_fails(self) -> bool {
+        self.0 & DROPPED_FAILS != 0
+    }
+}

@@ -1,0 +1,171 @@
+mod by_key;
+
+use std::fmt;
+use std::task::{Context, Poll};
+
+use tower::Service;
+
+pub use self::by_key::KeyedCircuitBreakerService;
+use super::future::ResponseFuture;
+use super::handle::{CircuitBreaker, Parked, Place};
+use crate::clock::Now;
+use crate::outcome::{Classify, ErrorsAreFailures, Outcome};
+use crate::rejection::{AsError, Open, Reject};
+
+/// A service that a circuit breaker guards; made by a [`CircuitBreakerLayer`](super::CircuitBreakerLayer).
+pub struct CircuitBreakerService<S, C = ErrorsAreFailures, R = AsError> {
+    inner: S,
+    breaker: CircuitBreaker,
+    classify: C,
+    reject: R,
+    turn: Turn,
+    parked: Parked,
+}
+
+/// What `poll_ready` has decided for the call that follows.
+#[derive(Default)]
+enum Turn {
+    /// It is decided when it comes.
+    #[default]
+    Open,
+    /// It has a place already.
+    Held(Place),
+    /// It is refused, whatever has happened since: the wrapped service was not asked whether it is ready.
+    Refused(Open),
+}
+
+impl<S, C, R> CircuitBreakerService<S, C, R> {
+    pub(super) fn new(inner: S, breaker: CircuitBreaker, classify: C, reject: R) -> Self {
+        let parked = Parked::beside(&breaker);
+        Self { inner, breaker, classify, reject, turn: Turn::Open, parked }
+    }
+
+    /// The wrapped service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The wrapped service, to change it.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The wrapped service, unwrapped.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+
+    /// The breaker, to watch it and to take a hand in it.
+    pub const fn breaker(&self) -> &CircuitBreaker {
+        &self.breaker
+    }
+}
+
+impl<S, C, R, Req> Service<Req> for CircuitBreakerService<S, C, R>
+where
+    S: Service<Req>,
+    C: Classify<S::Response, S::Error> + Clone,
+    R: Reject<S::Response, S::Error> + Clone,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, C, R>;
+
+    /// Ready when the wrapped service is; at once while the circuit is open, and then the call is refused.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        loop {
+            let seen = self.parked.look();
+            if seen.passes() {
+                self.turn = Turn::Open;
+            } else if !self.has_turn() {
+                return Poll::Ready(Ok(()));
+            }
+            match self.inner.poll_ready(cx) {
+                Poll::Ready(Ok(())) => {
+                    self.parked.leave();
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Err(error)) => {
+                    self.parked.leave();
+                    self.never_ready(&error);
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending if self.parked.park(cx.waker(), seen) => return Poll::Pending,
+                Poll::Pending => {}
+            }
+        }
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let now = Now::unread();
+        let place = match std::mem::take(&mut self.turn) {
+            Turn::Open => self.breaker.slot().admit(&now).map_err(|refusal| self.breaker.refused(refusal)),
+            turn => self.take(turn, &now),
+        };
+        match place {
+            Ok(place) => ResponseFuture::calling(Some(place), self.classify.clone(), &now, || self.inner.call(request)),
+            Err(open) => ResponseFuture::refused(open, self.reject.clone()),
+        }
+    }
+}
+
+impl<S, C, R> CircuitBreakerService<S, C, R> {
+    /// Decides whether the next call passes, while not every call does.
+    #[cold]
+    fn has_turn(&mut self) -> bool {
+        if matches!(&self.turn, Turn::Held(place) if place.is_held()) {
+            return true;
+        }
+        self.turn = match self.breaker.slot().admit(&Now::unread()) {
+            Ok(place) => Turn::Held(place),
+            Err(refusal) => Turn::Refused(self.breaker.refused(refusal)),
+        };
+        if matches!(self.turn, Turn::Refused(_)) {
+            self.parked.leave();
+            return false;
+        }
+        true
+    }
+
+    #[cold]
+    fn take(&self, turn: Turn, now: &Now) -> Result<Place, Open> {
+        match turn {
+            Turn::Refused(open) => Err(open),
+            Turn::Held(place) if place.is_held() => Ok(place),
+            Turn::Held(_) | Turn::Open => {
+                self.breaker.slot().admit(now).map_err(|refusal| self.breaker.refused(refusal))
+            }
+        }
+    }
+
+    /// The wrapped service will never be ready: that is a call that failed.
+    #[cold]
+    fn never_ready<Res, E>(&mut self, error: &E)
+    where
+        C: Classify<Res, E>,
+    {
+        let now = Now::unread();
+        let turn = std::mem::take(&mut self.turn);
+        let place = self.take(turn, &now);
+        if let (Ok(mut place), Outcome::Failure(failure)) = (place, self.classify.classify(Err(error))) {
+            place.begin(&now);
+            place.failed(&failure, &now);
+        }
+    }
+}
+
+/// A clone has reserved nothing.
+impl<S: Clone, C: Clone, R: Clone> Clone for CircuitBreakerService<S, C, R> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), self.breaker.clone(), self.classify.clone(), self.reject.clone())
+    }
+}
+
+impl<S: fmt::Debug, C, R> fmt::Debug for CircuitBreakerService<S, C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CircuitBreakerService")
+            .field("inner", &self.inner)
+            .field("breaker", &self.breaker)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,59 @@
+use crate::clock::Moment;
+
+/// The places of a half-open circuit, and who has them.
+#[derive(Debug, Default)]
+pub(super) struct Probes {
+    in_flight: Vec<Probe>,
+    next_ticket: u64,
+    pub(super) successes: u32,
+    pub(super) failures: u32,
+}
+
+#[derive(Debug)]
+struct Probe {
+    ticket: u64,
+    lease_ends: Moment,
+}
+
+impl Probes {
+    pub(super) fn with_places(places: usize) -> Self {
+        Self { in_flight: Vec::with_capacity(places), ..Self::default() }
+    }
+
+    pub(super) fn start_over(&mut self) {
+        self.in_flight.clear();
+        (self.successes, self.failures) = (0, 0);
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Takes a place, if one of so many is free.
+    pub(super) fn take_place(&mut self, places: usize, lease_ends: Moment) -> Option<u64> {
+        if self.in_flight.len() >= places {
+            return None;
+        }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.in_flight.push(Probe { ticket, lease_ends });
+        Some(ticket)
+    }
+
+    pub(super) fn holds(&self, ticket: u64) -> bool {
+        self.in_flight.iter().any(|probe| probe.ticket == ticket)
+    }
+
+    /// Gives a place back; returns when its lease ends, or ended. `None` for one that is not held any more.
+    pub(super) fn give_back(&mut self, ticket: u64) -> Option<Moment> {
+        let at = self.in_flight.iter().position(|probe| probe.ticket == ticket)?;
+        Some(self.in_flight.swap_remove(at).lease_ends)
+    }
+
+    /// Takes back the places whose lease is over, and returns how many those were.
+    pub(super) fn expire(&mut self, now: Moment) -> u32 {
+        let before = self.in_flight.len();
+        self.in_flight.retain(|probe| now < probe.lease_ends);
+        u32::try_from(before - self.in_flight.len()).unwrap_or(u32::MAX)
+    }
+}

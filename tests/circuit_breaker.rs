@@ -1,0 +1,1 @@
+//! The circuit breaker as a service, under paused time.
