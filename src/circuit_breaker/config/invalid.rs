@@ -90,7 +90,7 @@ impl InvalidCircuitBreaker {
     fn parts(&self) -> (&Name, String) {
         match self {
             Self::ZeroConsecutiveFailures(name) => (name, "consecutive_failures must be at least 1".into()),
-            Self::LastCalls { name, calls } => (name, format!("last_calls must be 1 to 4096 calls, and is {calls}")),
+            Self::LastCalls { name, calls } => (name, format!("last_calls must be 1 to 2048 calls, and is {calls}")),
             Self::TimeWindow { name, length } => {
                 (name, format!("time_window must be at least 10ms long, and is {length:?}"))
             }

@@ -4,7 +4,7 @@ use super::{CircuitBreakerConfig, InvalidCircuitBreaker, WhenDropped};
 use crate::name::Name;
 
 /// As many as a breaker remembers one by one.
-const MOST_CALLS: u32 = 4096;
+const MOST_CALLS: u32 = 2048;
 
 const MOST_PROBES: u32 = 32;
 
@@ -84,7 +84,7 @@ rates!(LastCalls);
 rates!(TimeWindow);
 
 impl LastCalls {
-    /// The last so many calls, 1 to 4096. A call that means nothing to the breaker is none of them.
+    /// The last so many calls, 1 to 2048. A call that means nothing to the breaker is none of them.
     #[must_use]
     pub const fn new(calls: u32) -> Self {
         Self { calls, failure_rate: default_failure_rate(), slow_rate: None, minimum_calls: None }
