@@ -7,6 +7,7 @@ use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, LastCalls, OpenFor, TimeWindow};
 use buttress::fallback::{self, Failed, FallbackLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{Deadline, Error, Rejection};
@@ -137,9 +138,67 @@ fn a_fallback_allocates_nothing_whether_or_not_the_call_fails() {
     control(service);
 }
 
+/// One that asks for everything a breaker can count.
+fn breaker() -> CircuitBreakerLayer {
+    let config = CircuitBreakerConfig::new()
+        .consecutive_failures(u32::MAX)
+        .last_calls(LastCalls::new(100).failure_rate(1.0).slow_rate(1.0))
+        .time_window(TimeWindow::new(Duration::from_secs(60)).failure_rate(1.0).slow_rate(1.0))
+        .slow_call_threshold(Duration::from_secs(60));
+    CircuitBreakerLayer::new(config).expect("valid")
+}
+
+fn failed(answer: &Answer) -> bool {
+    *answer == Err(Error::Inner(()))
+}
+
+fn refused(answer: &Answer) -> bool {
+    matches!(answer, Err(Error::Rejected(Rejection::CircuitOpen(_))))
+}
+
+#[test]
+fn a_circuit_breaker_allocates_nothing_whether_calls_succeed_fail_or_are_refused() {
+    let layer = breaker();
+    let (at_once, waits) = (layer.layer(AtOnce), layer.layer(AfterAWait));
+    assert_eq!(of(at_once.clone(), || Ok(1), good), 0);
+    assert_eq!(of(waits, || Ok(1), good), 0);
+    layer.breaker().force_closed();
+    assert_eq!(of(at_once.clone(), || Err(()), failed), 0);
+    assert!(layer.breaker().snapshot().consecutive_failures > 1000, "they are counted");
+    let quiet = CircuitBreakerLayer::new(CircuitBreakerConfig::new()).expect("valid");
+    assert_eq!(of(quiet.layer(AtOnce), || Ok(1), good), 0);
+
+    let hour = OpenFor::fixed(Duration::from_secs(3600));
+    let opens = CircuitBreakerConfig::new().consecutive_failures(1).open_for(hour);
+    let opens = CircuitBreakerLayer::new(opens).expect("valid");
+    opens.breaker().try_acquire().expect("closed").failure();
+    assert_eq!(of(opens.layer(AtOnce), || Ok(1), refused), 0);
+    opens.breaker().force_open();
+    assert_eq!(of(opens.layer(AtOnce), || Ok(1), refused), 0);
+    control(at_once);
+}
+
+#[test]
+fn circuit_breakers_by_key_allocate_nothing_for_a_key_that_has_one() {
+    let config = CircuitBreakerConfig::new().consecutive_failures(CALLS_AND_MORE);
+    let layer = CircuitBreakerLayer::by_key(config, |_: &Result<u32, ()>| Some(7)).expect("valid");
+    let service = layer.layer(AtOnce);
+    assert_eq!(of(service.clone(), || Ok(1), good), 0);
+    assert_eq!(of(service.clone(), || Err(()), failed), 0);
+    layer.breakers().get(&7).expect("it has one").force_open();
+    assert_eq!(of(service.clone(), || Ok(1), refused), 0);
+    let counted = of(BoxCloneSyncService::new(service), || Ok(1), refused);
+    assert!(counted >= CALLS, "the control");
+}
+
+const CALLS_AND_MORE: u32 = 100_000;
+
 #[test]
 fn a_stack_of_all_allocates_nothing() {
-    let service = ServiceBuilder::new().layer(timeout()).layer(fallback()).layer(timeout()).service(AfterAWait);
+    let breaker = breaker();
+    breaker.breaker().force_closed();
+    let service =
+        ServiceBuilder::new().layer(timeout()).layer(fallback()).layer(breaker).layer(timeout()).service(AfterAWait);
     assert_eq!(of(service.clone(), || Ok(1), good), 0);
     assert_eq!(of(service.clone(), || Err(()), |answer| *answer == Ok(7)), 0);
     control(service);

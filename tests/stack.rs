@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::future::{Future, Ready, pending, ready};
 use std::time::Duration;
 
+use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, TripReason};
 use buttress::fallback::{Failed, FallbackConfig, FallbackLayer};
 use buttress::http::{InExtensions, StatusClassifier};
 use buttress::outcome::AnyErrorIsFailure;
@@ -21,6 +22,10 @@ const SEC: Duration = Duration::from_secs(1);
 
 fn timeout() -> TimeoutLayer {
     TimeoutLayer::new(TimeoutConfig::new(SEC)).expect("a limit above zero")
+}
+
+fn breaker() -> CircuitBreakerLayer {
+    CircuitBreakerLayer::new(CircuitBreakerConfig::new().consecutive_failures(1)).expect("valid")
 }
 
 /// A service of exactly these types.
@@ -49,19 +54,26 @@ impl<Req, Res, E> Service<Req> for Typed<Res, E> {
 /// Compiles only if `_outer` has the response and the error of `_inner`.
 fn same_types<Req, Res, E>(_inner: &Typed<Res, E>, _outer: &impl Service<Req, Response = Res, Error = E>) {}
 
-/// Each layer alone, both orders of two, and a stack of all, around a service that answers requests of type `$request`.
+/// Each layer alone, every order of two, and a stack of all, around a service that answers requests of type `$request`.
 macro_rules! every_stack_keeps_types {
-    ($request:ty, $inner:expr, $timeout:expr, $fallback:expr) => {{
-        let (inner, timeout, fallback) = ($inner, $timeout, $fallback);
+    ($request:ty, $inner:expr, $timeout:expr, $breaker:expr, $fallback:expr) => {{
+        let (inner, timeout, breaker, fallback) = ($inner, $timeout, $breaker, $fallback);
         same_types::<$request, _, _>(&inner, &timeout.layer(inner.clone()));
         same_types::<$request, _, _>(&inner, &fallback.layer(inner.clone()));
         same_types::<$request, _, _>(&inner, &fallback.layer(timeout.layer(inner.clone())));
         same_types::<$request, _, _>(&inner, &timeout.layer(fallback.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &breaker.layer(inner.clone()));
+        same_types::<$request, _, _>(&inner, &breaker.layer(timeout.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &timeout.layer(breaker.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &breaker.layer(fallback.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &fallback.layer(breaker.layer(inner.clone())));
         let all = ServiceBuilder::new()
             .layer(timeout.clone())
             .layer(fallback.clone())
+            .layer(breaker.clone())
             .layer(timeout.clone())
             .layer(fallback)
+            .layer(breaker)
             .layer(timeout)
             .service(inner.clone());
         same_types::<$request, _, _>(&inner, &all);
@@ -85,31 +97,32 @@ impl MayCarryRejection for UserError {
 #[test]
 fn a_users_enum_needs_one_from() {
     let inner = Typed(|| Err::<u32, _>(UserError::OutOfStock));
-    every_stack_keeps_types!(u32, inner, timeout(), FallbackLayer::default().value(1));
+    every_stack_keeps_types!(u32, inner, timeout(), breaker(), FallbackLayer::default().value(1));
 }
 
 #[test]
 fn a_boxed_error_keeps_types() {
     let inner = Typed(|| Ok::<u32, BoxError>(1));
-    every_stack_keeps_types!(u32, inner, timeout(), FallbackLayer::default().value(1));
+    every_stack_keeps_types!(u32, inner, timeout(), breaker(), FallbackLayer::default().value(1));
 }
 
 #[test]
 fn hyper_utils_error_in_ours_keeps_types() {
     let inner = Typed(|| Ok::<_, Error<hyper_util::client::legacy::Error>>(Response::new(Full::<Bytes>::default())));
     let fallback = FallbackLayer::default().http_client().with(|failed: Failed<_, _>| failed.result);
-    every_stack_keeps_types!(Request<()>, inner, timeout().http_client(), fallback);
+    every_stack_keeps_types!(Request<()>, inner, timeout().http_client(), breaker().http_client(), fallback);
 }
 
 #[test]
 fn a_service_that_cannot_fail_still_cannot() {
     let inner = Typed(|| Ok::<_, Infallible>(Response::new(axum::body::Body::empty())));
     let fallback = FallbackLayer::default().http_server().with(|failed: Failed<_, _>| failed.result);
-    every_stack_keeps_types!(Request<()>, inner, timeout().http_server().export_deadline(), fallback);
+    let timeout = timeout().http_server().export_deadline();
+    every_stack_keeps_types!(Request<()>, inner, timeout, breaker().http_server(), fallback);
 }
 
 #[test]
-fn a_service_that_cannot_be_cloned_or_sent_has_its_timeout() {
+fn a_service_that_cannot_be_cloned_or_sent_has_its_timeout_and_breaker() {
     struct NotClone(std::rc::Rc<()>);
     impl Service<u32> for NotClone {
         type Response = ();
@@ -128,7 +141,7 @@ fn a_service_that_cannot_be_cloned_or_sent_has_its_timeout() {
             })
         }
     }
-    let service = timeout().layer(NotClone(std::rc::Rc::new(()))).check::<u32>();
+    let service = timeout().layer(breaker().layer(NotClone(std::rc::Rc::new(())))).check::<u32>();
     futures::executor::block_on(service.oneshot(1)).expect("at once");
 }
 
@@ -148,6 +161,25 @@ async fn the_fallback_outside_answers_what_the_timeout_inside_refuses() {
     let degraded: &Degraded = response.extensions().get().expect("the mark");
     assert_eq!((degraded.layer(), degraded.name().as_str()), ("fallback", "pay-later"));
     assert_eq!(degraded.failure().kind(), FailureKind::TimedOut);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_between_them_spares_the_service_and_its_refusal_is_answered_too() {
+    let never = service_fn(|_: Request<()>| pending::<Result<Response<Full<Bytes>>, BoxError>>());
+    let stack = ServiceBuilder::new()
+        .layer(FallbackLayer::default().http_client().with(|failed: Failed<_, _>| {
+            let status = if failed.failure.kind() == FailureKind::Refused { 202 } else { 203 };
+            Ok(Response::builder().status(status).body(Full::<Bytes>::default()).expect("a valid response"))
+        }))
+        .layer(breaker().http_client())
+        .layer(timeout().http_client())
+        .service(never);
+    let answer = async || stack.clone().oneshot(Request::new(())).await.expect("a substitute");
+    assert_eq!(answer().await.status(), 203, "by the timeout");
+    let degraded = answer().await.extensions().get::<Degraded>().cloned().expect("the mark");
+    let refusal = degraded.failure().rejection().expect("a refusal");
+    assert!(matches!(refusal, Rejection::CircuitOpen(open) if open.reason() == TripReason::ConsecutiveFailures));
+    assert_eq!(answer().await.status(), 202, "by the breaker");
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,7 +219,9 @@ async fn readiness_is_kept_through_a_stack() {
     readiness::is_kept_by(|inner| {
         ServiceBuilder::new()
             .layer(timeout())
+            .layer(breaker())
             .layer(FallbackLayer::default().value(0))
+            .layer(breaker())
             .layer(timeout())
             .layer(FallbackLayer::default().value(0))
             .service(inner)
@@ -201,5 +235,9 @@ fn ready_made_parts_are_plain_values() {
     goes_anywhere(timeout());
     goes_anywhere(timeout().http_server().export_deadline());
     goes_anywhere(FallbackLayer::default().http_client().value(1));
+    goes_anywhere(breaker().http_server());
+    goes_anywhere(breaker().breaker().clone());
+    let by_key = CircuitBreakerLayer::by_key::<u32, _>(CircuitBreakerConfig::new(), |_: &()| None::<u32>);
+    goes_anywhere(by_key.expect("valid"));
     goes_anywhere((StatusClassifier, InExtensions, AnyErrorIsFailure));
 }

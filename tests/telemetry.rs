@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, OpenFor};
 use buttress::fallback::{FallbackConfig, FallbackLayer};
 use buttress::http::{BodyDeadline, DeadlineHeader};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
@@ -101,6 +102,51 @@ async fn a_fallback_tells_what_it_stood_in_for() {
     assert_eq!(
         lines.take(),
         [r#"DEBUG buttress: the substitute failed too layer="fallback" name=pay-later failure=error"#]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_circuit_breaker_tells_each_change_each_refusal_and_what_came_too_late() {
+    let (lines, _listening) = listen();
+    let second = OpenFor::fixed(Duration::from_secs(1));
+    let config = CircuitBreakerConfig::new().name("payments").consecutive_failures(1).open_for(second);
+    let layer = CircuitBreakerLayer::new(config).expect("valid");
+    let call = async |seconds| layer.layer(slow()).oneshot(seconds).await;
+    call(1).await.expect("an answer");
+    assert_eq!(lines.take(), [""; 0], "nothing was decided");
+    // The number of the generation, which is none of a test's business.
+    let take = || -> Vec<String> {
+        let cut = |line: String| line.split(" generation=").next().expect("a part").to_owned();
+        lines.take().into_iter().map(cut).collect()
+    };
+    let late = layer.breaker().try_acquire().expect("closed");
+    call(0).await.expect_err("it fails");
+    late.success();
+    call(1).await.expect_err("refused");
+    assert_eq!(
+        take(),
+        [
+            r#"DEBUG buttress: circuit changed layer="circuit_breaker" name=payments from="closed" to="open" reason="consecutive_failures""#,
+            r#"DEBUG buttress: stale answer ignored layer="circuit_breaker" name=payments"#,
+            r#"DEBUG buttress: refused layer="circuit_breaker" name=payments reason="consecutive_failures" retry_after=Some(1s)"#,
+        ]
+    );
+    layer.breaker().observe_only(true);
+    call(1).await.expect("it passes");
+    assert_eq!(
+        take(),
+        [
+            r#"DEBUG buttress: circuit changed layer="circuit_breaker" name=payments from="open" to="open" reason="consecutive_failures""#,
+            r#"DEBUG buttress: would have refused layer="circuit_breaker" name=payments reason="consecutive_failures""#,
+        ]
+    );
+    call(1).await.expect("a probe");
+    assert_eq!(
+        take(),
+        [
+            r#"DEBUG buttress: circuit changed layer="circuit_breaker" name=payments from="open" to="half_open""#,
+            r#"DEBUG buttress: circuit changed layer="circuit_breaker" name=payments from="half_open" to="closed""#,
+        ]
     );
 }
 
