@@ -145,8 +145,13 @@ fn read() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+/// Saturates after 584 years.
+pub(crate) const fn nanos(duration: Duration) -> u64 {
+    const MOST: Duration = Duration::from_nanos(u64::MAX);
+    if duration.as_secs() >= MOST.as_secs() {
+        return u64::MAX;
+    }
+    duration.as_secs() * 1_000_000_000 + duration.subsec_nanos() as u64
 }
 
 /// The wall clock, for what the wire says in dates. It jumps; never decide by it alone.
@@ -243,6 +248,15 @@ mod tests {
             let moment = Moment::now() + offset;
             assert_eq!(Moment::from(moment.instant()), moment);
         }
+    }
+
+    #[test]
+    fn nanoseconds_saturate() {
+        let second = 1_000_000_000;
+        assert_eq!(nanos(Duration::new(7, 11)), 7 * second + 11);
+        let whole = u64::MAX / second;
+        assert_eq!(nanos(Duration::from_secs(whole - 1)), (whole - 1) * second);
+        assert_eq!([nanos(Duration::from_secs(whole)), nanos(Duration::MAX)], [u64::MAX; 2]);
     }
 
     #[test]

@@ -20,10 +20,11 @@ use std::sync::Arc;
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(from = "String"))]
 pub struct Name(Text);
 
+/// Two words: every future and every refusal carries one.
 #[derive(Clone)]
 enum Text {
     Static(&'static str),
-    Shared(Arc<str>),
+    Shared(Arc<Box<str>>),
 }
 
 impl Name {
@@ -49,7 +50,7 @@ impl From<&'static str> for Name {
 
 impl From<String> for Name {
     fn from(name: String) -> Self {
-        Self(Text::Shared(name.into()))
+        Self(Text::Shared(Arc::new(name.into_boxed_str())))
     }
 }
 
@@ -70,5 +71,15 @@ impl fmt::Debug for Name {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_takes_two_words() {
+        assert_eq!(size_of::<Name>(), 2 * size_of::<usize>());
     }
 }

@@ -257,6 +257,7 @@ where
 }
 
 /// What an error means: the refusal it carries, or that the service failed.
+#[cold]
 pub(crate) fn of_error<E: MayCarryRejection>(error: &E) -> Failure {
     error.rejection().map_or(Failure::new(FailureKind::Error), Failure::from)
 }

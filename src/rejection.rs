@@ -10,6 +10,7 @@ use std::time::Duration;
 
 pub use tower::BoxError;
 
+use crate::clock::nanos;
 use crate::name::Name;
 
 /// Everything a layer of this crate can say no with.
@@ -48,7 +49,7 @@ impl Rejection {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Elapsed(_) => None,
-            Self::CircuitOpen(open) => open.retry_after,
+            Self::CircuitOpen(open) => open.retry_after(),
         }
     }
 
@@ -135,7 +136,8 @@ impl StdError for Rejection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elapsed {
     name: Name,
-    allowed: Duration,
+    /// In nanoseconds, since that is half as long as a duration.
+    allowed: u64,
     cause: Cause,
 }
 
@@ -167,7 +169,7 @@ impl Elapsed {
     }
 
     pub(crate) const fn new(name: Name, allowed: Duration, cause: Cause) -> Self {
-        Self { name, allowed, cause }
+        Self { name, allowed: nanos(allowed), cause }
     }
 
     /// The name of the timeout that gave up.
@@ -179,7 +181,7 @@ impl Elapsed {
     /// How long the call was allowed to take; zero if it was not made.
     #[must_use]
     pub const fn allowed(&self) -> Duration {
-        self.allowed
+        Duration::from_nanos(self.allowed)
     }
 
     /// Whether it was the request's deadline that ran out, and not the layer's own limit.
@@ -198,8 +200,8 @@ impl Elapsed {
 impl fmt::Display for Elapsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cause {
-            Cause::OwnLimit => write!(f, "no answer within {:?}", self.allowed),
-            Cause::Deadline => write!(f, "no answer within the {:?} left until the deadline", self.allowed),
+            Cause::OwnLimit => write!(f, "no answer within {:?}", self.allowed()),
+            Cause::Deadline => write!(f, "no answer within the {:?} left until the deadline", self.allowed()),
             Cause::DeadlineBeforeCall => f.write_str("the deadline had passed before the call"),
         }
     }
@@ -229,21 +231,22 @@ impl From<Elapsed> for Rejection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
     name: Name,
+    /// In nanoseconds; as many as there can be where nobody knows.
+    retry_after: u64,
     reason: TripReason,
-    retry_after: Option<Duration>,
 }
 
 impl Open {
     /// The circuit of the breaker called `name` is open, or half-open with no place for another probe.
     #[must_use]
     pub const fn new(name: Name, reason: TripReason) -> Self {
-        Self { name, reason, retry_after: None }
+        Self { name, reason, retry_after: u64::MAX }
     }
 
     /// Adds how much is left of the open time.
     #[must_use]
     pub const fn with_retry_after(mut self, left: Duration) -> Self {
-        self.retry_after = Some(left);
+        self.retry_after = nanos(left);
         self
     }
 
@@ -263,13 +266,16 @@ impl Open {
     /// forced open: nobody knows when that ends.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        match self.retry_after {
+            u64::MAX => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
     }
 }
 
 impl fmt::Display for Open {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.reason, self.retry_after) {
+        match (self.reason, self.retry_after()) {
             (TripReason::ForcedOpen, _) => f.write_str("forced open"),
             (reason, Some(left)) => write!(f, "open after {reason}, for another {left:?}"),
             (reason, None) => write!(f, "open after {reason}, and as many calls as may be are probing it"),
@@ -547,6 +553,11 @@ mod tests {
     fn nothing_is_found_where_nothing_is() {
         assert_eq!(Rejection::find(&UserError::Other), None);
         assert_eq!(Rejection::find(&UserError::Order(1, Box::new(UserError::Other))), None);
+    }
+
+    #[test]
+    fn a_refusal_is_small_enough_to_be_part_of_every_error() {
+        assert!(size_of::<Rejection>() <= 40);
     }
 
     #[test]

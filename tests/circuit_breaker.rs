@@ -500,10 +500,10 @@ fn without_tower_a_permit_says_how_the_call_ended() {
     breaker.try_acquire().expect("closed").failure();
     breaker.try_acquire().expect("closed").ignore();
     drop(breaker.try_acquire().expect("closed"));
-    breaker.try_acquire().expect("closed").record(&Failure::new(FailureKind::TimedOut).into());
-    breaker.try_acquire().expect("closed").record(&Failure::new(FailureKind::Expired).into());
+    breaker.try_acquire().expect("closed").record(Failure::new(FailureKind::TimedOut).into());
+    breaker.try_acquire().expect("closed").record(Failure::new(FailureKind::Expired).into());
     assert_eq!(streak(), 2);
-    breaker.try_acquire().expect("closed").record(&Outcome::Success);
+    breaker.try_acquire().expect("closed").record(Outcome::Success);
     assert_eq!(streak(), 0);
     let permit = breaker.try_acquire().expect("closed");
     std::panic::catch_unwind(AssertUnwindSafe(move || {

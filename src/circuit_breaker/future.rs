@@ -1,7 +1,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use pin_project::pin_project;
 
@@ -24,8 +24,7 @@ enum State<F, C, R> {
     Calling {
         #[pin]
         inner: F,
-        /// `None` for a call that no breaker counts.
-        place: Option<Place>,
+        place: Place,
         classify: C,
     },
     Refused {
@@ -38,15 +37,11 @@ enum State<F, C, R> {
 impl<F, C, R> ResponseFuture<F, C, R> {
     /// Makes the call, which `place` counts from here on, whatever becomes of it.
     #[inline]
-    pub(super) fn calling(mut place: Option<Place>, classify: C, now: &Now, call: impl FnOnce() -> F) -> Self {
-        if let Some(place) = &mut place {
-            place.begin(now);
-            place.run();
-        }
+    pub(super) fn calling(mut place: Place, classify: C, call: impl FnOnce() -> F) -> Self {
+        place.begin(&Now::unread());
+        place.run();
         let inner = call();
-        if let Some(place) = &mut place {
-            place.pause();
-        }
+        place.pause();
         Self { state: State::Calling { inner, place, classify } }
     }
 
@@ -64,28 +59,27 @@ where
 {
     type Output = Result<Res, E>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let StateProj::Calling { inner, place, classify } = self.as_mut().project().state.project() else {
             return Poll::Ready(self.refuse());
         };
-        let Some(place) = place else {
-            return inner.poll(cx);
-        };
         place.run();
         let polled = inner.poll(cx);
-        place.pause();
-        let result = ready!(polled);
-        place.run();
-        match classify.classify(result.as_ref()) {
-            Outcome::Success => place.succeeded(&Now::unread()),
-            Outcome::Failure(failure) => place.failed(&failure, &Now::unread()),
+        match &polled {
+            Poll::Pending => place.pause(),
+            Poll::Ready(result) => match classify.classify(result.as_ref()) {
+                Outcome::Success => place.succeeded(&Now::unread()),
+                Outcome::Failure(failure) => place.failed(failure, &Now::unread()),
+            },
         }
-        Poll::Ready(result)
+        polled
     }
 }
 
 impl<F, C, R> ResponseFuture<F, C, R> {
     #[cold]
+    #[inline(never)]
     fn refuse<Res, E>(self: Pin<&mut Self>) -> Result<Res, E>
     where
         R: Reject<Res, E>,

@@ -111,10 +111,7 @@ impl CircuitBreaker {
     /// [`Open`] says for how long there is none.
     pub fn try_acquire(&self) -> Result<Permit, Open> {
         let now = Now::unread();
-        match self.slot.admit(&now) {
-            Ok(place) => Ok(Permit::new(place, &now)),
-            Err(refusal) => Err(self.refused(refusal)),
-        }
+        self.admit(&now).map(|place| Permit::new(place, &now))
     }
 
     /// Refuses every call until [`reset`](Self::reset) or another action.
@@ -161,8 +158,12 @@ impl CircuitBreaker {
         self.slot
     }
 
+    pub(super) fn admit(&self, now: &Now) -> Result<Place, Open> {
+        self.slot.admit(now).map_err(|refusal| self.refused(refusal))
+    }
+
     #[cold]
-    pub(super) fn refused(&self, Refusal { reason, left }: Refusal) -> Open {
+    fn refused(&self, Refusal { reason, left }: Refusal) -> Open {
         let open = Open::new(self.owner.name.clone(), reason);
         match left {
             Some(left) => open.with_retry_after(left),

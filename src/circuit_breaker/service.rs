@@ -72,11 +72,14 @@ where
     type Future = ResponseFuture<S::Future, C, R>;
 
     /// Ready when the wrapped service is; at once while the circuit is open, and then the call is refused.
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         loop {
             let seen = self.parked.look();
             if seen.passes() {
-                self.turn = Turn::Open;
+                if !matches!(self.turn, Turn::Open) {
+                    self.turn = Turn::Open;
+                }
             } else if !self.has_turn() {
                 return Poll::Ready(Ok(()));
             }
@@ -96,14 +99,13 @@ where
         }
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let now = Now::unread();
-        let place = match std::mem::take(&mut self.turn) {
-            Turn::Open => self.breaker.slot().admit(&now).map_err(|refusal| self.breaker.refused(refusal)),
-            turn => self.take(turn, &now),
-        };
-        match place {
-            Ok(place) => ResponseFuture::calling(Some(place), self.classify.clone(), &now, || self.inner.call(request)),
+        if let (Turn::Open, Some(place)) = (&self.turn, self.breaker.slot().pass_closed()) {
+            return ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request));
+        }
+        match self.take_turn() {
+            Ok(place) => ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request)),
             Err(open) => ResponseFuture::refused(open, self.reject.clone()),
         }
     }
@@ -116,25 +118,23 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
         if matches!(&self.turn, Turn::Held(place) if place.is_held()) {
             return true;
         }
-        self.turn = match self.breaker.slot().admit(&Now::unread()) {
+        self.turn = match self.breaker.admit(&Now::unread()) {
             Ok(place) => Turn::Held(place),
-            Err(refusal) => Turn::Refused(self.breaker.refused(refusal)),
+            Err(open) => {
+                self.parked.leave();
+                Turn::Refused(open)
+            }
         };
-        if matches!(self.turn, Turn::Refused(_)) {
-            self.parked.leave();
-            return false;
-        }
-        true
+        matches!(self.turn, Turn::Held(_))
     }
 
     #[cold]
-    fn take(&self, turn: Turn, now: &Now) -> Result<Place, Open> {
-        match turn {
+    #[inline(never)]
+    fn take_turn(&mut self) -> Result<Place, Open> {
+        match std::mem::take(&mut self.turn) {
             Turn::Refused(open) => Err(open),
             Turn::Held(place) if place.is_held() => Ok(place),
-            Turn::Held(_) | Turn::Open => {
-                self.breaker.slot().admit(now).map_err(|refusal| self.breaker.refused(refusal))
-            }
+            Turn::Held(_) | Turn::Open => self.breaker.admit(&Now::unread()),
         }
     }
 
@@ -145,11 +145,10 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
         C: Classify<Res, E>,
     {
         let now = Now::unread();
-        let turn = std::mem::take(&mut self.turn);
-        let place = self.take(turn, &now);
+        let place = self.take_turn();
         if let (Ok(mut place), Outcome::Failure(failure)) = (place, self.classify.classify(Err(error))) {
             place.begin(&now);
-            place.failed(&failure, &now);
+            place.failed(failure, &now);
         }
     }
 }

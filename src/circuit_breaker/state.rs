@@ -38,7 +38,7 @@ pub(super) enum Meaning {
 pub(super) struct Admitted {
     pub(super) generation: u64,
     /// Of a probe.
-    pub(super) ticket: Option<u64>,
+    pub(super) ticket: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,7 +206,28 @@ impl Circuit {
         admitted.generation == self.generation && admitted.ticket.is_none_or(|ticket| self.probes.holds(ticket))
     }
 
-    /// A call ended. `good_in_window` says how many good calls there were within the time window.
+    /// A call ended well and was not slow, which opens and closes nothing. `false` if it came too late to mean anything.
+    pub(super) fn count_good(&mut self, generation: u64) -> bool {
+        if !self.is_current(generation) {
+            return false;
+        }
+        self.streak = 0;
+        if let Some(ring) = &mut self.ring {
+            ring.record(Counts::of(false, false));
+        }
+        true
+    }
+
+    /// Whether an answer still means something; one that does not is counted as stale.
+    const fn is_current(&mut self, generation: u64) -> bool {
+        if generation == self.generation {
+            return true;
+        }
+        self.stale += (generation >= self.first_generation) as u64;
+        false
+    }
+
+    /// A call ended otherwise, or was a probe. `good_in_window` says how many good calls there were within the time window.
     pub(super) fn settle(
         &mut self,
         admitted: Admitted,
@@ -218,25 +239,22 @@ impl Circuit {
         if let Some(ticket) = admitted.ticket {
             return self.settle_probe(admitted.generation, ticket, meaning, is_slow, now);
         }
-        if admitted.generation != self.generation {
-            self.stale += u64::from(admitted.generation >= self.first_generation);
-            return None;
-        }
-        if matches!(self.phase, Phase::Disabled) {
+        if !self.is_current(admitted.generation) || matches!(self.phase, Phase::Disabled) {
             return None;
         }
         let (failed, hint) = match meaning {
-            Meaning::Good => (false, None),
+            Meaning::Good if is_slow => (false, None),
             Meaning::Failed { hint } => (true, hint),
+            Meaning::Good => {
+                self.count_good(admitted.generation);
+                return None;
+            }
             Meaning::Throttled { .. } | Meaning::Neutral => return None,
         };
         let call = Counts::of(failed, is_slow);
         self.streak = if failed { self.streak.saturating_add(1) } else { 0 };
         if let Some(ring) = &mut self.ring {
             ring.record(call);
-        }
-        if !failed && !is_slow {
-            return None;
         }
         if let Some(window) = &mut self.window {
             window.record(call, now);
@@ -287,7 +305,7 @@ impl Circuit {
     fn settle_probe(
         &mut self,
         generation: u64,
-        ticket: u64,
+        ticket: u32,
         meaning: Meaning,
         is_slow: bool,
         now: Moment,

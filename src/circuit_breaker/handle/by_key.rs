@@ -155,12 +155,11 @@ where
         self.admit_key(key, &now).map(|place| Permit::new(place, &now))
     }
 
-    /// `None` for a call that passes without being counted.
-    pub(in super::super) fn admit(&self, key: Option<K>, now: &Now) -> Result<Option<Place>, Open> {
+    pub(in super::super) fn admit(&self, key: Option<K>, now: &Now) -> Result<Place, Open> {
         match key {
-            Some(key) => self.admit_key(key, now).map(Some),
-            None if self.shared.limits.without_key == WithoutKey::Pass => Ok(None),
-            None => admit_to(&self.shared.without_key, now).map(Some),
+            Some(key) => self.admit_key(key, now),
+            None if self.shared.limits.without_key == WithoutKey::Pass => Ok(self.shared.without_key.slot().pass()),
+            None => self.shared.without_key.admit(now),
         }
     }
 
@@ -182,7 +181,7 @@ where
         if keeper.order.len() >= self.shared.limits.max_keys {
             drop(keeper);
             self.shared.overflowed.fetch_add(1, Ordering::Relaxed);
-            return admit_to(&self.shared.overflow, now);
+            return self.shared.overflow.admit(now);
         }
         let name = format!("{}[{key:?}]", self.shared.limits.breaker.name);
         let breaker = begin(name, keeper.rules.clone(), keeper.observe_only);
@@ -230,7 +229,7 @@ impl Entry {
         if !self.is_used.load(Ordering::Relaxed) {
             self.is_used.store(true, Ordering::Relaxed);
         }
-        admit_to(&self.breaker, now)
+        self.breaker.admit(now)
     }
 
     fn idle_for(&self, now: Moment) -> std::time::Duration {
@@ -257,10 +256,6 @@ fn begin(name: String, rules: Rules, observe_only: bool) -> CircuitBreaker {
         jitter: Jitter::new(),
         now: Moment::now(),
     })
-}
-
-fn admit_to(breaker: &CircuitBreaker, now: &Now) -> Result<Place, Open> {
-    breaker.slot().admit(now).map_err(|refusal| breaker.refused(refusal))
 }
 
 impl<K> Clone for KeyedCircuitBreaker<K> {

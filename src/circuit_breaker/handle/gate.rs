@@ -61,13 +61,17 @@ impl<T> Gate<T> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hangs out another sign, where it differs. Only who has the lock may.
-    pub(crate) fn show(&self, _lock: &MutexGuard<'_, T>, shown: Shown) {
-        let Sign { word, until, slow_from } = &self.sign;
-        if word.load(Ordering::Relaxed) != shown.word {
-            until.store(shown.until, Ordering::Relaxed);
-            slow_from.store(shown.slow_from, Ordering::Relaxed);
-            word.store(shown.word, Ordering::Release);
+    /// Hangs out another sign. Only who has the lock may.
+    pub(crate) fn show(&self, lock: &MutexGuard<'_, T>, shown: Shown) {
+        self.sign.until.store(shown.until, Ordering::Relaxed);
+        self.sign.slow_from.store(shown.slow_from, Ordering::Relaxed);
+        self.show_word(lock, shown.word);
+    }
+
+    /// Changes the word alone, where it differs. Only who has the lock may.
+    pub(crate) fn show_word(&self, _lock: &MutexGuard<'_, T>, shown: u64) {
+        if self.sign.word.load(Ordering::Relaxed) != shown {
+            self.sign.word.store(shown, Ordering::Release);
         }
     }
 

@@ -7,23 +7,25 @@ use crate::circuit_breaker::state::{Admitted, Meaning, State};
 use crate::clock::{Moment, Now};
 use crate::outcome::{Failure, FailureKind, Outcome};
 
-/// A call that was let through, until it says how it ended.
+/// A call that was let through, until it says how it ended. It is small: every call carries one.
 pub(in super::super) struct Place {
     slot: &'static Slot,
     /// What the circuit looked like when it let the call through.
     word: Word,
+    /// If it matters; the beginning of time otherwise.
+    began: Moment,
+    /// Of a probe.
+    ticket: u32,
     admittance: Admittance,
-    began: Option<Moment>,
     progress: Progress,
 }
 
 /// As what a call was let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admittance {
+enum Admittance {
     Counted,
-    /// With its ticket.
-    Probe(u64),
-    /// It would have been refused, had the breaker not only observed.
+    Probe,
+    /// It would have been refused, had the breaker not only observed; or nobody counts it.
     Uncounted,
 }
 
@@ -37,13 +39,27 @@ enum Progress {
 }
 
 impl Place {
-    pub(super) const fn new(slot: &'static Slot, word: Word, admittance: Admittance) -> Self {
-        Self { slot, word, admittance, began: None, progress: Progress::Reserved }
+    #[inline]
+    pub(super) const fn counted(slot: &'static Slot, word: Word) -> Self {
+        Self::new(slot, word, Admittance::Counted, 0)
+    }
+
+    pub(super) const fn probe(slot: &'static Slot, word: Word, ticket: u32) -> Self {
+        Self::new(slot, word, Admittance::Probe, ticket)
+    }
+
+    pub(super) const fn uncounted(slot: &'static Slot, word: Word) -> Self {
+        Self::new(slot, word, Admittance::Uncounted, 0)
+    }
+
+    #[inline]
+    const fn new(slot: &'static Slot, word: Word, admittance: Admittance, ticket: u32) -> Self {
+        Self { slot, word, began: Moment::EPOCH, ticket, admittance, progress: Progress::Reserved }
     }
 
     const fn admitted(&self) -> Admitted {
         let ticket = match self.admittance {
-            Admittance::Probe(ticket) => Some(ticket),
+            Admittance::Probe => Some(self.ticket),
             Admittance::Counted | Admittance::Uncounted => None,
         };
         Admitted { generation: self.word.generation(), ticket }
@@ -52,7 +68,7 @@ impl Place {
     /// Whether a call may still begin with it.
     pub(in super::super) fn is_held(&self) -> bool {
         match self.admittance {
-            Admittance::Probe(_) => self.slot.holds(self.admitted()),
+            Admittance::Probe => self.slot.holds(self.admitted()),
             Admittance::Counted | Admittance::Uncounted => self.slot.word().is_of(self.word.generation()),
         }
     }
@@ -62,7 +78,7 @@ impl Place {
     pub(in super::super) fn begin(&mut self, now: &Now) {
         self.progress = Progress::Called;
         if self.word.is_timed() {
-            self.began = Some(now.moment());
+            self.began = now.moment();
         }
     }
 
@@ -87,26 +103,28 @@ impl Place {
     }
 
     /// Apart, since a healthy circuit does not come here.
+    #[cold]
     #[inline(never)]
     fn count_good(&self, now: &Now) {
-        let word = self.slot.word();
-        if self.admittance == Admittance::Counted && word.is_of(self.word.generation()) {
-            let is_slow = self.is_slow(now);
-            if !is_slow && word.is_windowed() {
-                self.slot.count_good(word.generation(), now.moment());
+        let (word, generation) = (self.slot.word(), self.word.generation());
+        if self.admittance == Admittance::Counted && word.is_of(generation) && !self.is_slow(now) {
+            if word.is_windowed() {
+                self.slot.count_good_by_time(generation, now.moment());
             }
-            if !is_slow && word.is_quiet() {
-                return;
+            if !word.is_quiet() {
+                self.slot.count_good(generation);
             }
+            return;
         }
         self.settle(Meaning::Good, now);
     }
 
     /// The call ended otherwise.
     #[cold]
-    pub(in super::super) fn failed(&mut self, failure: &Failure, now: &Now) {
+    #[inline(never)]
+    pub(in super::super) fn failed(&mut self, failure: Failure, now: &Now) {
         self.progress = Progress::Settled;
-        self.settle(meaning(failure), now);
+        self.settle(meaning(&failure), now);
     }
 
     /// The call says nothing about the service.
@@ -120,18 +138,20 @@ impl Place {
         match self.admittance {
             Admittance::Uncounted => {}
             Admittance::Counted if changes_nothing => {}
-            Admittance::Counted | Admittance::Probe(_) => {
+            Admittance::Counted | Admittance::Probe => {
                 self.slot.settle(self.admitted(), meaning, self.is_slow(now), now.moment());
             }
         }
     }
 
     fn is_slow(&self, now: &Now) -> bool {
-        self.began.is_some_and(|began| Moment::EPOCH + now.moment().since(began) >= self.slot.slow_from())
+        let has_begun = self.progress != Progress::Reserved;
+        has_begun && self.word.is_timed() && Moment::EPOCH + now.moment().since(self.began) >= self.slot.slow_from()
     }
 
     /// The call ended without an answer.
     #[cold]
+    #[inline(never)]
     pub(in super::super) fn abandon(&mut self, now: &Now) {
         let meaning = match self.progress {
             Progress::Settled => return,
@@ -139,8 +159,8 @@ impl Place {
             Progress::Called if self.word.dropped_fails() => Meaning::Failed { hint: None },
             Progress::Called | Progress::Reserved => Meaning::Neutral,
         };
-        self.progress = Progress::Settled;
         self.settle(meaning, now);
+        self.progress = Progress::Settled;
     }
 }
 
@@ -183,7 +203,7 @@ impl Permit {
 
     /// The service failed.
     pub fn failure(self) {
-        self.record(&Failure::new(FailureKind::Error).into());
+        self.record(Failure::new(FailureKind::Error).into());
     }
 
     /// The call says nothing about the service.
@@ -192,7 +212,7 @@ impl Permit {
     }
 
     /// The call ended with this outcome; [its table](crate::outcome) says what it means.
-    pub fn record(mut self, outcome: &Outcome) {
+    pub fn record(mut self, outcome: Outcome) {
         match outcome {
             Outcome::Success => self.0.succeeded(&Now::unread()),
             Outcome::Failure(failure) => self.0.failed(failure, &Now::unread()),
@@ -202,7 +222,7 @@ impl Permit {
     /// Whether the call is a probe of a half-open circuit.
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        self.0.word.state() == State::HalfOpen && matches!(self.0.admittance, Admittance::Probe(_))
+        self.0.word.state() == State::HalfOpen && matches!(self.0.admittance, Admittance::Probe)
     }
 }
 

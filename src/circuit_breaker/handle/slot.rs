@@ -2,7 +2,7 @@ use std::sync::{MutexGuard, OnceLock};
 
 use super::changes::Delivery;
 use super::gate::{Gate, Shown};
-use super::permit::{Admittance, Place};
+use super::permit::Place;
 use super::stripes::{Counted, Stripes};
 use super::word::Word;
 use crate::circuit_breaker::config::Rules;
@@ -101,10 +101,12 @@ impl Slot {
     pub(super) fn act<T>(&self, action: impl FnOnce(&mut Circuit) -> (T, Option<Change>)) -> T {
         let mut core = self.lock();
         let (value, change) = action(&mut core.circuit);
-        self.gate.show(&core, core.shown());
         let Some(change) = change else {
+            let word = Word(self.gate.word()).with_quiet(core.circuit.is_quiet());
+            self.gate.show_word(&core, word.0);
             return value;
         };
+        self.gate.show(&core, core.shown());
         core.delivery.queue(change);
         drop(core);
         if matches!(change.to, State::Open | State::ForcedOpen) {
@@ -137,13 +139,27 @@ impl Slot {
     }
 
     /// Whether a call passes; who passes has a place, which is given back when it is dropped.
+    pub(super) fn admit(&'static self, now: &Now) -> Result<Place, Refusal> {
+        match self.pass_closed() {
+            Some(place) => Ok(place),
+            None => self.admit_to_open(self.word(), now),
+        }
+    }
+
+    /// A place for a call while every call passes.
     #[inline]
-    pub(in super::super) fn admit(&'static self, now: &Now) -> Result<Place, Refusal> {
+    pub(in super::super) fn pass_closed(&'static self) -> Option<Place> {
         let word = self.word();
-        if word.passes() { Ok(Place::new(self, word, Admittance::Counted)) } else { self.admit_to_open(word, now) }
+        word.passes().then(|| Place::counted(self, word))
+    }
+
+    /// Lets a call pass that is none of the circuit's business.
+    pub(super) fn pass(&'static self) -> Place {
+        Place::uncounted(self, self.word())
     }
 
     #[cold]
+    #[inline(never)]
     fn admit_to_open(&'static self, word: Word, now: &Now) -> Result<Place, Refusal> {
         if !word.only_observes() {
             let refusal = |left| Err(Refusal { reason: word.reason(), left });
@@ -167,14 +183,12 @@ impl Slot {
             ((admission, circuit.observe_only(), Word::of(circuit)), change)
         });
         match admitted {
-            (Admission::Pass(Admitted { ticket: Some(ticket), .. }), _, word) => {
-                Ok(Place::new(self, word, Admittance::Probe(ticket)))
-            }
-            (Admission::Pass(_), _, word) => Ok(Place::new(self, word, Admittance::Counted)),
+            (Admission::Pass(Admitted { ticket: Some(ticket), .. }), _, word) => Ok(Place::probe(self, word, ticket)),
+            (Admission::Pass(_), _, word) => Ok(Place::counted(self, word)),
             (Admission::Refuse(refusal), false, _) => Err(refusal),
             (Admission::Refuse(refusal), true, word) => {
                 telemetry::circuit_would_have_refused(&self.name(), refusal.reason);
-                Ok(Place::new(self, word, Admittance::Uncounted))
+                Ok(Place::uncounted(self, word))
             }
         }
     }
@@ -184,8 +198,26 @@ impl Slot {
         self.lock().circuit.holds(admitted)
     }
 
+    /// A good call, which changes nothing but what is counted.
+    pub(super) fn count_good(&self, generation: u64) {
+        let mut core = self.lock();
+        if core.circuit.count_good(generation) {
+            let word = Word(self.gate.word()).with_quiet(core.circuit.is_quiet());
+            self.gate.show_word(&core, word.0);
+        } else {
+            self.ignored(core);
+        }
+    }
+
+    #[cold]
+    fn ignored(&self, core: MutexGuard<'_, Core>) {
+        let name = core.name.clone();
+        drop(core);
+        telemetry::circuit_ignored(&name);
+    }
+
     /// A good call of the time window, which the circuit does not count itself.
-    pub(super) fn count_good(&self, generation: u64, now: Moment) {
+    pub(super) fn count_good_by_time(&self, generation: u64, now: Moment) {
         let counted = match self.stripes.get() {
             Some(stripes) => stripes.record(generation, now),
             None => Counted::NotYet,

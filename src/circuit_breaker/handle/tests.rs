@@ -133,8 +133,8 @@ fn end(mut place: Place, is_begun: bool, ending: Ending, now: &Now) {
     }
     match ending {
         Ending::Good => place.succeeded(now),
-        Ending::Failed(hint) => place.failed(&failure(FailureKind::Error, hint), now),
-        Ending::Throttled(hint) => place.failed(&failure(FailureKind::Throttled, hint), now),
+        Ending::Failed(hint) => place.failed(failure(FailureKind::Error, hint), now),
+        Ending::Throttled(hint) => place.failed(failure(FailureKind::Throttled, hint), now),
         Ending::Neutral => place.ignored(now),
         Ending::Dropped => place.abandon(now),
         Ending::Panicked => {
@@ -218,7 +218,7 @@ fn bad(breaker: &CircuitBreaker, now: Moment) {
     let now = Now::at(now);
     let mut place = breaker.slot.admit(&now).expect("closed");
     place.begin(&now);
-    place.failed(&Failure::new(FailureKind::Error), &now);
+    place.failed(Failure::new(FailureKind::Error), &now);
 }
 
 fn locked(during: impl FnOnce()) -> u32 {
@@ -319,7 +319,7 @@ fn what_a_breaker_that_is_gone_has_let_through_changes_nothing() {
         others.push(next);
         assert!(others.len() < 1000, "the slot is not used again");
     };
-    late.failed(&Failure::new(FailureKind::Error), &Now::at(T0));
+    late.failed(Failure::new(FailureKind::Error), &Now::at(T0));
     let after = next.slot.snapshot(T0);
     assert_eq!((after.state, after.stale, after.consecutive_failures), (State::Closed, 0, 0));
 }

@@ -51,6 +51,11 @@ impl Word {
         )
     }
 
+    /// The same, for a circuit that has become quiet, or is not any more.
+    pub(super) const fn with_quiet(self, is_quiet: bool) -> Self {
+        if is_quiet { Self(self.0 | QUIET) } else { Self(self.0 & !QUIET) }
+    }
+
     pub(super) const fn generation(self) -> u64 {
         self.0 >> GENERATION
     }

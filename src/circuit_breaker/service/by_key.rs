@@ -62,9 +62,8 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let now = Now::unread();
-        match self.breakers.admit(self.key_of.key_of(&request), &now) {
-            Ok(place) => ResponseFuture::calling(place, self.classify.clone(), &now, || self.inner.call(request)),
+        match self.breakers.admit(self.key_of.key_of(&request), &Now::unread()) {
+            Ok(place) => ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request)),
             Err(open) => ResponseFuture::refused(open, self.reject.clone()),
         }
     }

@@ -4,14 +4,14 @@ use crate::clock::Moment;
 #[derive(Debug, Default)]
 pub(super) struct Probes {
     in_flight: Vec<Probe>,
-    next_ticket: u64,
+    next_ticket: u32,
     pub(super) successes: u32,
     pub(super) failures: u32,
 }
 
 #[derive(Debug)]
 struct Probe {
-    ticket: u64,
+    ticket: u32,
     lease_ends: Moment,
 }
 
@@ -30,22 +30,22 @@ impl Probes {
     }
 
     /// Takes a place, if one of so many is free.
-    pub(super) fn take_place(&mut self, places: usize, lease_ends: Moment) -> Option<u64> {
+    pub(super) fn take_place(&mut self, places: usize, lease_ends: Moment) -> Option<u32> {
         if self.in_flight.len() >= places {
             return None;
         }
         let ticket = self.next_ticket;
-        self.next_ticket += 1;
+        self.next_ticket = ticket.wrapping_add(1);
         self.in_flight.push(Probe { ticket, lease_ends });
         Some(ticket)
     }
 
-    pub(super) fn holds(&self, ticket: u64) -> bool {
+    pub(super) fn holds(&self, ticket: u32) -> bool {
         self.in_flight.iter().any(|probe| probe.ticket == ticket)
     }
 
     /// Gives a place back; returns when its lease ends, or ended. `None` for one that is not held any more.
-    pub(super) fn give_back(&mut self, ticket: u64) -> Option<Moment> {
+    pub(super) fn give_back(&mut self, ticket: u32) -> Option<Moment> {
         let at = self.in_flight.iter().position(|probe| probe.ticket == ticket)?;
         Some(self.in_flight.swap_remove(at).lease_ends)
     }
