@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use buttress::circuit_breaker::{
     CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer, InvalidCircuitBreaker, KeyedCircuitBreaker, KeyedConfig,
-    LastCalls, Open, OpenFor, State, TimeWindow, TripReason, WhenDropped, WithoutKey,
+    LastCalls, Open, OpenFor, Permit, State, TimeWindow, TripReason, WhenDropped, WithoutKey,
 };
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{BoxError, Error, Failure, FailureKind, Outcome, Rejection};
@@ -593,7 +593,7 @@ fn under_threads_a_half_open_circuit_admits_as_many_as_it_permits() {
                         let permits: Vec<_> = clones.iter().filter_map(|clone| clone.try_acquire().ok()).collect();
                         told.wait();
                         admitted.fetch_add(u32::try_from(permits.len()).expect("few"), Ordering::SeqCst);
-                        permits.into_iter().for_each(buttress::circuit_breaker::Permit::success);
+                        permits.into_iter().for_each(Permit::success);
                     });
                 }
             });
@@ -634,7 +634,7 @@ fn under_threads_it_trips_once_and_all_hear_of_it_in_order() {
         breaker.reset();
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..10).for_each(|_| drop(breaker.try_acquire().map(|permit| permit.failure()))));
+                scope.spawn(|| (0..10).for_each(|_| drop(breaker.try_acquire().map(Permit::failure))));
             }
         });
         assert_eq!(breaker.state(), State::Open);
@@ -753,7 +753,7 @@ async fn settings_change_for_every_key_there_is_and_will_be() {
     fail(&breakers, 0);
     breakers.reconfigure(&config().consecutive_failures(2)).expect("valid");
     for key in 0..2 {
-        (0..2).for_each(|_| drop(breakers.try_acquire(key).map(|permit| permit.failure())));
+        (0..2).for_each(|_| drop(breakers.try_acquire(key).map(Permit::failure)));
         assert!(breakers.try_acquire(key).is_err(), "{key}");
     }
     let no_keys = KeyedCircuitBreaker::<u32>::new(KeyedConfig::new(config()).max_keys(0)).expect_err("no keys");
@@ -773,7 +773,7 @@ fn under_threads_a_key_has_one_breaker() {
             for _ in 0..4 {
                 scope.spawn(|| {
                     start.wait();
-                    drop(breakers.try_acquire(7).map(|permit| permit.failure()));
+                    drop(breakers.try_acquire(7).map(Permit::failure));
                 });
             }
         });

@@ -1,12 +1,13 @@
 //! From the record of a run to figures: what became of its orders and calls.
 
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
-use crate::record::{Ending, Order, Played, Run, Said};
-use crate::script::{Phase, RUN_OUT};
+use crate::record::{Ending, Order, Played, Run, Said, Switch};
+use crate::script::Phase;
 
-/// What became of the orders and calls of one phase.
+/// What became of the orders and calls of one phase, and of the breaker.
 pub(crate) struct Figures {
     pub(crate) played: Played,
     /// All orders that were sent in it.
@@ -16,6 +17,7 @@ pub(crate) struct Figures {
     pub(crate) p50: Option<Duration>,
     pub(crate) p99: Option<Duration>,
     pub(crate) calls: Calls,
+    pub(crate) switches: Vec<Switch>,
 }
 
 impl Figures {
@@ -30,7 +32,8 @@ impl Figures {
             judged: Share::judged(run, run.played[act].act.phase).tally,
             p50: percentile(&latencies, 50),
             p99: percentile(&latencies, 99),
-            calls: Calls::of(run, act),
+            calls: Calls::during(run, &run.during(act)),
+            switches: run.switches.iter().filter(|switch| run.during(act).contains(&switch.at)).copied().collect(),
         }
     }
 }
@@ -87,12 +90,10 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// Those that began in this act, or after it if it was the last.
-    pub(crate) fn of(run: &Run, act: usize) -> Self {
-        let from = run.played[act].from;
-        let until = run.played.get(act + 1).map_or(Duration::MAX, |next| next.from);
+    /// Those that began in this time.
+    fn during(run: &Run, time: &Range<Duration>) -> Self {
         let mut counts = Self::default();
-        for call in run.calls.iter().filter(|call| (from..until).contains(&call.began)) {
+        for call in run.calls.iter().filter(|call| time.contains(&call.began)) {
             counts.made += 1;
             match call.ending {
                 Ending::Answered => counts.answered += 1,
@@ -106,10 +107,11 @@ impl Calls {
     }
 }
 
-/// Orders by which a promise is judged, beside what the script has for the same time.
+/// Orders by which a promise is judged, beside the calls and what the script has for the same time.
 #[derive(Default)]
 pub(crate) struct Share {
     pub(crate) tally: Tally,
+    pub(crate) calls: Calls,
     pub(crate) due: u128,
     /// How many were not sent through the storm's own fault.
     pub(crate) overslept: usize,
@@ -119,6 +121,7 @@ impl Share {
     pub(crate) fn of_all(run: &Run) -> Self {
         Self {
             tally: Tally::of(&run.orders),
+            calls: Calls::during(run, &(Duration::ZERO..Duration::MAX)),
             due: run.played.iter().map(|played| due(played.act.rate, played.until - played.from)).sum(),
             overslept: run.played.iter().map(|played| played.overslept.len()).sum(),
         }
@@ -130,9 +133,10 @@ impl Share {
             return Self::default();
         };
         let played = &run.played[act];
-        let part = played.from + phase.settling()..played.until.saturating_sub(RUN_OUT);
+        let part = played.judged();
         Self {
             tally: Tally::of(run.orders.iter().filter(|order| order.act == act && part.contains(&order.sent))),
+            calls: Calls::during(run, &part),
             due: due(played.act.rate, part.end.saturating_sub(part.start)),
             overslept: played.overslept.iter().filter(|due| part.contains(due)).count(),
         }

@@ -16,11 +16,14 @@ use crate::script::Phase;
 /// How much longer than promised an order may take, for the machine's sake.
 const SLACK: Duration = Duration::from_millis(500);
 
-/// How soon after the provider is back orders must be paid again.
+/// How soon after the provider is back orders must be paid again, beside the time that the breaker does not look.
 const PAID_AGAIN_WITHIN: Duration = Duration::from_secs(2);
 
 /// So many paid orders in a row are no accident.
 const IN_A_ROW: usize = 100;
+
+/// So many calls must have met the provider both ways: without a listener, and with nothing but 503s.
+const TELLING: usize = 100;
 
 /// A run in which the ticker woke later than that says nothing about the shop.
 const LATEST_WAKE: Duration = Duration::from_millis(150);
@@ -55,8 +58,13 @@ pub(crate) struct Promise {
 }
 
 pub(crate) fn judge(run: &Run) -> Verdict {
-    let promises =
-        vec![answered_in_time(run), paid_while_calm(run), pay_later_in_the_outage(run), paid_again_after_recovery(run)];
+    let promises = vec![
+        answered_in_time(run),
+        paid_while_calm(run),
+        pay_later_in_the_outage(run),
+        left_alone_in_the_outage(run),
+        paid_again_after_recovery(run),
+    ];
     let phases = (0..run.played.len()).map(|act| Figures::of(run, act)).collect();
     Verdict { phases, promises, latest_wake: run.latest_wake, void: void(run) }
 }
@@ -104,12 +112,10 @@ fn pay_later_in_the_outage(run: &Run) -> Promise {
     let judged = Share::judged(run, Phase::Outage);
     let Tally { offered, pay_later, .. } = judged.tally;
     let errors = judged.tally.errors();
-    let calls = run.act(Phase::Outage).map(|act| Calls::of(run, act)).unwrap_or_default();
     let (held, figure) = if let Err(too_few) = judged.enough() {
         (false, too_few.to_string())
-    } else if calls.unavailable * 10 < calls.made || calls.refused * 10 < calls.made || calls.made == 0 {
-        // A provider that is not out both ways is no outage to have stood.
-        let Calls { made, unavailable, refused, .. } = calls;
+    } else if !was_out(judged.calls) {
+        let Calls { made, unavailable, refused, .. } = judged.calls;
         (false, format!("no such outage: of {made} calls {unavailable} got a 503 and {refused} were refused"))
     } else {
         let held = at_least_99_percent(pay_later, offered) && errors == 0;
@@ -118,14 +124,34 @@ fn pay_later_in_the_outage(run: &Run) -> Promise {
     Promise { name: "pay later in the outage", layer: Layer::Fallback, held, figure }
 }
 
+/// Whether the provider was out, as far as the calls that it got can tell.
+///
+/// Behind the breaker those are a few probes, or one. They come a whole number of the provider's open and shut turns
+/// apart, so all of them may meet it the same way; only many calls must have met it both ways. One that is answered or
+/// given up met a provider that is well or slow, and a connection that breaks says nothing.
+const fn was_out(calls: Calls) -> bool {
+    let Calls { made, answered, unavailable, refused, given_up, .. } = calls;
+    let met_it = unavailable + refused > 0 && answered == 0 && given_up * 10 <= made;
+    let both_ways = unavailable * 10 >= made && refused * 10 >= made;
+    met_it && (both_ways || made < TELLING)
+}
+
+fn left_alone_in_the_outage(run: &Run) -> Promise {
+    let judged = Share::judged(run, Phase::Outage);
+    let (offered, calls) = (judged.tally.offered, judged.calls.made);
+    let (held, figure) = match judged.enough() {
+        Err(too_few) => (false, too_few.to_string()),
+        Ok(()) => (calls * 100 <= offered, format!("{calls} calls for {offered} orders")),
+    };
+    Promise { name: "provider left alone in the outage", layer: Layer::Breaker, held, figure }
+}
+
 fn paid_again_after_recovery(run: &Run) -> Promise {
+    let allowed = run.open_for + PAID_AGAIN_WITHIN;
     let paid_again = run.act(Phase::Recovery).and_then(|act| paid_again(&run.orders, act, run.played[act].from));
     let (held, figure) = match paid_again {
         None => (false, format!("never {IN_A_ROW} in a row")),
-        Some(after) => (
-            after <= PAID_AGAIN_WITHIN,
-            format!("after {} ms, allowed {}", after.as_millis(), PAID_AGAIN_WITHIN.as_millis()),
-        ),
+        Some(after) => (after <= allowed, format!("after {} ms, allowed {}", after.as_millis(), allowed.as_millis())),
     };
     Promise { name: "paid again after recovery", layer: Layer::Timeout, held, figure }
 }

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Layer {
     Timeout,
+    Breaker,
     Fallback,
 }
 
@@ -14,6 +15,7 @@ impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Timeout => "timeout",
+            Self::Breaker => "breaker",
             Self::Fallback => "fallback",
         })
     }

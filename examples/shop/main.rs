@@ -11,18 +11,22 @@
 //! |---|---|---|
 //! | calm | answers in 5 ms | nothing: orders are paid |
 //! | slow | takes 2.5 s | orders are answered within the promised second, "pay later" |
-//! | outage | 503, or nobody listens | the same, at once |
-//! | recovery | is well again | orders are paid again, within two seconds |
+//! | outage | 503, or nobody listens | the same, at once; the provider is left alone |
+//! | recovery | is well again | orders are paid again, within the breaker's open time and two seconds |
 //!
 //! What makes it so are the layers between a customer and the provider:
 //!
 //! ```text
-//! POST /orders -> door timeout 1 s -> handler -> fallback "pay later" -> attempt timeout 250 ms -> client -> provider
-//!                 `------------ orders.rs ----'  `---------------- payments.rs -------------------------'
+//! POST /orders -> door timeout 1 s -> handler -+    orders.rs
+//!                                              |
+//!   +------------------------------------------+
+//!   |
+//!   +-> fallback "pay later" -> breaker -> attempt timeout 250 ms -> client -> provider    payments.rs
 //! ```
 //!
-//! The run ends with a table and with its promises, each of which speaks for one kind of layer. Take that layer away
-//! with `--without timeout` or `--without fallback`, and you see a promise of its own break, and no other.
+//! The run ends with a table, with what the breaker did, and with its promises, each of which speaks for one kind of
+//! layer. Take that layer away with `--without timeout`, `--without breaker` or `--without fallback`, and you see a
+//! promise of its own break, and no other.
 //!
 //! With `--serve 127.0.0.1:8080` it plays no script: place orders yourself, and change the provider's mood by hand.
 //!
@@ -56,6 +60,7 @@ mod storm;
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::Uri;
@@ -115,7 +120,8 @@ async fn main() -> ExitCode {
 async fn play(script: Script, without: &Without, json: bool) -> Result<ExitCode, Box<dyn Error>> {
     let log = Log::start();
     let provider = Provider::open()?;
-    let shop = open(order_service(&provider, without, &log)?, (Ipv4Addr::LOCALHOST, 0).into()).await?;
+    let open_for = script.open_for();
+    let shop = open(order_service(&provider, without, open_for, &log)?, (Ipv4Addr::LOCALHOST, 0).into()).await?;
 
     let lateness = Lateness::watch();
     let progress = Progress::show(log.clone(), script.acts());
@@ -123,8 +129,8 @@ async fn play(script: Script, without: &Without, json: bool) -> Result<ExitCode,
     drop(progress);
 
     let latest_wake = lateness.worst().await;
-    let (orders, calls) = (log.orders().clone(), log.calls().clone());
-    let verdict = judge::judge(&Run { played, orders, calls, latest_wake });
+    let (orders, calls, switches) = (log.orders().clone(), log.calls().clone(), log.switches().clone());
+    let verdict = judge::judge(&Run { played, orders, calls, switches, open_for, latest_wake });
     report::print(&verdict);
     if json {
         println!("{}", report::json(script, without, &verdict));
@@ -145,7 +151,8 @@ async fn serve(address: SocketAddr, without: &Without) -> Result<ExitCode, Box<d
 
     let provider = Provider::open()?;
     let office = provider.open_back_office().await?;
-    let shop = open(order_service(&provider, without, &Log::start())?, address).await?;
+    let open_for = Script::Full.open_for();
+    let shop = open(order_service(&provider, without, open_for, &Log::start())?, address).await?;
     println!("The shop is open at http://{shop}, and its payment provider at http://{}.", provider.address());
     println!("Place an order (give each a number of its own: one number is charged once), make trouble");
     println!("(healthy, slow, shaky, outage, down, refusing), look an order up:\n");
@@ -159,9 +166,14 @@ async fn serve(address: SocketAddr, without: &Without) -> Result<ExitCode, Box<d
     Ok(ExitCode::SUCCESS)
 }
 
-fn order_service(provider: &Provider, without: &Without, log: &Log) -> Result<Router, Box<dyn Error>> {
+fn order_service(
+    provider: &Provider,
+    without: &Without,
+    open_for: Duration,
+    log: &Log,
+) -> Result<Router, Box<dyn Error>> {
     let charges = Uri::try_from(format!("http://{}/charges", provider.address()))?;
-    let payments = payments::payments(without, log.clone())?;
+    let payments = payments::payments(without, open_for, log.clone())?;
     Ok(orders::order_service(without, payments, charges)?)
 }
 

@@ -1,7 +1,7 @@
 //! Calls to the payment provider, and what stands between them and the shop.
 //!
 //! ```text
-//! fallback "pay later" -> attempt timeout 250 ms -> counted -> hyper-util's client -> provider
+//! fallback "pay later" -> breaker -> attempt timeout 250 ms -> counted -> hyper-util's client -> provider
 //! ```
 //!
 //! Every layer leaves the types as they are: what comes out is the client's response, or its error in
@@ -15,6 +15,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use buttress::Check;
+use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, LastCalls, OpenFor};
 use buttress::fallback::{Failed, FallbackConfig, FallbackLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use bytes::Bytes;
@@ -39,11 +40,24 @@ pub(crate) type PaymentError = buttress::Error<hyper_util::client::legacy::Error
 /// The client with everything around it.
 pub(crate) type Payments = BoxCloneSyncService<Request<Full<Bytes>>, Response<Body>, PaymentError>;
 
-pub(crate) fn payments(without: &Without, log: Log) -> Result<Payments, Box<dyn Error>> {
+/// The breaker leaves a failing provider alone for `open_for` at a time.
+pub(crate) fn payments(without: &Without, open_for: Duration, log: Log) -> Result<Payments, Box<dyn Error>> {
     // Whatever goes wrong at the provider's, the order stands; it is marked `Degraded`, so that the shop knows.
     let pay_later = FallbackLayer::new(FallbackConfig::new().name("pay-later"))?
         .http_client()
         .with(|_: Failed<_, _>| Ok(response(StatusCode::ACCEPTED)));
+
+    // The row sees within a moment that nothing works any more; the rate sees it too while good answers that took their
+    // time still come in between.
+    let config = CircuitBreakerConfig::new()
+        .name("provider")
+        .consecutive_failures(15)
+        .last_calls(LastCalls::new(100).failure_rate(0.6).minimum_calls(100))
+        .open_for(OpenFor::fixed(open_for))
+        .permitted_probes(1)
+        .successes_to_close(2);
+    let breaker = CircuitBreakerLayer::new(config)?.http_client();
+    log.watch(breaker.breaker().changes());
 
     // It keeps to what is left of the door's deadline, too: the door exports it into the scope of the handler.
     let attempt = TimeoutLayer::new(TimeoutConfig::new(ATTEMPT).name("attempt"))?.http_client();
@@ -54,6 +68,7 @@ pub(crate) fn payments(without: &Without, log: Log) -> Result<Payments, Box<dyn 
 
     let stack = ServiceBuilder::new()
         .option_layer(without.keep(layers::Layer::Fallback, pay_later))
+        .option_layer(without.keep(layers::Layer::Breaker, breaker))
         .option_layer(without.keep(layers::Layer::Timeout, attempt))
         .map_err(buttress::Error::inner)
         .layer(Counted(log))

@@ -1,11 +1,15 @@
-//! What a run leaves behind: every order and every call to the provider, with its times.
+//! What a run leaves behind: every order, every call to the provider, and every switch of the breaker, with its times.
 //!
 //! Times are counted from the start of the run.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::script::{Act, Phase};
+use buttress::circuit_breaker::{Change, Changes, State, TripReason};
+use buttress::clock::Moment;
+
+use crate::script::{Act, Phase, RUN_OUT};
 
 /// An order, as the client that placed it saw it.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +57,16 @@ pub(crate) enum Ending {
     GivenUp,
 }
 
+/// The breaker's circuit changed its state.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Switch {
+    pub(crate) at: Duration,
+    pub(crate) from: State,
+    pub(crate) to: State,
+    /// Why it opened, if it did.
+    pub(crate) reason: Option<TripReason>,
+}
+
 /// An act of the script, as it was played.
 #[derive(Clone, Debug)]
 pub(crate) struct Played {
@@ -65,11 +79,21 @@ pub(crate) struct Played {
     pub(crate) overslept: Vec<Duration>,
 }
 
+impl Played {
+    /// The part of it in which orders are judged by their share.
+    pub(crate) fn judged(&self) -> Range<Duration> {
+        self.from + self.act.phase.settling()..self.until.saturating_sub(RUN_OUT)
+    }
+}
+
 /// Everything that is known of a run.
 pub(crate) struct Run {
     pub(crate) played: Vec<Played>,
     pub(crate) orders: Vec<Order>,
     pub(crate) calls: Vec<Call>,
+    pub(crate) switches: Vec<Switch>,
+    /// How long the breaker was told to leave the provider alone at a time.
+    pub(crate) open_for: Duration,
     pub(crate) latest_wake: Duration,
 }
 
@@ -78,6 +102,11 @@ impl Run {
     pub(crate) fn act(&self, phase: Phase) -> Option<usize> {
         self.played.iter().position(|played| played.act.phase == phase)
     }
+
+    /// When this act was on; what comes after the last one belongs to it.
+    pub(crate) fn during(&self, act: usize) -> Range<Duration> {
+        self.played[act].from..self.played.get(act + 1).map_or(Duration::MAX, |next| next.from)
+    }
 }
 
 /// Writes it all down; clones write into the same log.
@@ -85,19 +114,25 @@ impl Run {
 pub(crate) struct Log(Arc<Pages>);
 
 struct Pages {
-    start: Instant,
+    start: Moment,
     orders: Mutex<Vec<Order>>,
     calls: Mutex<Vec<Call>>,
+    switches: Mutex<Vec<Switch>>,
 }
 
 impl Log {
     /// Time counts from now on.
     pub(crate) fn start() -> Self {
-        Self(Arc::new(Pages { start: Instant::now(), orders: Mutex::default(), calls: Mutex::default() }))
+        Self(Arc::new(Pages {
+            start: Moment::now(),
+            orders: Mutex::default(),
+            calls: Mutex::default(),
+            switches: Mutex::default(),
+        }))
     }
 
     pub(crate) fn now(&self) -> Duration {
-        self.0.start.elapsed()
+        Moment::now().since(self.0.start)
     }
 
     /// Notes that an order is being sent, and returns its number.
@@ -117,11 +152,26 @@ impl Log {
         self.calls().push(call);
     }
 
+    /// Notes the changes of a breaker until that is gone.
+    pub(crate) fn watch(&self, mut changes: Changes) {
+        let log = self.clone();
+        tokio::spawn(async move {
+            while let Some(change) = changes.next().await {
+                let Change { from, to, reason, at, .. } = change;
+                log.switches().push(Switch { at: at.since(log.0.start), from, to, reason });
+            }
+        });
+    }
+
     pub(crate) fn orders(&self) -> MutexGuard<'_, Vec<Order>> {
         self.0.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn calls(&self) -> MutexGuard<'_, Vec<Call>> {
         self.0.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn switches(&self) -> MutexGuard<'_, Vec<Switch>> {
+        self.0.switches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

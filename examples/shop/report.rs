@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use buttress::circuit_breaker::TripReason;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -11,7 +12,7 @@ use tokio::time::sleep;
 use crate::figures::{Figures, Tally};
 use crate::judge::Verdict;
 use crate::layers::{Layer, Without};
-use crate::record::{Log, Order, Said};
+use crate::record::{Log, Order, Said, Switch};
 use crate::script::{Act, Script};
 
 /// A line on the terminal that says what is happening, until it is dropped.
@@ -69,7 +70,7 @@ fn says(order: &Order) -> Option<Said> {
     order.answer.map(|answer| answer.said)
 }
 
-/// Prints what became of the orders of each phase, and then of the promises.
+/// Prints what became of the orders of each phase, then what the breaker did, and then what became of the promises.
 pub(crate) fn print(verdict: &Verdict) {
     println!(
         "{:<9}{:>9}{:>9}{:>7}{:>11}{:>8}{:>10}{:>10}  {:>7}{:>7}{:>9}",
@@ -92,6 +93,7 @@ pub(crate) fn print(verdict: &Verdict) {
             calls.refused,
         );
     }
+    print_switches(&verdict.phases);
     println!();
     for promise in &verdict.promises {
         let held = if promise.held { "held" } else { "BROKEN" };
@@ -99,6 +101,18 @@ pub(crate) fn print(verdict: &Verdict) {
     }
     if let Some(reason) = &verdict.void {
         println!("VOID    the machine was too busy: {reason}");
+    }
+}
+
+fn print_switches(phases: &[Figures]) {
+    let mut switches =
+        phases.iter().flat_map(|phase| phase.switches.iter().map(|switch| (phase.played.act.phase, switch))).peekable();
+    if switches.peek().is_some() {
+        println!();
+    }
+    for (phase, Switch { at, from, to, reason }) in switches {
+        let why = reason.map(|reason| format!(" after {reason}")).unwrap_or_default();
+        println!("{:<9}{:>7.2} s  breaker {from} -> {to}{why}", phase.name(), at.as_secs_f64());
     }
 }
 
@@ -134,7 +148,7 @@ pub(crate) fn json(script: Script, without: &Without, verdict: &Verdict) -> Valu
 }
 
 fn phase(figures: &Figures) -> Value {
-    let Figures { played, orders, judged, p50, p99, calls } = figures;
+    let Figures { played, orders, judged, p50, p99, calls, switches } = figures;
     let mut phase = json!({
         "name": played.act.phase.name(),
         "ms": millis(played.until - played.from),
@@ -151,11 +165,21 @@ fn phase(figures: &Figures) -> Value {
             "broken": calls.broken,
             "given_up": calls.given_up,
         },
+        "breaker": switches.iter().map(switch).collect::<Vec<_>>(),
     });
     if let (Value::Object(phase), Value::Object(orders)) = (&mut phase, tally(orders)) {
         phase.extend(orders);
     }
     phase
+}
+
+fn switch(switch: &Switch) -> Value {
+    json!({
+        "at_ms": millis(switch.at),
+        "from": switch.from.as_str(),
+        "to": switch.to.as_str(),
+        "reason": switch.reason.map(TripReason::as_str),
+    })
 }
 
 fn tally(orders: &Tally) -> Value {

@@ -1,4 +1,5 @@
-//! The scripts as data: which phases a run goes through, how long and how fast, and how the provider fares in each.
+//! The scripts as data: which phases a run goes through, how long and how fast, how the provider fares in each, and how
+//! patient the shop's breaker is.
 
 use std::time::Duration;
 
@@ -63,11 +64,12 @@ const fn act(phase: Phase, millis: u64, rate: u32) -> Act {
 
 // Without timeouts every order of the slow phase holds its client (there are 200) for 2.5 s, far into the outage. Its rate
 // leaves enough of them free for the outage's own orders; otherwise taking away one layer would break another's promise.
+// A recovery is long enough for the promise of being paid again to be kept in the last moment.
 const FULL: &[Act] = &[
     act(Phase::Calm, 3500, 400),
     act(Phase::Slow, 2500, 60),
     act(Phase::Outage, 5000, 400),
-    act(Phase::Recovery, 3000, 400),
+    act(Phase::Recovery, 3500, 400),
 ];
 
 const FAST: &[Act] = &[
@@ -79,7 +81,7 @@ const FAST: &[Act] = &[
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Script {
-    /// About 14 s, to watch.
+    /// About 15 s, to watch.
     Full,
     /// About 4 s, to check.
     Fast,
@@ -97,6 +99,14 @@ impl Script {
         match self {
             Self::Full => FULL,
             Self::Fast => FAST,
+        }
+    }
+
+    /// How long the shop's breaker leaves a failing provider alone before it looks again; `fast` has less time.
+    pub(crate) const fn open_for(self) -> Duration {
+        match self {
+            Self::Full => Duration::from_secs(1),
+            Self::Fast => Duration::from_millis(500),
         }
     }
 }

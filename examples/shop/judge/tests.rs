@@ -1,13 +1,21 @@
+use buttress::circuit_breaker::{State, TripReason};
+
 use super::*;
 use crate::figures::due;
-use crate::record::{Call, Ending, Played};
+use crate::record::{Call, Ending, Played, Switch};
 use crate::script::{RUN_OUT, Script};
 
 const MS: Duration = Duration::from_millis(1);
 
+fn nothing() -> Run {
+    let open_for = Script::Fast.open_for();
+    Run { played: vec![], orders: vec![], calls: vec![], switches: vec![], open_for, latest_wake: Duration::ZERO }
+}
+
 /// The fast script, in full and on time, with everything as it should be.
 fn good_run() -> Run {
-    let mut run = Run { played: vec![], orders: vec![], calls: vec![], latest_wake: 5 * MS };
+    let mut run = nothing();
+    run.latest_wake = 5 * MS;
     let mut from = 7 * MS;
     for (number, &act) in Script::Fast.acts().iter().enumerate() {
         let until = from + act.lasts;
@@ -16,13 +24,13 @@ fn good_run() -> Run {
             let order = u32::try_from(order).expect("a short script");
             let sent = from + Duration::from_secs(1) * order / act.rate;
             let (said, after, ending) = match act.phase {
-                Phase::Calm | Phase::Recovery => (Said::Paid, 6 * MS, Ending::Answered),
-                Phase::Slow => (Said::PayLater, 250 * MS, Ending::GivenUp),
-                Phase::Outage if order % 2 == 0 => (Said::PayLater, MS, Ending::Unavailable),
-                Phase::Outage => (Said::PayLater, MS, Ending::Refused),
+                Phase::Calm | Phase::Recovery => (Said::Paid, 6 * MS, Some(Ending::Answered)),
+                Phase::Slow => (Said::PayLater, 250 * MS, Some(Ending::GivenUp)),
+                // A probe in half a second, and two of the three are judged.
+                Phase::Outage => (Said::PayLater, MS, (order % 300 == 50).then_some(Ending::Refused)),
             };
             run.orders.push(Order { act: number, sent, answer: Some(Answer { said, after }) });
-            run.calls.push(Call { began: sent, ending });
+            run.calls.extend(ending.map(|ending| Call { began: sent, ending }));
         }
         from = until;
     }
@@ -35,6 +43,13 @@ fn judged_orders(run: &mut Run, phase: Phase) -> Vec<&mut Order> {
     let played = &run.played[act];
     let judged = played.from + phase.settling()..played.until - RUN_OUT;
     run.orders.iter_mut().filter(|order| order.act == act && judged.contains(&order.sent)).collect()
+}
+
+/// The calls of the part of the outage that is judged, instead of what there was.
+fn call_in_the_outage(run: &mut Run, endings: impl IntoIterator<Item = Ending>) {
+    let sent: Vec<_> = judged_orders(run, Phase::Outage).iter().map(|order| order.sent).collect();
+    run.calls.retain(|call| !sent.contains(&call.began));
+    run.calls.extend(sent.into_iter().zip(endings).map(|(began, ending)| Call { began, ending }));
 }
 
 fn say(order: &mut Order, said: Said) {
@@ -54,25 +69,25 @@ fn figure(run: &Run, name: &str) -> String {
 const IN_TIME: &str = "answered within the door timeout";
 const CALM: &str = "paid while calm";
 const OUTAGE: &str = "pay later in the outage";
+const ALONE: &str = "provider left alone in the outage";
 const AGAIN: &str = "paid again after recovery";
 
 #[test]
 fn a_good_run_keeps_every_promise() {
     let verdict = judge(&good_run());
     assert!(verdict.all_held() && verdict.void.is_none());
-    assert_eq!(verdict.promises.len(), 4);
+    assert_eq!(verdict.promises.len(), 5);
 }
 
 #[test]
 fn a_run_of_nothing_keeps_none() {
-    let run = Run { played: vec![], orders: vec![], calls: vec![], latest_wake: Duration::ZERO };
-    assert_eq!(broken(&run), [IN_TIME, CALM, OUTAGE, AGAIN]);
+    assert_eq!(broken(&nothing()), [IN_TIME, CALM, OUTAGE, ALONE, AGAIN]);
 }
 
 #[test]
 fn a_storm_that_sent_nothing_keeps_none() {
     let run = Run { orders: vec![], ..good_run() };
-    assert_eq!(broken(&run), [IN_TIME, CALM, OUTAGE, AGAIN]);
+    assert_eq!(broken(&run), [IN_TIME, CALM, OUTAGE, ALONE, AGAIN]);
 }
 
 #[test]
@@ -138,27 +153,78 @@ fn what_happens_while_the_shop_finds_out_is_not_judged() {
         run.orders.iter_mut().filter(settling).for_each(|order| say(order, Said::Failed));
         let run_out = |order: &&mut Order| order.act == act && order.sent >= played.until - RUN_OUT;
         run.orders.iter_mut().filter(run_out).for_each(|order| say(order, Said::Failed));
+        let around = [played.from + phase.settling() - MS, played.until - RUN_OUT];
+        run.calls.extend(around.into_iter().cycle().take(50).map(|began| Call { began, ending: Ending::Answered }));
     }
     assert!(broken(&run).is_empty());
 }
 
 #[test]
-fn an_outage_that_the_provider_did_not_have_both_ways_is_none() {
-    for (other, missing) in [(Ending::Unavailable, Ending::Refused), (Ending::Refused, Ending::Unavailable)] {
+fn an_outage_that_calls_do_not_meet_is_none() {
+    use Ending::{Answered, Broken, GivenUp, Refused, Unavailable};
+
+    for probes in [[Unavailable, Unavailable], [Refused, Unavailable], [Refused, Broken]] {
         let mut run = good_run();
-        for call in run.calls.iter_mut().filter(|call| call.ending == missing) {
-            call.ending = other;
-        }
-        assert_eq!(broken(&run), [OUTAGE], "without {missing:?}");
+        call_in_the_outage(&mut run, probes);
+        assert!(broken(&run).is_empty(), "{probes:?}");
     }
-    let run = Run { calls: vec![], ..good_run() };
-    assert_eq!(broken(&run), [OUTAGE], "nobody called");
-    assert!(figure(&run, OUTAGE).starts_with("no such outage"));
+    for probes in [[Refused, Answered], [Refused, GivenUp], [Broken, Broken]] {
+        let mut run = good_run();
+        call_in_the_outage(&mut run, probes);
+        assert_eq!(broken(&run), [OUTAGE], "{probes:?}");
+    }
+    let mut run = good_run();
+    call_in_the_outage(&mut run, []);
+    assert_eq!(broken(&run), [OUTAGE]);
+    assert_eq!(figure(&run, OUTAGE), "no such outage: of 0 calls 0 got a 503 and 0 were refused");
+}
+
+#[test]
+fn one_in_ten_calls_may_be_given_up_in_an_outage_and_none_answered() {
+    for (ending, others, breaks) in [
+        (Ending::GivenUp, 54, vec![ALONE]),
+        (Ending::GivenUp, 55, vec![OUTAGE, ALONE]),
+        (Ending::Answered, 1, vec![OUTAGE, ALONE]),
+    ] {
+        let mut run = good_run();
+        let out = [Ending::Unavailable, Ending::Refused].into_iter().cycle();
+        call_in_the_outage(&mut run, std::iter::repeat_n(ending, others).chain(out));
+        assert_eq!(broken(&run), breaks, "{others} of 540 {ending:?}");
+    }
+}
+
+#[test]
+fn many_calls_meet_both_ways_of_an_outage() {
+    for (most, rare) in [(Ending::Unavailable, Ending::Refused), (Ending::Refused, Ending::Unavailable)] {
+        for (rarely, calls, breaks) in [
+            (0, 99, vec![ALONE]),
+            (0, 100, vec![OUTAGE, ALONE]),
+            (9, 100, vec![OUTAGE, ALONE]),
+            (10, 100, vec![ALONE]),
+            (53, 540, vec![OUTAGE, ALONE]),
+            (54, 540, vec![ALONE]),
+        ] {
+            let mut run = good_run();
+            let mostly = std::iter::repeat_n(most, calls - rarely);
+            call_in_the_outage(&mut run, mostly.chain(std::iter::repeat_n(rare, rarely)));
+            assert_eq!(broken(&run), breaks, "{rarely} of {calls} {rare:?}");
+        }
+    }
+}
+
+#[test]
+fn one_order_in_a_hundred_may_touch_the_provider_in_the_outage() {
+    for (calls, held) in [(5, true), (6, false)] {
+        let mut run = good_run();
+        call_in_the_outage(&mut run, std::iter::repeat_n(Ending::Refused, calls));
+        assert_eq!(broken(&run).is_empty(), held, "{calls} for 540");
+        assert_eq!(figure(&run, ALONE), format!("{calls} calls for 540 orders"));
+    }
 }
 
 #[test]
 fn four_orders_in_five_must_have_been_sent() {
-    for (phase, due, promise) in [(Phase::Calm, 240, CALM), (Phase::Outage, 540, OUTAGE)] {
+    for (phase, due, promise) in [(Phase::Calm, 240, CALM), (Phase::Outage, 540, OUTAGE), (Phase::Outage, 540, ALONE)] {
         for (offered, held) in [(due * 4 / 5, true), (due * 4 / 5 - 1, false)] {
             let mut run = good_run();
             let gone: Vec<_> = judged_orders(&mut run, phase).iter().skip(offered).map(|order| order.sent).collect();
@@ -206,22 +272,32 @@ fn a_hundred_in_a_row_are_paid_again_and_the_first_of_them_counts() {
 }
 
 #[test]
-fn orders_are_paid_again_within_two_seconds() {
+fn orders_are_paid_again_within_two_seconds_and_the_open_time() {
     for (after, held) in [(5, true), (6, false)] {
         let mut run = good_run();
         let act = run.act(Phase::Recovery).expect("it is in the script");
-        let first_paid = run.played[act].from + 1995 * MS;
+        let first_paid = run.played[act].from + run.open_for + 1995 * MS;
         for order in run.orders.iter_mut().filter(|order| order.act == act) {
             let said = if order.sent < first_paid { Said::PayLater } else { Said::Paid };
             order.answer = Some(Answer { said, after: after * MS });
         }
         assert_eq!(broken(&run).is_empty(), held, "after {after} ms more");
+        assert_eq!(figure(&run, AGAIN), format!("after {} ms, allowed 2500", 2495 + after));
     }
     let mut run = good_run();
     let act = run.act(Phase::Recovery).expect("it is in the script");
     run.orders.iter_mut().filter(|order| order.act == act).for_each(|order| say(order, Said::PayLater));
     assert_eq!(broken(&run), [AGAIN]);
     assert_eq!(figure(&run, AGAIN), "never 100 in a row");
+}
+
+#[test]
+fn a_recovery_lasts_until_its_promise_is_decided() {
+    for script in [Script::Full, Script::Fast] {
+        let recovery = script.acts().iter().find(|act| act.phase == Phase::Recovery).expect("it is in the script");
+        let row = Duration::from_secs(1) * u32::try_from(IN_A_ROW).expect("a short row") / recovery.rate;
+        assert!(recovery.lasts >= script.open_for() + PAID_AGAIN_WITHIN + row, "{}", script.name());
+    }
 }
 
 #[test]
@@ -255,4 +331,17 @@ fn what_is_called_after_the_last_act_counts_in_it() {
     let before = judge(&run).phases[last].calls.made;
     run.calls.push(Call { began: run.played[last].until + MS, ending: Ending::Answered });
     assert_eq!(judge(&run).phases[last].calls.made, before + 1);
+}
+
+#[test]
+fn the_breaker_switches_in_the_act_that_is_on() {
+    let mut run = good_run();
+    let outage = run.act(Phase::Outage).expect("it is in the script");
+    let (from, until) = (run.played[outage].from, run.played[outage].until);
+    let reason = Some(TripReason::ConsecutiveFailures);
+    for at in [from, until - MS, until] {
+        run.switches.push(Switch { at, from: State::Closed, to: State::Open, reason });
+    }
+    let switches: Vec<_> = judge(&run).phases.iter().map(|phase| phase.switches.len()).collect();
+    assert_eq!(switches, [0, 0, 2, 1]);
 }

@@ -122,6 +122,7 @@ impl Place {
     /// The call ended otherwise.
     #[cold]
     #[inline(never)]
+    #[expect(clippy::needless_pass_by_value, reason = "it is dropped here, out of the way of a good call")]
     pub(in super::super) fn failed(&mut self, failure: Failure, now: &Now) {
         self.progress = Progress::Settled;
         self.settle(meaning(&failure), now);

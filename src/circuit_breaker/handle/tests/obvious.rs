@@ -21,6 +21,7 @@ struct Call {
     slow: bool,
 }
 
+#[derive(Clone, Copy)]
 enum UnderWay {
     Counted { generation: u64, began: Option<u64>, fails_if_dropped: bool },
     Probe { ticket: u64, generation: u64, began: Option<u64>, fails_if_dropped: bool },
