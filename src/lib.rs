@@ -6,9 +6,10 @@
 //! | layer | what the caller notices |
 //! |---|---|
 //! | [`timeout`] | a call that takes too long fails, and is dropped |
+//! | [`circuit_breaker`] | a service that keeps failing is left alone for a while, and calls are refused at once |
 //! | [`fallback`] | a call that failed is answered with something else, and marked |
 //!
-//! Circuit breaker, rate limit, retry, idempotency and cache fallback are planned.
+//! Rate limit, retry, idempotency and cache fallback are planned.
 //!
 //! # A server
 //!

@@ -10,6 +10,7 @@ mod http_crates;
 mod imports;
 mod one_clock;
 mod paths;
+mod peers;
 mod purity;
 mod rooms;
 mod tree;

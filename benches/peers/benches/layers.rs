@@ -10,9 +10,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, LastCalls, OpenFor, TimeWindow};
 use buttress::fallback::{Failed, FallbackLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
-use buttress::{Deadline, Error};
+use buttress::{Deadline, Error, Rejection};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tokio::runtime::{Builder, Runtime};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
@@ -72,7 +73,15 @@ impl Future for Waiting {
     }
 }
 
-fn row<S>(criterion: &mut Criterion, name: &str, mut service: S, request: u64, expected: u64)
+fn row<S>(criterion: &mut Criterion, name: &str, service: S, request: u64, expected: u64)
+where
+    S: Service<u64, Response = u64, Error = Error<()>>,
+{
+    row_of(criterion, name, service, request, |answer| *answer == Ok(expected));
+}
+
+/// A row whose calls are right by a rule of their own.
+fn row_of<S>(criterion: &mut Criterion, name: &str, mut service: S, request: u64, is_as_meant: impl Fn(&Answer) -> bool)
 where
     S: Service<u64, Response = u64, Error = Error<()>>,
 {
@@ -84,7 +93,7 @@ where
                 let start = Instant::now();
                 for _ in 0..calls {
                     let answer = service.ready().await.expect("always ready").call(black_box(request)).await;
-                    assert_eq!(answer, Ok(expected), "the call took another path");
+                    assert!(is_as_meant(&answer), "the call took another path: {answer:?}");
                 }
                 start.elapsed()
             }))
@@ -106,6 +115,23 @@ fn layers(criterion: &mut Criterion) {
     row(criterion, "timeout, deadline", timeout().deadline_of(move |_: &u64| Some(tomorrow)).layer(Bare), 2, 2);
     row(criterion, "fallback", fallback().layer(Bare), 2, 2);
     row(criterion, "fallback, substitute", fallback().layer(Bare), 1, 7);
+    let breaker = |config| CircuitBreakerLayer::new(config).expect("valid");
+    let new = CircuitBreakerConfig::new;
+    let hour = Duration::from_secs(3600);
+    let last_calls = breaker(new().last_calls(LastCalls::new(100)));
+    row(criterion, "circuit breaker, last calls", last_calls.layer(Bare), 2, 2);
+    let counts_each = breaker(new().consecutive_failures(2).last_calls(LastCalls::new(100)));
+    counts_each.breaker().force_closed();
+    let failed = |answer: &Answer| *answer == Err(Error::Inner(()));
+    row_of(criterion, "circuit breaker, last calls, all failed", counts_each.layer(Bare), 1, failed);
+    let time_window = breaker(new().time_window(TimeWindow::new(Duration::from_secs(10))));
+    row(criterion, "circuit breaker, time window", time_window.layer(Bare), 2, 2);
+    let by_key = CircuitBreakerLayer::by_key(new(), |number: &u64| Some(*number)).expect("valid");
+    row(criterion, "circuit breaker, by key", by_key.layer(Bare), 2, 2);
+    let open = breaker(new().consecutive_failures(1).open_for(OpenFor::fixed(hour)));
+    open.breaker().try_acquire().expect("closed").failure();
+    let refused = |answer: &Answer| matches!(answer, Err(Error::Rejected(Rejection::CircuitOpen(_))));
+    row_of(criterion, "circuit breaker, open", open.layer(Bare), 2, refused);
     let stack = ServiceBuilder::new().layer(timeout()).layer(fallback()).layer(timeout());
     row(criterion, "timeout, fallback, timeout", stack.service(Bare), 2, 2);
 

@@ -78,12 +78,14 @@ impl<T> Gate<T> {
     /// Waits for [`wake_parked`](Self::wake_parked). Whoever parks looks at the word once more afterwards: it may have
     /// changed before anybody could know that somebody is parked.
     pub(crate) fn park(&self, place: &mut Option<usize>, waker: &Waker) {
+        // A waker is somebody else's code: it is cloned before the lock and dropped after it.
+        let mut waker = Some(waker.clone());
         let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
         match *place {
-            Some(key) if parked[key].as_ref().is_some_and(|known| known.will_wake(waker)) => {}
-            Some(key) => parked[key] = Some(waker.clone()),
-            None => *place = Some(parked.insert(Some(waker.clone()))),
+            Some(key) => std::mem::swap(&mut parked[key], &mut waker),
+            None => *place = Some(parked.insert(waker.take())),
         }
+        drop(parked);
     }
 
     /// Waits no more.
