@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, State as Shared};
 use axum::routing::get;
 use buttress::circuit_breaker::{
-    CircuitBreakerConfig, CircuitBreakerLayer, KeyedCircuitBreakerLayer, LastCalls, OpenFor, State, TripReason,
+    CircuitBreakerConfig, CircuitBreakerLayer, KeyedCircuitBreakerLayer, OpenFor, State, TripReason,
 };
 use buttress::http::{AsResponse, StatusClassifier};
 use buttress::{BoxError, Error, Rejection};
@@ -208,7 +208,7 @@ async fn a_client_is_refused_with_its_error() {
 #[cfg(feature = "serde")]
 #[test]
 fn settings_come_from_a_file_under_the_same_checks() {
-    use buttress::circuit_breaker::{KeyedConfig, TimeWindow, WhenDropped, WithoutKey};
+    use buttress::circuit_breaker::{KeyedConfig, LastCalls, TimeWindow, WhenDropped, WithoutKey};
 
     let read = |text| serde_json::from_str::<CircuitBreakerConfig>(text);
     assert_eq!(read("{}").expect("all have defaults"), CircuitBreakerConfig::new());
