@@ -15,11 +15,12 @@ use crate::rejection::{AsError, Open, Reject};
 /// A service that a circuit breaker guards; made by a [`CircuitBreakerLayer`](super::CircuitBreakerLayer).
 pub struct CircuitBreakerService<S, C = ErrorsAreFailures, R = AsError> {
     inner: S,
+    /// These two go before the breaker does.
+    turn: Turn,
+    parked: Parked,
     breaker: CircuitBreaker,
     classify: C,
     reject: R,
-    turn: Turn,
-    parked: Parked,
 }
 
 /// What `poll_ready` has decided for the call that follows.
@@ -37,7 +38,7 @@ enum Turn {
 impl<S, C, R> CircuitBreakerService<S, C, R> {
     pub(super) fn new(inner: S, breaker: CircuitBreaker, classify: C, reject: R) -> Self {
         let parked = Parked::beside(&breaker);
-        Self { inner, breaker, classify, reject, turn: Turn::Open, parked }
+        Self { inner, turn: Turn::Open, parked, breaker, classify, reject }
     }
 
     /// The wrapped service.

@@ -206,6 +206,16 @@ impl Circuit {
         admitted.generation == self.generation && admitted.ticket.is_none_or(|ticket| self.probes.holds(ticket))
     }
 
+    /// A call that was reserved is not made after all. If its lease is over, it has kept others out for too long.
+    pub(super) fn release(&mut self, admitted: Admitted, now: Moment) -> Option<Change> {
+        let Admitted { generation, ticket: Some(ticket) } = admitted else {
+            return None;
+        };
+        let lease_ends = (generation >= self.first_generation).then(|| self.probes.give_back(ticket)).flatten()?;
+        let has_expired = generation == self.generation && now >= lease_ends;
+        has_expired.then(|| self.probe_failed(1, TripReason::ProbeExpired, None, now)).flatten()
+    }
+
     /// A call ended well and was not slow, which opens and closes nothing. `false` if it came too late to mean anything.
     pub(super) fn count_good(&mut self, generation: u64) -> bool {
         if !self.is_current(generation) {
@@ -365,6 +375,12 @@ impl Circuit {
         self.phase = phase;
         self.generation += 1;
         Change { from, to: self.state(), reason, generation: self.generation, at: now }
+    }
+
+    /// Nobody asks it any more, and answers that are still to come mean nothing.
+    pub(super) fn retire(&mut self) {
+        self.disable(Moment::EPOCH);
+        self.first_generation = self.generation;
     }
 
     /// Counts from here on.

@@ -154,13 +154,15 @@ impl Place {
     #[cold]
     #[inline(never)]
     pub(in super::super) fn abandon(&mut self, now: &Now) {
-        let meaning = match self.progress {
+        match self.progress {
             Progress::Settled => return,
-            Progress::Running => Meaning::Failed { hint: None },
-            Progress::Called if self.word.dropped_fails() => Meaning::Failed { hint: None },
-            Progress::Called | Progress::Reserved => Meaning::Neutral,
-        };
-        self.settle(meaning, now);
+            Progress::Reserved if self.admittance == Admittance::Probe => {
+                self.slot.release(self.admitted(), now.moment());
+            }
+            Progress::Reserved => {}
+            Progress::Called if !self.word.dropped_fails() => self.settle(Meaning::Neutral, now),
+            Progress::Called | Progress::Running => self.settle(Meaning::Failed { hint: None }, now),
+        }
         self.progress = Progress::Settled;
     }
 }

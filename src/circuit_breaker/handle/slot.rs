@@ -78,7 +78,7 @@ impl Slot {
     pub(super) fn retire(&self) {
         let mut core = self.lock();
         core.delivery = Delivery::default();
-        core.circuit.disable(Moment::EPOCH);
+        core.circuit.retire();
         self.gate.show(&core, core.shown());
     }
 
@@ -249,6 +249,11 @@ impl Slot {
         if was_stale {
             telemetry::circuit_ignored(&self.name());
         }
+    }
+
+    /// A call that was reserved is not made.
+    pub(super) fn release(&self, admitted: Admitted, now: Moment) {
+        self.act(|circuit| ((), circuit.release(admitted, now)));
     }
 
     pub(super) fn slow_from(&self) -> Moment {

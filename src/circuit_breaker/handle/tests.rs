@@ -2,12 +2,15 @@
 
 mod obvious;
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use self::obvious::Obvious;
 use super::slot::LOCKED;
+use super::word::REASONS;
 use super::*;
 use crate::circuit_breaker::config::{LastCalls, OpenFor, TimeWindow, WhenDropped};
 use crate::model;
@@ -191,9 +194,28 @@ fn subject(number: usize) -> impl FnMut(Duration, &Op) -> Seen {
 
 #[test]
 fn it_agrees_with_a_list_of_all_that_happened() {
+    let reached = RefCell::new(HashSet::new());
     for number in 0..CONFIGS {
-        model::agree(op(), || subject(number), || Obvious::new(number, 3600 * SEC).into_model());
+        let watched = || {
+            let (mut subject, reached) = (subject(number), &reached);
+            move |now, op: &Op| {
+                let seen = subject(now, op);
+                reached.borrow_mut().insert((seen.after.state, seen.after.reason));
+                seen
+            }
+        };
+        model::agree(op(), watched, || Obvious::new(number, 3600 * SEC).into_model());
     }
+    // The histories are worth something only if they lead everywhere.
+    let reached = reached.into_inner();
+    for state in [State::Closed, State::ForcedClosed, State::Disabled] {
+        assert!(reached.contains(&(state, None)), "{state}");
+    }
+    for reason in REASONS {
+        let state = if reason == TripReason::ForcedOpen { State::ForcedOpen } else { State::Open };
+        assert!(reached.contains(&(state, Some(reason))), "{state} after {reason}");
+    }
+    assert!(reached.iter().any(|(state, _)| *state == State::HalfOpen));
 }
 
 /// The control: a reference with one rule that is a little different is found out.

@@ -21,7 +21,7 @@ const STATES: [State; 6] =
 
 const PASSING: u64 = 3;
 
-const REASONS: [TripReason; 8] = [
+pub(super) const REASONS: [TripReason; 8] = [
     TripReason::ConsecutiveFailures,
     TripReason::FailureRateOfLastCalls,
     TripReason::SlowRateOfLastCalls,

@@ -258,13 +258,14 @@ impl Obvious {
             Ending::Dropped | Ending::Neutral => (false, true, false, None),
         };
         if let Some(ticket) = probe {
+            let is_answer = is_begun || !matches!(ending, Ending::Dropped);
             let Some(at) = self.probes.iter().position(|probe| probe.0 == ticket) else {
-                self.stale += 1;
+                self.stale += u64::from(is_answer);
                 return;
             };
             let (_, lease_ends) = self.probes.remove(at);
             if generation != self.generation {
-                self.stale += 1;
+                self.stale += u64::from(is_answer);
             } else if now >= lease_ends {
                 self.probe_failed(now, TripReason::ProbeExpired, None);
             } else if failed || throttled || slow && !neutral {
@@ -278,7 +279,7 @@ impl Obvious {
             return;
         }
         if generation != self.generation {
-            self.stale += 1;
+            self.stale += u64::from(is_begun || !matches!(ending, Ending::Dropped));
             return;
         }
         if neutral || throttled || self.state == State::Disabled {
