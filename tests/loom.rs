@@ -40,66 +40,63 @@ impl Wake for Woken {
     }
 }
 
-/// How often a model came to an interesting end, over all its orders.
-static LOOKED_IN_TIME: AtomicUsize = AtomicUsize::new(0);
-static WOKEN: AtomicUsize = AtomicUsize::new(0);
+/// How those fared who parked beside a circuit that opened meanwhile, over all orders.
+#[derive(Default)]
+struct Parked {
+    saw_it_open: AtomicUsize,
+    woken: AtomicUsize,
+    sleep_for_ever: AtomicUsize,
+}
+
+impl Parked {
+    fn beside_a_circuit_that_opens(looks_again: bool) -> std::sync::Arc<Self> {
+        let parked = std::sync::Arc::new(Self::default());
+        let counts = parked.clone();
+        loom::model(move || {
+            let gate = Arc::new(Gate::new((), shown(CLOSED)));
+            let opens = {
+                let gate = gate.clone();
+                thread::spawn(move || {
+                    change(&gate, |()| OPEN);
+                    gate.wake_parked();
+                })
+            };
+            let woken = std::sync::Arc::new(Woken(AtomicBool::new(false)));
+            let mut place = None;
+            let mut sleeps = gate.word() == CLOSED;
+            if sleeps {
+                gate.park(&mut place, &Waker::from(woken.clone()));
+                sleeps = !looks_again || gate.word() == CLOSED;
+            }
+            opens.join().expect("no panic");
+            let count = match (sleeps, woken.0.load(StdOrdering::SeqCst)) {
+                (false, _) => &counts.saw_it_open,
+                (true, true) => &counts.woken,
+                (true, false) => &counts.sleep_for_ever,
+            };
+            count.fetch_add(1, StdOrdering::SeqCst);
+            gate.leave(&mut place);
+        });
+        parked
+    }
+
+    fn counts(&self) -> [usize; 3] {
+        [&self.saw_it_open, &self.woken, &self.sleep_for_ever].map(|count| count.load(StdOrdering::SeqCst))
+    }
+}
 
 #[test]
 fn who_parks_beside_a_closed_circuit_is_woken_when_it_opens() {
-    loom::model(|| {
-        let gate = Arc::new(Gate::new((), shown(CLOSED)));
-        let opens = {
-            let gate = gate.clone();
-            thread::spawn(move || {
-                change(&gate, |()| OPEN);
-                gate.wake_parked();
-            })
-        };
-        let woken = std::sync::Arc::new(Woken(AtomicBool::new(false)));
-        let mut place = None;
-        let mut sleeps = false;
-        if gate.word() == CLOSED {
-            gate.park(&mut place, &Waker::from(woken.clone()));
-            sleeps = gate.word() == CLOSED;
-        }
-        opens.join().expect("no panic");
-        if sleeps {
-            WOKEN.fetch_add(1, StdOrdering::SeqCst);
-            assert!(woken.0.load(StdOrdering::SeqCst), "it sleeps for ever");
-        } else {
-            LOOKED_IN_TIME.fetch_add(1, StdOrdering::SeqCst);
-        }
-        gate.leave(&mut place);
-    });
-    assert!(WOKEN.load(StdOrdering::SeqCst) > 0 && LOOKED_IN_TIME.load(StdOrdering::SeqCst) > 0, "both were tried");
+    let [saw_it_open, woken, sleep_for_ever] = Parked::beside_a_circuit_that_opens(true).counts();
+    assert_eq!(sleep_for_ever, 0);
+    assert!(saw_it_open > 0 && woken > 0, "both were tried");
 }
 
 /// The control: without the second look there is an order in which nobody wakes the sleeper.
 #[test]
 fn without_a_second_look_somebody_sleeps_for_ever() {
-    static SLEEPS_FOR_EVER: AtomicBool = AtomicBool::new(false);
-    loom::model(|| {
-        let gate = Arc::new(Gate::new((), shown(CLOSED)));
-        let opens = {
-            let gate = gate.clone();
-            thread::spawn(move || {
-                change(&gate, |()| OPEN);
-                gate.wake_parked();
-            })
-        };
-        let woken = std::sync::Arc::new(Woken(AtomicBool::new(false)));
-        let mut place = None;
-        let parks = gate.word() == CLOSED;
-        if parks {
-            gate.park(&mut place, &Waker::from(woken.clone()));
-        }
-        opens.join().expect("no panic");
-        if parks && !woken.0.load(StdOrdering::SeqCst) {
-            SLEEPS_FOR_EVER.store(true, StdOrdering::SeqCst);
-        }
-        gate.leave(&mut place);
-    });
-    assert!(SLEEPS_FOR_EVER.load(StdOrdering::SeqCst), "loom did not try the order that matters");
+    let [.., sleep_for_ever] = Parked::beside_a_circuit_that_opens(false).counts();
+    assert!(sleep_for_ever > 0, "the order that matters was not tried");
 }
 
 /// One leaves while another is woken: a place is never taken from somebody else.
