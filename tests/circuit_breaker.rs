@@ -226,7 +226,7 @@ impl ToProbe for CircuitBreaker {
 #[tokio::test(start_paused = true)]
 async fn it_keeps_towers_contract() {
     readiness::is_kept_by(|inner| layer(config()).layer(inner)).await;
-    readiness::is_kept_by(|inner| layer(config().observe_only()).layer(inner)).await;
+    readiness::is_kept_by(|inner| layer(config().observe_only(true)).layer(inner)).await;
     readiness::is_kept_by(|inner| {
         let by_key = CircuitBreakerLayer::by_key(config(), |number: &u32| Some(*number)).expect("valid");
         by_key.layer(inner)
@@ -413,7 +413,7 @@ async fn a_window_of_time_follows_paused_time() {
 
 #[tokio::test(start_paused = true)]
 async fn observing_only_refuses_nothing_and_counts_what_it_would_have() {
-    let (layer, backend) = (layer(config().observe_only()), Backend::default());
+    let (layer, backend) = (layer(config().observe_only(true)), Backend::default());
     let service = layer.layer(backend.clone());
     for _ in 0..5 {
         assert_eq!(service.clone().oneshot(BAD).await, BAD);

@@ -242,7 +242,7 @@ fn settings_come_from_a_file_under_the_same_checks() {
         .allowed_failures(1)
         .probe_lease(5 * SEC)
         .when_dropped(WhenDropped::Failure)
-        .observe_only();
+        .observe_only(true);
     assert_eq!(read(all).expect("valid"), expected);
     assert!(
         read(r#"{"open_for": {"first": "1s"}}"#)

@@ -25,11 +25,11 @@ const fn shown(word: u64) -> Shown {
     Shown { word, until: word * 10, slow_from: word * 100 }
 }
 
-/// Changes what is behind the gate, and shows what came of it.
+/// Changes what is behind the gate, and shows what came of it; who is parked is woken when it opens.
 fn change<T>(gate: &Gate<T>, action: impl FnOnce(&mut T) -> u64) {
     let mut core = gate.lock();
     let word = action(&mut core);
-    gate.show(&core, shown(word));
+    gate.publish(core, shown(word), word == OPEN);
 }
 
 struct Woken(AtomicBool);
@@ -56,10 +56,7 @@ impl Parked {
             let gate = Arc::new(Gate::new((), shown(CLOSED)));
             let opens = {
                 let gate = gate.clone();
-                thread::spawn(move || {
-                    change(&gate, |()| OPEN);
-                    gate.wake_parked();
-                })
+                thread::spawn(move || change(&gate, |()| OPEN))
             };
             let woken = std::sync::Arc::new(Woken(AtomicBool::new(false)));
             let mut place = None;
@@ -109,7 +106,7 @@ fn leaving_takes_nobody_elses_place() {
             thread::spawn(move || {
                 let mut place = None;
                 gate.park(&mut place, Waker::noop());
-                gate.wake_parked();
+                change(&gate, |()| OPEN);
                 gate.leave(&mut place);
             })
         };
@@ -117,7 +114,7 @@ fn leaving_takes_nobody_elses_place() {
         let mut place = None;
         gate.park(&mut place, &Waker::from(woken.clone()));
         passes_by.join().expect("no panic");
-        gate.wake_parked();
+        change(&gate, |()| OPEN);
         assert!(woken.0.load(StdOrdering::SeqCst));
         gate.leave(&mut place);
     });

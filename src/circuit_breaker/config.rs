@@ -51,7 +51,7 @@ pub struct CircuitBreakerConfig {
     pub(super) observe_only: bool,
 }
 
-/// What a call means that is dropped before it is answered.
+/// What a call means that is dropped before it is answered, or together with a service that it waits to be ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum WhenDropped {
@@ -189,8 +189,8 @@ impl CircuitBreakerConfig {
     /// Refuses nothing, and only reports what it would have refused: to try settings on live traffic. The handle turns it
     /// on and off as well.
     #[must_use]
-    pub const fn observe_only(mut self) -> Self {
-        self.observe_only = true;
+    pub const fn observe_only(mut self, observe_only: bool) -> Self {
+        self.observe_only = observe_only;
         self
     }
 }

@@ -101,7 +101,7 @@ impl CircuitBreaker {
     /// Its changes from now on, in order.
     #[must_use]
     pub fn changes(&self) -> Changes {
-        self.slot.lock().delivery.listen()
+        self.slot.listen()
     }
 
     /// Leave to make one call, for use without tower.
@@ -114,7 +114,7 @@ impl CircuitBreaker {
         self.admit(&now).map(|place| Permit::new(place, &now))
     }
 
-    /// Refuses every call until [`reset`](Self::reset) or another action.
+    /// Refuses every call until [`reset`](Self::reset) or another action, also if the breaker only observes.
     pub fn force_open(&self) {
         self.slot.change(|circuit| circuit.force_open(Moment::now()));
     }
@@ -142,7 +142,7 @@ impl CircuitBreaker {
 
     /// Goes on under other settings, and keeps its state and what it has counted, in so far as the new rules count the
     /// same. An open circuit stays open for as long as it was to be. The name stays; whether it only observes is set as the
-    /// new settings say.
+    /// new settings say. As each action does, it begins a generation: the answers to calls that are under way mean nothing.
     ///
     /// # Errors
     ///

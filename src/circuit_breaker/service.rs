@@ -28,7 +28,7 @@ pub struct CircuitBreakerService<S, C = ErrorsAreFailures, R = AsError> {
 enum Turn {
     /// It is decided when it comes.
     #[default]
-    Open,
+    Undecided,
     /// It has a place already.
     Held(Place),
     /// It is refused, whatever has happened since: the wrapped service was not asked whether it is ready.
@@ -38,7 +38,7 @@ enum Turn {
 impl<S, C, R> CircuitBreakerService<S, C, R> {
     pub(super) fn new(inner: S, breaker: CircuitBreaker, classify: C, reject: R) -> Self {
         let parked = Parked::beside(&breaker);
-        Self { inner, turn: Turn::Open, parked, breaker, classify, reject }
+        Self { inner, turn: Turn::Undecided, parked, breaker, classify, reject }
     }
 
     /// The wrapped service.
@@ -78,8 +78,8 @@ where
         loop {
             let seen = self.parked.look();
             if seen.passes() {
-                if !matches!(self.turn, Turn::Open) {
-                    self.turn = Turn::Open;
+                if !matches!(self.turn, Turn::Undecided) {
+                    self.turn = Turn::Undecided;
                 }
             } else if !self.has_turn() {
                 return Poll::Ready(Ok(()));
@@ -87,6 +87,9 @@ where
             match self.inner.poll_ready(cx) {
                 Poll::Ready(Ok(())) => {
                     self.parked.leave();
+                    if let Turn::Held(place) = &mut self.turn {
+                        place.rest();
+                    }
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Err(error)) => {
@@ -94,15 +97,21 @@ where
                     self.never_ready(&error);
                     return Poll::Ready(Err(error));
                 }
-                Poll::Pending if self.parked.park(cx.waker(), seen) => return Poll::Pending,
-                Poll::Pending => {}
+                Poll::Pending => {
+                    if let Turn::Held(place) = &mut self.turn {
+                        place.wait();
+                    }
+                    if self.parked.park(cx.waker(), seen) {
+                        return Poll::Pending;
+                    }
+                }
             }
         }
     }
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        if let (Turn::Open, Some(place)) = (&self.turn, self.breaker.slot().pass_closed()) {
+        if let (Turn::Undecided, Some(place)) = (&self.turn, self.breaker.slot().pass_closed()) {
             return ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request));
         }
         match self.take_turn() {
@@ -120,7 +129,10 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
             return true;
         }
         self.turn = match self.breaker.admit(&Now::unread()) {
-            Ok(place) => Turn::Held(place),
+            Ok(mut place) => {
+                place.wait();
+                Turn::Held(place)
+            }
             Err(open) => {
                 self.parked.leave();
                 Turn::Refused(open)
@@ -132,10 +144,11 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
     #[cold]
     #[inline(never)]
     fn take_turn(&mut self) -> Result<Place, Open> {
+        let now = Now::unread();
         match std::mem::take(&mut self.turn) {
             Turn::Refused(open) => Err(open),
-            Turn::Held(place) if place.is_held() => Ok(place),
-            Turn::Held(_) | Turn::Open => self.breaker.admit(&Now::unread()),
+            Turn::Held(place) if place.claim(&now) => Ok(place),
+            Turn::Held(_) | Turn::Undecided => self.breaker.admit(&now),
         }
     }
 

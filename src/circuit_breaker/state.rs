@@ -131,6 +131,11 @@ impl Circuit {
         self.stale
     }
 
+    /// Whether nothing is refused in earnest. What somebody has forced is always meant.
+    pub(super) const fn lets_refused_pass(&self) -> bool {
+        self.observe_only && !matches!(self.phase, Phase::ForcedOpen)
+    }
+
     pub(super) const fn observe_only(&self) -> bool {
         self.observe_only
     }
@@ -206,26 +211,35 @@ impl Circuit {
         admitted.generation == self.generation && admitted.ticket.is_none_or(|ticket| self.probes.holds(ticket))
     }
 
-    /// A call that was reserved is not made after all. If its lease is over, it has kept others out for too long.
-    pub(super) fn release(&mut self, admitted: Admitted, now: Moment) -> Option<Change> {
-        let Admitted { generation, ticket: Some(ticket) } = admitted else {
-            return None;
-        };
-        let lease_ends = (generation >= self.first_generation).then(|| self.probes.give_back(ticket)).flatten()?;
-        let has_expired = generation == self.generation && now >= lease_ends;
-        has_expired.then(|| self.probe_failed(1, TripReason::ProbeExpired, None, now)).flatten()
+    /// A probe that has not been made yet waits for the service to be ready, or for somebody to make it.
+    pub(super) fn set_asking(&mut self, admitted: Admitted, is_asking: bool) {
+        if let (Some(ticket), true) = (admitted.ticket, admitted.generation == self.generation) {
+            self.probes.set_asking(ticket, is_asking);
+        }
     }
 
-    /// A call ended well and was not slow, which opens and closes nothing. `false` if it came too late to mean anything.
-    pub(super) fn count_good(&mut self, generation: u64) -> bool {
-        if !self.is_current(generation) {
-            return false;
+    /// A probe is made. `false` if it has no place any more.
+    pub(super) fn call_probe(&mut self, admitted: Admitted, now: Moment) -> bool {
+        let lease_ends = now + self.rules.probe_lease;
+        admitted.generation == self.generation
+            && admitted.ticket.is_none_or(|ticket| self.probes.call(ticket, lease_ends))
+    }
+
+    /// A call ends without having asked anything, or too late to mean anything.
+    pub(super) fn release(&mut self, admitted: Admitted) {
+        if let (Some(ticket), true) = (admitted.ticket, admitted.generation >= self.first_generation) {
+            self.probes.give_back(ticket);
         }
-        self.streak = 0;
-        if let Some(ring) = &mut self.ring {
-            ring.record(Counts::of(false, false));
+    }
+
+    /// A call ended well and was not slow, which opens and closes nothing.
+    pub(super) fn count_good(&mut self, generation: u64) {
+        if self.is_current(generation) {
+            self.streak = 0;
+            if let Some(ring) = &mut self.ring {
+                ring.record(Counts::of(false, false));
+            }
         }
-        true
     }
 
     /// Whether an answer still means something; one that does not is counted as stale.
@@ -381,6 +395,7 @@ impl Circuit {
     pub(super) fn retire(&mut self) {
         self.disable(Moment::EPOCH);
         self.first_generation = self.generation;
+        (self.ring, self.window, self.probes) = (None, None, Probes::default());
     }
 
     /// Counts from here on.
@@ -451,6 +466,7 @@ impl Circuit {
     }
 
     fn begin_alike(&mut self, now: Moment) -> Change {
+        self.probes.disregard();
         let change = self.begin(self.phase, self.reason(), now);
         self.counted_in = self.generation;
         change

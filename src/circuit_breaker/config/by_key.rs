@@ -33,8 +33,9 @@ impl KeyedConfig {
         Self { breaker, max_keys: 10_000, forget_after: Duration::from_secs(600), without_key: WithoutKey::Share }
     }
 
-    /// How many keys have a breaker of their own; 10 000 by default, which takes up to 20 MB. A new key beyond that takes
-    /// the place of one that was not used lately and whose circuit is closed. If there is none, it shares the
+    /// How many keys have a breaker of their own; 10 000 by default, which takes up to 20 MB (and, with a time window, 256
+    /// bytes more for each key and processor). A new key beyond that takes the place of one that was not used lately, and
+    /// whose circuit is closed or has come to the end of its open time. If there is none, it shares the
     /// [overflow](crate::circuit_breaker::KeyedCircuitBreaker::overflow).
     #[must_use]
     pub const fn max_keys(mut self, keys: usize) -> Self {

@@ -94,9 +94,12 @@ impl InvalidCircuitBreaker {
             Self::TimeWindow { name, length } => {
                 (name, format!("time_window must be at least 10ms long, and is {length:?}"))
             }
-            Self::MinimumCalls { name, minimum } => {
-                (name, format!("minimum_calls must be at least 1 and at most the last calls, and is {minimum}"))
-            }
+            Self::MinimumCalls { name, minimum } => (
+                name,
+                format!(
+                    "minimum_calls must be at least 1, and at most as many as last_calls remembers, and is {minimum}"
+                ),
+            ),
             Self::Rate { name, setting, rate } => {
                 (name, format!("{setting} must be more than 0 and at most 1, and is {rate}"))
             }

@@ -137,7 +137,9 @@ impl Rate {
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it was compared with both ends")]
     fn new(rate: f64) -> Option<Self> {
-        let millionths = (rate * 1e6).round();
+        // What a product of fractions lacks is added, and what does not fill a millionth is dropped: two thirds are reached
+        // by 2 of 3.
+        let millionths = (rate * 1e6 + 1e-3).floor();
         (1.0..=1e6).contains(&millionths).then_some(Self(millionths as u32))
     }
 }

@@ -89,7 +89,8 @@ where
         Ok(Self { shared: Arc::new(Shared { breakers, keeper, limits, without_key, overflow, overflowed }) })
     }
 
-    /// The breaker of `key`, if it has one of its own. Once the key is forgotten, nobody asks that breaker any more.
+    /// The breaker of `key`, if it has one of its own. Once the key is forgotten, nobody asks that breaker any more, and who
+    /// listens to it hears of its end some time later.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<CircuitBreaker> {
         self.shared.breakers.pin().get(key).map(|entry| entry.breaker.clone())
@@ -137,9 +138,12 @@ where
     ///
     /// [`InvalidCircuitBreaker`] says which setting cannot work, and nothing has changed.
     pub fn reconfigure(&self, config: &CircuitBreakerConfig) -> Result<(), InvalidCircuitBreaker> {
-        let mut keeper = self.keeper();
-        keeper.rules = config.rules()?;
-        keeper.observe_only = config.observe_only;
+        {
+            let mut keeper = self.keeper();
+            keeper.rules = config.rules()?;
+            keeper.observe_only = config.observe_only;
+        }
+        // Each tells its listeners, and so the keeper's lock is free again. Who comes meanwhile has the new rules already.
         self.shared.without_key.reconfigure(config)?;
         self.shared.overflow.reconfigure(config)?;
         self.shared.breakers.pin().iter().try_for_each(|(_, entry)| entry.breaker.reconfigure(config))
@@ -172,26 +176,36 @@ where
 
     #[cold]
     fn admit_new(&self, key: K, now: &Now) -> Result<Place, Open> {
-        let mut keeper = self.keeper();
         let breakers = self.shared.breakers.pin();
-        if let Some(entry) = breakers.get(&key) {
+        let (mut forgotten, mut found) = (Vec::new(), None);
+        {
+            let name = format!("{}[{key:?}]", self.shared.limits.breaker.name);
+            let mut keeper = self.keeper();
+            if breakers.get(&key).is_none() {
+                self.make_place(&mut keeper, &mut forgotten, now.moment());
+            }
+            let has_place = keeper.order.len() < self.shared.limits.max_keys;
+            if has_place && breakers.get(&key).is_none() {
+                let breaker = begin(name, keeper.rules.clone(), keeper.observe_only);
+                let used_at = AtomicU64::new(now.moment().to_nanos());
+                keeper.order.push_back(key.clone());
+                breakers.insert(key.clone(), Entry { breaker, is_used: AtomicBool::new(false), used_at });
+            }
+            found = breakers.get(&key).or(found);
+        }
+        // Who listens to a breaker hears of its end, and so the keeper's lock is free again.
+        for key in &forgotten {
+            breakers.remove(key);
+        }
+        if let Some(entry) = found {
             return entry.admit(now);
         }
-        self.make_place(&mut keeper, now.moment());
-        if keeper.order.len() >= self.shared.limits.max_keys {
-            drop(keeper);
-            self.shared.overflowed.fetch_add(1, Ordering::Relaxed);
-            return self.shared.overflow.admit(now);
-        }
-        let name = format!("{}[{key:?}]", self.shared.limits.breaker.name);
-        let breaker = begin(name, keeper.rules.clone(), keeper.observe_only);
-        let used_at = AtomicU64::new(now.moment().to_nanos());
-        keeper.order.push_back(key.clone());
-        breakers.get_or_insert(key, Entry { breaker, is_used: AtomicBool::new(false), used_at }).admit(now)
+        self.shared.overflowed.fetch_add(1, Ordering::Relaxed);
+        self.shared.overflow.admit(now)
     }
 
-    /// Looks at some of the keys, in turn, and forgets who may be forgotten.
-    fn make_place(&self, keeper: &mut Keeper<K>, now: Moment) {
+    /// Looks at some of the keys, in turn, and takes out who may be forgotten.
+    fn make_place(&self, keeper: &mut Keeper<K>, forgotten: &mut Vec<K>, now: Moment) {
         let breakers = self.shared.breakers.pin();
         let is_full = keeper.order.len() >= self.shared.limits.max_keys;
         let looked_at = if is_full { LOOKED_AT_WHEN_FULL } else { LOOKED_AT };
@@ -204,8 +218,8 @@ where
             };
             let is_idle = entry.idle_for(now) >= self.shared.limits.forget_after;
             let was_used = entry.is_used.load(Ordering::Relaxed);
-            if entry.is_forgettable(now) && !was_used && (is_idle || is_full) {
-                breakers.remove(&key);
+            if !was_used && (is_idle || is_full) && entry.is_forgettable(is_idle, now) {
+                forgotten.push(key);
                 if is_full {
                     return;
                 }
@@ -236,13 +250,13 @@ impl Entry {
         now.since(Moment::from_nanos(self.used_at.load(Ordering::Relaxed)))
     }
 
-    /// Whether nothing is lost by it: the circuit neither refuses calls nor is in somebody's hand.
-    fn is_forgettable(&self, now: Moment) -> bool {
-        match self.breaker.state() {
+    /// Whether nothing is lost by it: the circuit refuses no calls, waits for no probe and is in nobody's hand.
+    fn is_forgettable(&self, is_idle: bool, now: Moment) -> bool {
+        let seen = self.breaker.slot().snapshot(now);
+        match seen.state {
             State::Closed => true,
-            State::Open | State::HalfOpen => {
-                self.breaker.slot().snapshot(now).time_left.is_none_or(|left| left.is_zero())
-            }
+            State::Open => seen.time_left.is_none_or(|left| left.is_zero()),
+            State::HalfOpen => is_idle || seen.probes.is_none_or(|probes| probes.in_flight == 0),
             State::ForcedOpen | State::ForcedClosed | State::Disabled => false,
         }
     }

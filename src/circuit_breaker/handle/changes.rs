@@ -1,9 +1,12 @@
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError, error::TryRecvError};
 
 use crate::circuit_breaker::state::Change;
+use crate::name::Name;
+use crate::telemetry;
 
 /// So many changes wait for a listener that is slow, and so many for somebody to deliver them. A circuit that changes
 /// faster than that is worth a gap in its story.
@@ -60,7 +63,8 @@ impl Changes {
         }
     }
 
-    /// How many changes were missed so far because nobody asked for them in time.
+    /// How many changes were missed so far because nobody asked for them in time. A gap between the numbers of generations
+    /// shows all that were missed, also where a circuit changed faster than anybody could tell.
     #[must_use]
     pub const fn missed(&self) -> u64 {
         self.missed
@@ -73,44 +77,68 @@ impl fmt::Debug for Changes {
     }
 }
 
-/// Changes on their way out. They are queued under the circuit's lock, so their order is the circuit's, and delivered
-/// outside of it by one thread at a time.
+/// Changes of one breaker on their way out. They are queued under the circuit's lock, so their order is the circuit's, and
+/// delivered outside of all locks by one thread at a time, which finishes what it has begun although the breaker is gone.
 #[derive(Default)]
-pub(super) struct Delivery {
+pub(super) struct Delivery(Mutex<Outbox>);
+
+#[derive(Default)]
+struct Outbox {
     queue: VecDeque<Change>,
     is_under_way: bool,
     listeners: Option<Sender<Change>>,
 }
 
-/// What one thread delivers.
-pub(super) struct Batch {
-    pub(super) changes: VecDeque<Change>,
-    pub(super) listeners: Option<Sender<Change>>,
-}
-
 impl Delivery {
-    pub(super) fn listen(&mut self) -> Changes {
-        let listeners = self.listeners.get_or_insert_with(|| broadcast::channel(REMEMBERED).0);
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn listen(&self) -> Changes {
+        let mut outbox = self.outbox();
+        let listeners = outbox.listeners.get_or_insert_with(|| broadcast::channel(REMEMBERED).0);
         Changes { receiver: listeners.subscribe(), missed: 0 }
     }
 
-    pub(super) fn queue(&mut self, change: Change) {
-        if self.queue.len() == REMEMBERED {
-            self.queue.pop_front();
+    pub(super) fn queue(&self, change: Change) {
+        let queue = &mut self.outbox().queue;
+        if queue.len() == REMEMBERED {
+            queue.pop_front();
         }
-        self.queue.push_back(change);
+        queue.push_back(change);
+    }
+
+    /// Delivers what is queued; if somebody else is at it, they deliver this too.
+    pub(super) fn deliver(&self, name: &Name) {
+        while let Some((batch, listeners)) = self.take() {
+            let _end = EndOfDelivery(self);
+            for change in batch {
+                if let Some(listeners) = &listeners {
+                    // It fails where nobody listens any more, and that is fine.
+                    let _ = listeners.send(change);
+                }
+                let Change { from, to, reason, generation, .. } = change;
+                telemetry::circuit_changed(name, from.as_str(), to.as_str(), reason, generation);
+            }
+        }
     }
 
     /// What is to be delivered, unless somebody is at it or there is nothing.
-    pub(super) fn begin(&mut self) -> Option<Batch> {
-        if self.is_under_way || self.queue.is_empty() {
+    fn take(&self) -> Option<(VecDeque<Change>, Option<Sender<Change>>)> {
+        let mut outbox = self.outbox();
+        if outbox.is_under_way || outbox.queue.is_empty() {
             return None;
         }
-        self.is_under_way = true;
-        Some(Batch { changes: std::mem::take(&mut self.queue), listeners: self.listeners.clone() })
+        outbox.is_under_way = true;
+        Some((std::mem::take(&mut outbox.queue), outbox.listeners.clone()))
     }
+}
 
-    pub(super) const fn end(&mut self) {
-        self.is_under_way = false;
+/// The next one may deliver, even if somebody who was told panicked.
+struct EndOfDelivery<'d>(&'d Delivery);
+
+impl Drop for EndOfDelivery<'_> {
+    fn drop(&mut self) {
+        self.0.outbox().is_under_way = false;
     }
 }

@@ -61,11 +61,16 @@ impl<T> Gate<T> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hangs out another sign. Only who has the lock may.
-    pub(crate) fn show(&self, lock: &MutexGuard<'_, T>, shown: Shown) {
+    /// Hangs out another sign, releases the lock, and then wakes those who are parked, if it concerns them. Whoever looks at
+    /// the sign after having parked must see it changed, or be woken.
+    pub(crate) fn publish(&self, lock: MutexGuard<'_, T>, shown: Shown, wakes: bool) {
         self.sign.until.store(shown.until, Ordering::Relaxed);
         self.sign.slow_from.store(shown.slow_from, Ordering::Relaxed);
-        self.show_word(lock, shown.word);
+        self.show_word(&lock, shown.word);
+        drop(lock);
+        if wakes {
+            self.wake_parked();
+        }
     }
 
     /// Changes the word alone, where it differs. Only who has the lock may.
@@ -75,7 +80,7 @@ impl<T> Gate<T> {
         }
     }
 
-    /// Waits for [`wake_parked`](Self::wake_parked). Whoever parks looks at the word once more afterwards: it may have
+    /// Waits to be woken. Whoever parks looks at the word once more afterwards: it may have
     /// changed before anybody could know that somebody is parked.
     pub(crate) fn park(&self, place: &mut Option<usize>, waker: &Waker) {
         // A waker is somebody else's code: it is cloned before the lock and dropped after it.
@@ -97,7 +102,7 @@ impl<T> Gate<T> {
     }
 
     /// Wakes everyone who is parked, outside the lock.
-    pub(crate) fn wake_parked(&self) {
+    fn wake_parked(&self) {
         let wakers: Vec<Waker> = {
             let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
             parked.iter_mut().filter_map(|(_, waker)| waker.take()).collect()

@@ -1,24 +1,30 @@
 use std::task::Waker;
 
 use super::CircuitBreaker;
+use super::permit::Place;
 use super::slot::Slot;
 use super::word::Word;
+use crate::clock::Now;
 
 /// A task that waits for the wrapped service, and would rather be refused than wait behind an open circuit.
 pub(in super::super) struct Parked {
     slot: &'static Slot,
     place: Option<usize>,
+    /// What it waits under.
+    seen: Seen,
 }
 
-/// Which generation somebody has decided by.
+/// What somebody has decided by.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Seen(Word);
 
 impl Parked {
-    pub(in super::super) const fn beside(breaker: &CircuitBreaker) -> Self {
-        Self { slot: breaker.slot(), place: None }
+    pub(in super::super) fn beside(breaker: &CircuitBreaker) -> Self {
+        let slot = breaker.slot();
+        Self { slot, place: None, seen: Seen(slot.word()) }
     }
 
+    #[inline]
     pub(in super::super) fn look(&self) -> Seen {
         Seen(self.slot.word())
     }
@@ -26,6 +32,7 @@ impl Parked {
     /// Waits to be woken when the circuit opens. `false` if it has changed since `seen`, and the decision is to be made
     /// again.
     pub(in super::super) fn park(&mut self, waker: &Waker, seen: Seen) -> bool {
+        self.seen = seen;
         self.slot.gate().park(&mut self.place, waker);
         self.slot.word().is_of(seen.0.generation())
     }
@@ -45,8 +52,15 @@ impl Seen {
     }
 }
 
+/// Who is dropped while it waits was given up, as a call is that is dropped while it waits.
 impl Drop for Parked {
     fn drop(&mut self) {
-        self.leave();
+        if self.place.is_some() {
+            self.leave();
+            // Who waits with a place of its own settles that.
+            if self.seen.passes() {
+                Place::counted(self.slot, self.seen.0).begin(&Now::unread());
+            }
+        }
     }
 }

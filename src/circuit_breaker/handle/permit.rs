@@ -69,7 +69,35 @@ impl Place {
     pub(in super::super) fn is_held(&self) -> bool {
         match self.admittance {
             Admittance::Probe => self.slot.holds(self.admitted()),
-            Admittance::Counted | Admittance::Uncounted => self.slot.word().is_of(self.word.generation()),
+            Admittance::Counted | Admittance::Uncounted => self.is_current(),
+        }
+    }
+
+    fn is_current(&self) -> bool {
+        self.slot.word().is_of(self.word.generation())
+    }
+
+    /// The service has to get ready first, which is asking something of it.
+    pub(in super::super) fn wait(&mut self) {
+        self.hold(Progress::Called);
+    }
+
+    /// The service is ready, and nobody has called it yet: the place is held without asking anything.
+    pub(in super::super) fn rest(&mut self) {
+        self.hold(Progress::Reserved);
+    }
+
+    fn hold(&mut self, progress: Progress) {
+        if std::mem::replace(&mut self.progress, progress) != progress && self.admittance == Admittance::Probe {
+            self.slot.set_asking(self.admitted(), progress == Progress::Called);
+        }
+    }
+
+    /// The call that the place was held for is made now. `false` if it is not held any more.
+    pub(in super::super) fn claim(&self, now: &Now) -> bool {
+        match self.admittance {
+            Admittance::Probe => self.slot.call_probe(self.admitted(), now.moment()),
+            Admittance::Counted | Admittance::Uncounted => self.is_current(),
         }
     }
 
@@ -84,13 +112,17 @@ impl Place {
 
     /// Until [`pause`](Self::pause), the code of the call is running.
     #[inline]
-    pub(in super::super) const fn run(&mut self) {
-        self.progress = Progress::Running;
+    pub(in super::super) fn run(&mut self) {
+        if self.progress != Progress::Settled {
+            self.progress = Progress::Running;
+        }
     }
 
     #[inline]
-    pub(in super::super) const fn pause(&mut self) {
-        self.progress = Progress::Called;
+    pub(in super::super) fn pause(&mut self) {
+        if self.progress != Progress::Settled {
+            self.progress = Progress::Called;
+        }
     }
 
     /// The call ended well.
@@ -145,9 +177,15 @@ impl Place {
         }
     }
 
+    fn release(&self) {
+        if self.admittance == Admittance::Probe {
+            self.slot.release(self.admitted());
+        }
+    }
+
     fn is_slow(&self, now: &Now) -> bool {
-        let has_begun = self.progress != Progress::Reserved;
-        has_begun && self.word.is_timed() && Moment::EPOCH + now.moment().since(self.began) >= self.slot.slow_from()
+        let is_timed = self.began != Moment::EPOCH;
+        is_timed && Moment::EPOCH + now.moment().since(self.began) >= self.slot.slow_from()
     }
 
     /// The call ended without an answer.
@@ -156,12 +194,12 @@ impl Place {
     pub(in super::super) fn abandon(&mut self, now: &Now) {
         match self.progress {
             Progress::Settled => return,
-            Progress::Reserved if self.admittance == Admittance::Probe => {
-                self.slot.release(self.admitted(), now.moment());
-            }
-            Progress::Reserved => {}
-            Progress::Called if !self.word.dropped_fails() => self.settle(Meaning::Neutral, now),
-            Progress::Called | Progress::Running => self.settle(Meaning::Failed { hint: None }, now),
+            Progress::Running => self.settle(Meaning::Failed { hint: None }, now),
+            // It is no answer, and if it means nothing any more it is not a late one either.
+            Progress::Called | Progress::Reserved if !self.is_held() => self.release(),
+            Progress::Reserved => self.release(),
+            Progress::Called if self.word.dropped_fails() => self.settle(Meaning::Failed { hint: None }, now),
+            Progress::Called => self.settle(Meaning::Neutral, now),
         }
         self.progress = Progress::Settled;
     }

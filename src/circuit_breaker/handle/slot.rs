@@ -1,6 +1,6 @@
-use std::sync::{MutexGuard, OnceLock};
+use std::sync::{Arc, MutexGuard, OnceLock};
 
-use super::changes::Delivery;
+use super::changes::{Changes, Delivery};
 use super::gate::{Gate, Shown};
 use super::permit::Place;
 use super::stripes::{Counted, Stripes};
@@ -25,7 +25,7 @@ pub(in super::super) struct Slot {
 pub(super) struct Core {
     circuit: Circuit,
     name: Name,
-    pub(super) delivery: Delivery,
+    delivery: Arc<Delivery>,
 }
 
 /// What a breaker begins with.
@@ -39,11 +39,7 @@ pub(super) struct Beginning {
 
 impl Core {
     fn new(Beginning { name, rules, observe_only, jitter, now }: Beginning, generation: u64) -> Self {
-        Self {
-            circuit: Circuit::new(rules, observe_only, generation, jitter, now),
-            name,
-            delivery: Delivery::default(),
-        }
+        Self { circuit: Circuit::new(rules, observe_only, generation, jitter, now), name, delivery: Arc::default() }
     }
 
     fn shown(&self) -> Shown {
@@ -71,18 +67,22 @@ impl Slot {
         let mut core = self.lock();
         let generation = core.circuit.generation() + 1;
         *core = Core::new(beginning, generation);
-        self.gate.show(&core, core.shown());
+        let shown = core.shown();
+        self.gate.publish(core, shown, false);
     }
 
-    /// Serves nobody. Nobody hears of it, since nobody is left.
+    /// Serves nobody. Who listened hears of the end as soon as all before it is delivered.
     pub(super) fn retire(&self) {
         let mut core = self.lock();
-        core.delivery = Delivery::default();
+        let delivery = std::mem::take(&mut core.delivery);
         core.circuit.retire();
-        self.gate.show(&core, core.shown());
+        let shown = core.shown();
+        self.gate.publish(core, shown, false);
+        // It wakes those who listened, and so it goes after the lock.
+        drop(delivery);
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
+    fn lock(&self) -> MutexGuard<'_, Core> {
         #[cfg(test)]
         LOCKED.set(LOCKED.get() + 1);
         self.gate.lock()
@@ -102,40 +102,20 @@ impl Slot {
         let mut core = self.lock();
         let (value, change) = action(&mut core.circuit);
         let Some(change) = change else {
-            let word = Word(self.gate.word()).with_quiet(core.circuit.is_quiet());
-            self.gate.show_word(&core, word.0);
+            self.show_quiet(&core);
             return value;
         };
-        self.gate.show(&core, core.shown());
-        core.delivery.queue(change);
-        drop(core);
-        if matches!(change.to, State::Open | State::ForcedOpen) {
-            self.gate.wake_parked();
-        }
-        self.deliver();
+        let (delivery, name) = (core.delivery.clone(), core.name.clone());
+        delivery.queue(change);
+        let shown = core.shown();
+        self.gate.publish(core, shown, matches!(change.to, State::Open | State::ForcedOpen));
+        delivery.deliver(&name);
         value
     }
 
-    /// Delivers the changes in order and outside the lock; if somebody else is at it, they deliver these too.
-    fn deliver(&self) {
-        loop {
-            let (batch, name) = {
-                let mut core = self.lock();
-                let Some(batch) = core.delivery.begin() else {
-                    return;
-                };
-                (batch, core.name.clone())
-            };
-            let _end = EndOfDelivery(self);
-            for change in batch.changes {
-                let Change { from, to, reason, generation, .. } = change;
-                telemetry::circuit_changed(&name, from.as_str(), to.as_str(), reason, generation);
-                if let Some(listeners) = &batch.listeners {
-                    // It fails where nobody listens any more, and that is fine.
-                    let _ = listeners.send(change);
-                }
-            }
-        }
+    /// While the circuit is in one generation, whether it is quiet is all of the sign that changes.
+    fn show_quiet(&self, core: &MutexGuard<'_, Core>) {
+        self.gate.show_word(core, self.word().with_quiet(core.circuit.is_quiet()).0);
     }
 
     /// Whether a call passes; who passes has a place, which is given back when it is dropped.
@@ -161,26 +141,25 @@ impl Slot {
     #[cold]
     #[inline(never)]
     fn admit_to_open(&'static self, word: Word, now: &Now) -> Result<Place, Refusal> {
-        if !word.only_observes() {
-            let refusal = |left| Err(Refusal { reason: word.reason(), left });
-            match word.state() {
-                State::ForcedOpen => return refusal(None),
-                State::Open => {
-                    let left = Moment::from_nanos(self.gate.until()).since(now.moment());
-                    if !left.is_zero() {
-                        return refusal(Some(left));
-                    }
+        let refusal = |left| Err(Refusal { reason: word.reason(), left });
+        match word.state() {
+            State::ForcedOpen => return refusal(None),
+            State::Open if !word.only_observes() => {
+                let left = Moment::from_nanos(self.gate.until()).since(now.moment());
+                if !left.is_zero() {
+                    return refusal(Some(left));
                 }
-                _ => {}
             }
+            _ => {}
         }
         let now = now.moment();
         let admitted = self.act(|circuit| {
             let (admission, change) = circuit.admit(now);
-            if matches!(admission, Admission::Refuse(_)) && circuit.observe_only() {
+            let passes_all_the_same = circuit.lets_refused_pass();
+            if matches!(admission, Admission::Refuse(_)) && passes_all_the_same {
                 circuit.note_would_have_refused();
             }
-            ((admission, circuit.observe_only(), Word::of(circuit)), change)
+            ((admission, passes_all_the_same, Word::of(circuit)), change)
         });
         match admitted {
             (Admission::Pass(Admitted { ticket: Some(ticket), .. }), _, word) => Ok(Place::probe(self, word, ticket)),
@@ -201,19 +180,13 @@ impl Slot {
     /// A good call, which changes nothing but what is counted.
     pub(super) fn count_good(&self, generation: u64) {
         let mut core = self.lock();
-        if core.circuit.count_good(generation) {
-            let word = Word(self.gate.word()).with_quiet(core.circuit.is_quiet());
-            self.gate.show_word(&core, word.0);
-        } else {
-            self.ignored(core);
+        let stale = core.circuit.stale();
+        core.circuit.count_good(generation);
+        self.show_quiet(&core);
+        if core.circuit.stale() > stale {
+            drop(core);
+            telemetry::circuit_ignored(&self.name());
         }
-    }
-
-    #[cold]
-    fn ignored(&self, core: MutexGuard<'_, Core>) {
-        let name = core.name.clone();
-        drop(core);
-        telemetry::circuit_ignored(&name);
     }
 
     /// A good call of the time window, which the circuit does not count itself.
@@ -251,9 +224,24 @@ impl Slot {
         }
     }
 
-    /// A call that was reserved is not made.
-    pub(super) fn release(&self, admitted: Admitted, now: Moment) {
-        self.act(|circuit| ((), circuit.release(admitted, now)));
+    /// As the circuit's.
+    pub(super) fn set_asking(&self, admitted: Admitted, is_asking: bool) {
+        self.lock().circuit.set_asking(admitted, is_asking);
+    }
+
+    /// As the circuit's.
+    pub(super) fn call_probe(&self, admitted: Admitted, now: Moment) -> bool {
+        self.lock().circuit.call_probe(admitted, now)
+    }
+
+    /// As the circuit's.
+    pub(super) fn release(&self, admitted: Admitted) {
+        self.lock().circuit.release(admitted);
+    }
+
+    /// The changes from now on.
+    pub(super) fn listen(&self) -> Changes {
+        self.lock().delivery.listen()
     }
 
     pub(super) fn slow_from(&self) -> Moment {
@@ -284,15 +272,6 @@ impl Slot {
 
     fn name(&self) -> Name {
         self.lock().name.clone()
-    }
-}
-
-/// The next one may deliver, even if a listener panicked.
-struct EndOfDelivery<'s>(&'s Slot);
-
-impl Drop for EndOfDelivery<'_> {
-    fn drop(&mut self) {
-        self.0.lock().delivery.end();
     }
 }
 

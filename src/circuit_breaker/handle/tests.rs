@@ -23,10 +23,8 @@ const T0: Moment = Moment::EPOCH;
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    /// A call asks for leave, and begins, or is only reserved.
-    Admit {
-        begins: bool,
-    },
+    /// A call asks for leave, and begins, or is reserved while the service gets ready, or while nobody calls it.
+    Admit(Start),
     /// One of those that are under way ends.
     End(usize, Ending),
     /// Whether one of them may still begin.
@@ -37,6 +35,13 @@ enum Op {
     Reset,
     ObserveOnly(bool),
     Reconfigure(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Start {
+    Begins,
+    Waits,
+    Rests,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +65,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Ending::Panicked),
     ];
     prop_oneof![
-        30 => Just(Op::Admit { begins: true }),
-        2 => Just(Op::Admit { begins: false }),
+        30 => Just(Op::Admit(Start::Begins)),
+        2 => prop_oneof![Just(Start::Waits), Just(Start::Rests)].prop_map(Op::Admit),
         30 => (0..3_usize, ending).prop_map(|(which, ending)| Op::End(which, ending)),
         2 => (0..3_usize).prop_map(Op::Ask),
         1 => prop_oneof![Just(Op::ForceOpen), Just(Op::ForceClosed), Just(Op::Disable), Just(Op::Reset)],
@@ -98,7 +103,7 @@ fn config(number: usize) -> CircuitBreakerConfig {
             .slow_call_threshold(800 * MS)
             .probe_lease(3 * SEC)
             .when_dropped(WhenDropped::Failure)
-            .observe_only(),
+            .observe_only(true),
     }
 }
 
@@ -130,8 +135,11 @@ fn failure(kind: FailureKind, hint: Option<u64>) -> Failure {
     }
 }
 
-fn end(mut place: Place, is_begun: bool, ending: Ending, now: &Now) {
-    if !is_begun && !matches!(ending, Ending::Dropped) {
+fn end(mut place: Place, start: Start, ending: Ending, now: &Now) {
+    if start != Start::Begins && !matches!(ending, Ending::Dropped) {
+        if !place.claim(now) {
+            return place.abandon(now);
+        }
         place.begin(now);
     }
     match ending {
@@ -150,25 +158,30 @@ fn end(mut place: Place, is_begun: bool, ending: Ending, now: &Now) {
 fn subject(number: usize) -> impl FnMut(Duration, &Op) -> Seen {
     let breaker = breaker(&config(number), T0 + 3600 * SEC);
     let first = breaker.slot.word().generation();
-    let mut under_way: Vec<(Place, bool)> = Vec::new();
+    let mut under_way: Vec<(Place, Start)> = Vec::new();
     move |now, op| {
         let now = T0 + now;
         let slot = breaker.slot();
         let mut shown = Shown::Nothing;
         match *op {
-            Op::Admit { begins } => match slot.admit(&Now::at(now)) {
+            Op::Admit(start) => match slot.admit(&Now::at(now)) {
                 Ok(mut place) => {
-                    if begins {
-                        place.begin(&Now::at(now));
+                    match start {
+                        Start::Begins => place.begin(&Now::at(now)),
+                        Start::Waits => place.wait(),
+                        Start::Rests => {
+                            place.wait();
+                            place.rest();
+                        }
                     }
-                    under_way.push((place, begins));
+                    under_way.push((place, start));
                     shown = Shown::Passed;
                 }
                 Err(Refusal { reason, left }) => shown = Shown::Refused(reason, left),
             },
             Op::End(which, ending) if which < under_way.len() => {
-                let (place, is_begun) = under_way.remove(which);
-                end(place, is_begun, ending, &Now::at(now));
+                let (place, start) = under_way.remove(which);
+                end(place, start, ending, &Now::at(now));
             }
             Op::Ask(which) if which < under_way.len() => shown = Shown::Held(under_way[which].0.is_held()),
             Op::End(..) | Op::Ask(_) => {}
@@ -267,11 +280,11 @@ fn an_open_circuit_refuses_without_a_lock() {
     bad(&breaker, T0);
     let refusals = || (0..100).for_each(|_| assert!(breaker.slot.admit(&Now::at(T0)).is_err()));
     assert_eq!(locked(refusals), 0);
-    breaker.slot.change(|circuit| circuit.force_open(T0));
-    assert_eq!(locked(refusals), 0);
     breaker.slot.change_and_keep(|circuit, good| circuit.set_observe_only(true, good, T0));
     let passes = || (0..100).for_each(|_| drop(breaker.slot.admit(&Now::at(T0)).expect("it only observes")));
     assert!(locked(passes) >= 100, "the control: these are counted");
+    breaker.slot.change(|circuit| circuit.force_open(T0));
+    assert_eq!(locked(refusals), 0, "what is forced is meant");
 }
 
 #[test]

@@ -12,6 +12,9 @@ pub(super) struct Probes {
 #[derive(Debug)]
 struct Probe {
     ticket: u32,
+    /// Whether the service is being waited for, so that silence says something about it. A place that is merely reserved
+    /// says nothing, and neither does a probe from before the settings changed.
+    is_asking: bool,
     lease_ends: Moment,
 }
 
@@ -36,12 +39,33 @@ impl Probes {
         }
         let ticket = self.next_ticket;
         self.next_ticket = ticket.wrapping_add(1);
-        self.in_flight.push(Probe { ticket, lease_ends });
+        self.in_flight.push(Probe { ticket, is_asking: true, lease_ends });
         Some(ticket)
     }
 
     pub(super) fn holds(&self, ticket: u32) -> bool {
         self.in_flight.iter().any(|probe| probe.ticket == ticket)
+    }
+
+    /// Asks the service from now on, or merely holds the place.
+    pub(super) fn set_asking(&mut self, ticket: u32, is_asking: bool) {
+        if let Some(probe) = self.in_flight.iter_mut().find(|probe| probe.ticket == ticket) {
+            probe.is_asking = is_asking;
+        }
+    }
+
+    /// Makes the call that the place was held for, with a lease of its own. `false` if it is not held any more.
+    pub(super) fn call(&mut self, ticket: u32, lease_ends: Moment) -> bool {
+        let Some(probe) = self.in_flight.iter_mut().find(|probe| probe.ticket == ticket) else {
+            return false;
+        };
+        (probe.is_asking, probe.lease_ends) = (true, lease_ends);
+        true
+    }
+
+    /// From now on the silence of those who have a place says nothing.
+    pub(super) fn disregard(&mut self) {
+        self.in_flight.iter_mut().for_each(|probe| probe.is_asking = false);
     }
 
     /// Gives a place back; returns when its lease ends, or ended. `None` for one that is not held any more.
@@ -50,10 +74,14 @@ impl Probes {
         Some(self.in_flight.swap_remove(at).lease_ends)
     }
 
-    /// Takes back the places whose lease is over, and returns how many those were.
+    /// Takes back the places whose lease is over, and returns how many of them were asking.
     pub(super) fn expire(&mut self, now: Moment) -> u32 {
-        let before = self.in_flight.len();
-        self.in_flight.retain(|probe| now < probe.lease_ends);
-        u32::try_from(before - self.in_flight.len()).unwrap_or(u32::MAX)
+        let mut asking = 0;
+        self.in_flight.retain(|probe| {
+            let is_over = now >= probe.lease_ends;
+            asking += u32::from(is_over && probe.is_asking);
+            !is_over
+        });
+        asking
     }
 }

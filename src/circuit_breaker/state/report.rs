@@ -60,6 +60,7 @@ pub struct Change {
 }
 
 /// How calls ended. A call that means nothing to the breaker is none of them.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// All of them.

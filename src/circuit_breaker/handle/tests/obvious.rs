@@ -58,7 +58,7 @@ pub(super) struct Obvious {
     /// Good calls, which know the time from the first of them on.
     good: Vec<Call>,
     good_latest: Option<u64>,
-    probes: Vec<(u64, u64)>,
+    probes: Vec<Probe>,
     tickets: u64,
     successes: u32,
     failures: u32,
@@ -66,7 +66,15 @@ pub(super) struct Obvious {
     trips: u64,
     stale: u64,
     would_have_refused: u64,
-    under_way: Vec<(UnderWay, bool)>,
+    under_way: Vec<(UnderWay, Start)>,
+}
+
+#[derive(Clone, Copy)]
+struct Probe {
+    ticket: u64,
+    lease_ends: u64,
+    /// Whether it counts as failed when its lease ends.
+    is_asking: bool,
 }
 
 const NANOS: u64 = 1_000_000_000;
@@ -151,19 +159,17 @@ impl Obvious {
 
     fn step(&mut self, now: u64, op: Op) -> Shown {
         match op {
-            Op::Admit { begins } => return self.admit(now, begins),
+            Op::Admit(start) => return self.admit(now, start),
             Op::End(which, ending) if which < self.under_way.len() => {
-                let (call, is_begun) = self.under_way.remove(which);
-                self.end(now, call, is_begun, ending);
+                let (call, start) = self.under_way.remove(which);
+                self.end(now, call, start, ending);
             }
             Op::Ask(which) if which < self.under_way.len() => {
                 return Shown::Held(match &self.under_way[which].0 {
                     UnderWay::Counted { generation, .. } | UnderWay::Uncounted { generation } => {
                         *generation == self.generation
                     }
-                    UnderWay::Probe { ticket, generation, .. } => {
-                        *generation == self.generation && self.probes.iter().any(|probe| probe.0 == *ticket)
-                    }
+                    UnderWay::Probe { ticket, generation, .. } => *generation == self.generation && self.holds(*ticket),
                 });
             }
             Op::End(..) | Op::Ask(_) => {}
@@ -177,10 +183,12 @@ impl Obvious {
             Op::ObserveOnly(only) => {
                 self.observe_only = only;
                 self.keep_good();
+                self.probes.iter_mut().for_each(|probe| probe.is_asking = false);
                 self.generation += 1;
             }
             Op::Reconfigure(number) => {
                 self.keep_good();
+                self.probes.iter_mut().for_each(|probe| probe.is_asking = false);
                 let (width, had_last) = (self.window.map(|(width, _)| width), self.last.is_some());
                 self.set(number);
                 if !had_last || self.last.is_none() {
@@ -201,13 +209,17 @@ impl Obvious {
         Shown::Nothing
     }
 
-    fn admit(&mut self, now: u64, begins: bool) -> Shown {
+    fn holds(&self, ticket: u64) -> bool {
+        self.probes.iter().any(|probe| probe.ticket == ticket)
+    }
+
+    fn admit(&mut self, now: u64, start: Start) -> Shown {
         if self.state == State::Open && now >= self.until {
             (self.probes, self.successes, self.failures) = (vec![], 0, 0);
             self.begin(State::HalfOpen, self.reason);
         } else if self.state == State::HalfOpen {
-            let expired = self.probes.iter().filter(|probe| probe.1 <= now).count();
-            self.probes.retain(|probe| probe.1 > now);
+            let expired = self.probes.iter().filter(|probe| probe.lease_ends <= now && probe.is_asking).count();
+            self.probes.retain(|probe| probe.lease_ends > now);
             self.failures += u32::try_from(expired).expect("few");
             if expired > 0 && self.failures > self.allowed_failures {
                 self.open(now, TripReason::ProbeExpired, None);
@@ -215,7 +227,7 @@ impl Obvious {
         }
         let (generation, fails_if_dropped) = (self.generation, self.dropped_fails);
         let counts_time = self.slow_from.is_some() && self.state != State::Disabled;
-        let began = (counts_time && begins).then_some(now);
+        let began = (counts_time && start == Start::Begins).then_some(now);
         let call = match self.state {
             State::Closed | State::ForcedClosed | State::Disabled => {
                 UnderWay::Counted { generation, began, fails_if_dropped }
@@ -223,10 +235,11 @@ impl Obvious {
             State::HalfOpen if self.probes.len() < self.places => {
                 let ticket = self.tickets;
                 self.tickets += 1;
-                self.probes.push((ticket, now + self.lease));
+                let is_asking = start != Start::Rests;
+                self.probes.push(Probe { ticket, lease_ends: now + self.lease, is_asking });
                 UnderWay::Probe { ticket, generation, began, fails_if_dropped }
             }
-            _ if self.observe_only => {
+            _ if self.observe_only && self.state != State::ForcedOpen => {
                 self.would_have_refused += 1;
                 UnderWay::Uncounted { generation }
             }
@@ -235,11 +248,11 @@ impl Obvious {
                 return Shown::Refused(self.reason.expect("refused for a reason"), left);
             }
         };
-        self.under_way.push((call, begins));
+        self.under_way.push((call, start));
         Shown::Passed
     }
 
-    fn end(&mut self, now: u64, call: UnderWay, is_begun: bool, ending: Ending) {
+    fn end(&mut self, now: u64, call: UnderWay, start: Start, ending: Ending) {
         let (probe, generation, began, fails_if_dropped) = match call {
             UnderWay::Uncounted { .. } => return,
             UnderWay::Counted { generation, began, fails_if_dropped } => (None, generation, began, fails_if_dropped),
@@ -247,6 +260,23 @@ impl Obvious {
                 (Some(ticket), generation, began, fails_if_dropped)
             }
         };
+        let is_current = generation == self.generation && probe.is_none_or(|ticket| self.holds(ticket));
+        if matches!(ending, Ending::Dropped) {
+            // It was not made, or nobody cares any more.
+            if start == Start::Rests || !is_current {
+                self.probes.retain(|held| Some(held.ticket) != probe);
+                return;
+            }
+        } else if start != Start::Begins {
+            // It is made now, if it may be.
+            if !is_current {
+                self.probes.retain(|held| Some(held.ticket) != probe);
+                return;
+            }
+            for held in self.probes.iter_mut().filter(|held| Some(held.ticket) == probe) {
+                held.lease_ends = now + self.lease;
+            }
+        }
         let took = began.map_or(0, |began| now.saturating_sub(began));
         let slow = began.is_some() && self.slow_from.is_some_and(|from| took >= from);
         let (failed, neutral, throttled, hint) = match ending {
@@ -254,18 +284,17 @@ impl Obvious {
             Ending::Failed(hint) => (true, false, false, hint),
             Ending::Throttled(hint) => (false, false, true, hint),
             Ending::Panicked => (true, false, false, None),
-            Ending::Dropped if is_begun && fails_if_dropped => (true, false, false, None),
+            Ending::Dropped if fails_if_dropped => (true, false, false, None),
             Ending::Dropped | Ending::Neutral => (false, true, false, None),
         };
         if let Some(ticket) = probe {
-            let is_answer = is_begun || !matches!(ending, Ending::Dropped);
-            let Some(at) = self.probes.iter().position(|probe| probe.0 == ticket) else {
-                self.stale += u64::from(is_answer);
+            let Some(at) = self.probes.iter().position(|probe| probe.ticket == ticket) else {
+                self.stale += 1;
                 return;
             };
-            let (_, lease_ends) = self.probes.remove(at);
+            let Probe { lease_ends, .. } = self.probes.remove(at);
             if generation != self.generation {
-                self.stale += u64::from(is_answer);
+                self.stale += 1;
             } else if now >= lease_ends {
                 self.probe_failed(now, TripReason::ProbeExpired, None);
             } else if failed || throttled || slow && !neutral {
@@ -279,7 +308,7 @@ impl Obvious {
             return;
         }
         if generation != self.generation {
-            self.stale += u64::from(is_begun || !matches!(ending, Ending::Dropped));
+            self.stale += 1;
             return;
         }
         if neutral || throttled || self.state == State::Disabled {
