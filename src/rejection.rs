@@ -262,7 +262,8 @@ impl Open {
         self.reason
     }
 
-    /// What is left of the open time. `None` while all that is waited for is a probe's answer, and for a circuit that was
+    /// What was left of the open time when the call was refused; a service that is not called as soon as it is ready was
+    /// refused when it said so. `None` while all that is waited for is a probe's answer, and for a circuit that was
     /// forced open: nobody knows when that ends.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {

@@ -228,6 +228,15 @@ async fn it_keeps_towers_contract() {
     readiness::is_kept_by(|inner| layer(config()).layer(inner)).await;
     readiness::is_kept_by(|inner| layer(config().observe_only(true)).layer(inner)).await;
     readiness::is_kept_by(|inner| {
+        // Half-open: the calls are probes, and three may be under way.
+        let probing = layer(config().permitted_probes(3).successes_to_close(100));
+        probing.breaker().let_a_probe_in_after(Duration::from_nanos(1));
+        probing.breaker().reconfigure(&config().permitted_probes(3).successes_to_close(100)).expect("valid");
+        probing.breaker().observe_only(true);
+        probing.layer(inner)
+    })
+    .await;
+    readiness::is_kept_by(|inner| {
         let by_key = CircuitBreakerLayer::by_key(config(), |number: &u32| Some(*number)).expect("valid");
         by_key.layer(inner)
     })
@@ -336,6 +345,93 @@ async fn a_probe_whose_lease_ended_before_the_call_is_no_probe_any_more() {
     assert_eq!(layer.breaker().state(), State::Closed);
 }
 
+/// A worker gets ready first and then waits for a job, which may take longer than a lease.
+#[tokio::test(start_paused = true)]
+async fn a_place_that_waits_for_a_job_is_no_probe_that_hangs() {
+    let (layer, backend) = (layer(config()), Backend::default());
+    trip(&layer).await;
+    let mut worker = layer.layer(backend.clone());
+    for job in 1..5 {
+        let ready = worker.ready().await.expect("ready");
+        advance(60 * SEC).await;
+        let answer = ready.call(GOOD).await;
+        // The refusal of the first job was announced while the circuit was open.
+        assert_eq!(answer.is_ok(), job > 1, "job {job}");
+    }
+    assert_eq!((layer.breaker().state(), layer.breaker().snapshot().trips), (State::Closed, 1));
+
+    trip(&layer).await;
+    advance(10 * SEC).await;
+    worker.ready().await.expect("ready");
+    advance(30 * SEC).await;
+    assert_eq!(layer.layer(backend).oneshot(GOOD).await, GOOD, "another one may probe then");
+    assert_eq!(layer.breaker().snapshot().trips, 2, "nobody failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_asks_again_and_again_keeps_no_probe_out_for_longer_than_a_lease() {
+    let layer = layer(config());
+    trip(&layer).await;
+    advance(10 * SEC).await;
+    let mut asks = task::spawn(layer.layer(Backend::default()));
+    for _ in 0..29 {
+        assert_ready_ok!(asks.enter(|cx, mut service| service.poll_ready(cx)));
+        advance(SEC).await;
+        open(layer.layer(Backend::default()).oneshot(GOOD).await);
+    }
+    advance(SEC).await;
+    assert_eq!(layer.layer(Backend::default()).oneshot(GOOD).await, GOOD);
+}
+
+/// A service that is never ready.
+struct Stuck;
+
+impl Service<()> for Stuck {
+    type Response = ();
+    type Error = BoxError;
+    type Future = std::future::Ready<Result<(), BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        unreachable!("it is never ready")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_never_gets_ready_is_seen_where_a_dropped_call_is_a_failure() {
+    let given_up = async |layer: &CircuitBreakerLayer| {
+        tokio::time::timeout(SEC, layer.layer(Stuck).oneshot(())).await.expect_err("it waits");
+    };
+    let told = layer(config().when_dropped(WhenDropped::Failure));
+    for _ in 0..3 {
+        given_up(&told).await;
+    }
+    assert_eq!(told.breaker().state(), State::Open);
+    advance(10 * SEC).await;
+    given_up(&told).await;
+    assert_eq!(told.breaker().snapshot().reason, Some(TripReason::ProbeFailed));
+
+    let neutral = layer(config());
+    for _ in 0..10 {
+        given_up(&neutral).await;
+    }
+    assert_eq!(neutral.breaker().snapshot().consecutive_failures, 0);
+    trip(&neutral).await;
+    advance(10 * SEC).await;
+    let mut waits = task::spawn(neutral.layer(Stuck).oneshot(()));
+    assert_pending!(waits.poll());
+    advance(30 * SEC).await;
+    open(neutral.layer(Backend::default()).oneshot(GOOD).await);
+    assert_eq!(
+        neutral.breaker().snapshot().reason,
+        Some(TripReason::ProbeExpired),
+        "its lease tells, if nobody drops it"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_service_that_fails_to_get_ready_is_a_failure() {
     struct NeverReady;
@@ -425,6 +521,9 @@ async fn observing_only_refuses_nothing_and_counts_what_it_would_have() {
     assert_eq!(service.clone().oneshot(GOOD).await, GOOD);
     assert_eq!(layer.breaker().state(), State::Closed);
 
+    layer.breaker().force_open();
+    assert_eq!(open(service.clone().oneshot(GOOD).await).reason(), TripReason::ForcedOpen, "what is forced is meant");
+    layer.breaker().reset();
     layer.breaker().observe_only(false);
     trip(&layer).await;
     open(service.clone().oneshot(GOOD).await);
@@ -621,8 +720,11 @@ fn under_threads_every_failure_and_every_good_call_is_counted_once() {
             });
         }
     });
-    let window = breaker.snapshot().time_window.expect("it has one");
+    let after = breaker.snapshot();
+    let window = after.time_window.expect("it has one");
     assert_eq!((window.calls, window.failures), (THREADS * EACH, THREADS * EACH / 10));
+    assert_eq!(after.last_calls.map(|counts| counts.calls), Some(2048));
+    assert_eq!(after.last_calls.map(|counts| counts.slow), Some(0));
 }
 
 #[test]
@@ -706,6 +808,21 @@ async fn keys_are_bounded_and_an_open_one_outlives_a_million_others() {
     assert_eq!(breakers.len(), 100);
     assert!(breakers.try_acquire(0).is_err());
     assert_eq!(breakers.snapshot().overflowed, 0, "there was always a place");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_keeps_its_place_while_a_probe_is_under_way() {
+    let breakers = by_host(KeyedConfig::new(config()).max_keys(2));
+    (0..3).for_each(|_| fail(&breakers, 0));
+    advance(10 * SEC).await;
+    let probe = breakers.try_acquire(0).expect("a probe");
+    assert!(probe.is_probe());
+    for key in 1..100 {
+        breakers.try_acquire(key).expect("closed").success();
+        assert!(breakers.try_acquire(0).is_err(), "one at a time, whoever else comes");
+    }
+    probe.success();
+    breakers.try_acquire(0).expect("closed").success();
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,8 +9,8 @@ use crate::clock::Moment;
 /// More would cost memory, and a failure the time to look at them all.
 const MOST_STRIPES: usize = 64;
 
-/// The good calls within a time window, counted apart by the threads that make them, so that no thread writes what
-/// another one writes (as long as there are no more threads than processors).
+/// The good calls within a time window, counted apart by the threads that make them. As long as there are no more threads
+/// than processors, and none has ended, no thread writes what another one writes.
 #[derive(Debug)]
 pub(super) struct Stripes(Box<[Stripe]>);
 
@@ -72,7 +72,7 @@ impl Stripes {
         self.0.iter().fold(0, |sum: u32, stripe| sum.saturating_add(of_one(stripe.lock())))
     }
 
-    /// Takes out all that was counted in `generation`, and begins the `next` one, which no call has seen yet.
+    /// Takes out all that was counted in `generation`, which is about to end.
     pub(super) fn take(&self, generation: u64) -> Vec<Buckets> {
         let counted = self.0.iter().map(Stripe::lock).filter(|good| good.generation == generation);
         counted
