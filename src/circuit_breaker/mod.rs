@@ -92,10 +92,12 @@
 //! # Who is ready when
 //!
 //! While the circuit is open the layer is ready at once, whatever the wrapped service says, and the call is refused. Who
-//! waits for the wrapped service to get ready is woken when the circuit opens, and refused. What a service had reserved for a
+//! waits for the wrapped service to get ready is woken when the circuit opens, and refused. A service that is told to be
+//! refused refuses its next call, also if that comes after the open time; ask again whether it is ready. What a service had reserved for a
 //! call before, such as a permit of a `ConcurrencyLimit`, stays reserved until that same value is called again or dropped, as
-//! everywhere in tower. A probe's place is reserved when the layer says it is ready, and its lease runs from there. A
-//! service that fails to get ready has failed a call.
+//! everywhere in tower. A probe's place is reserved before the wrapped service is asked whether it is ready, and its lease
+//! runs from there; the call has a lease of its own. A place that is reserved and not used within its lease is free again,
+//! and no failure. A service that fails to get ready has failed a call.
 //!
 //! # Who sees it, who may interfere
 //!
@@ -104,6 +106,9 @@
 //! [`reconfigure`](CircuitBreaker::reconfigure) while it runs, and [`try_acquire`](CircuitBreaker::try_acquire) to use it without
 //! tower. [`observe_only`](CircuitBreakerConfig::observe_only) tries settings on live traffic and refuses nothing. Every change and
 //! every refusal is an event.
+//!
+//! A call of a healthy service reads what is written only when the circuit changes, and writes nothing. A clone of a service
+//! counts a reference, as clones of most services do; a call does not.
 //!
 //! A breaker takes at most 2 KiB, and with a time window 256 bytes more for each processor, whatever the traffic. The memory
 //! of one that is dropped is kept for the next.

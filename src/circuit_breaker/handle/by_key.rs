@@ -171,28 +171,28 @@ where
         if let Some(entry) = self.shared.breakers.pin().get(&key) {
             return entry.admit(now);
         }
-        self.admit_new(key, now)
+        self.admit_new(&key, now)
     }
 
     #[cold]
-    fn admit_new(&self, key: K, now: &Now) -> Result<Place, Open> {
+    fn admit_new(&self, key: &K, now: &Now) -> Result<Place, Open> {
         let breakers = self.shared.breakers.pin();
-        let (mut forgotten, mut found) = (Vec::new(), None);
-        {
+        let mut forgotten = Vec::new();
+        let found = {
             let name = format!("{}[{key:?}]", self.shared.limits.breaker.name);
             let mut keeper = self.keeper();
-            if breakers.get(&key).is_none() {
+            if breakers.get(key).is_none() {
                 self.make_place(&mut keeper, &mut forgotten, now.moment());
             }
             let has_place = keeper.order.len() < self.shared.limits.max_keys;
-            if has_place && breakers.get(&key).is_none() {
+            if has_place && breakers.get(key).is_none() {
                 let breaker = begin(name, keeper.rules.clone(), keeper.observe_only);
                 let used_at = AtomicU64::new(now.moment().to_nanos());
                 keeper.order.push_back(key.clone());
                 breakers.insert(key.clone(), Entry { breaker, is_used: AtomicBool::new(false), used_at });
             }
-            found = breakers.get(&key).or(found);
-        }
+            breakers.get(key)
+        };
         // Who listens to a breaker hears of its end, and so the keeper's lock is free again.
         for key in &forgotten {
             breakers.remove(key);
