@@ -752,7 +752,7 @@ fn by_host(config: impl Into<KeyedConfig>) -> KeyedCircuitBreaker<u32> {
 }
 
 fn fail(breakers: &KeyedCircuitBreaker<u32>, key: u32) {
-    breakers.try_acquire(key).expect("closed").failure();
+    breakers.try_acquire(&key).expect("closed").failure();
 }
 
 #[tokio::test(start_paused = true)]
@@ -803,10 +803,10 @@ async fn keys_are_bounded_and_an_open_one_outlives_a_million_others() {
     let breakers = by_host(KeyedConfig::new(config().open_for(OpenFor::fixed(3600 * SEC))).max_keys(100));
     (0..3).for_each(|_| fail(&breakers, 0));
     for key in 1..1_000_000 {
-        breakers.try_acquire(key).expect("closed").success();
+        breakers.try_acquire(&key).expect("closed").success();
     }
     assert_eq!(breakers.len(), 100);
-    assert!(breakers.try_acquire(0).is_err());
+    assert!(breakers.try_acquire(&0).is_err());
     assert_eq!(breakers.snapshot().overflowed, 0, "there was always a place");
 }
 
@@ -815,14 +815,14 @@ async fn a_key_keeps_its_place_while_a_probe_is_under_way() {
     let breakers = by_host(KeyedConfig::new(config()).max_keys(2));
     (0..3).for_each(|_| fail(&breakers, 0));
     advance(10 * SEC).await;
-    let probe = breakers.try_acquire(0).expect("a probe");
+    let probe = breakers.try_acquire(&0).expect("a probe");
     assert!(probe.is_probe());
     for key in 1..100 {
-        breakers.try_acquire(key).expect("closed").success();
-        assert!(breakers.try_acquire(0).is_err(), "one at a time, whoever else comes");
+        breakers.try_acquire(&key).expect("closed").success();
+        assert!(breakers.try_acquire(&0).is_err(), "one at a time, whoever else comes");
     }
     probe.success();
-    breakers.try_acquire(0).expect("closed").success();
+    breakers.try_acquire(&0).expect("closed").success();
 }
 
 #[tokio::test(start_paused = true)]
@@ -830,8 +830,8 @@ async fn a_key_that_is_used_keeps_its_place() {
     let breakers = by_host(KeyedConfig::new(config()).max_keys(100));
     fail(&breakers, 0);
     for key in 1..10_000 {
-        breakers.try_acquire(0).expect("closed").ignore();
-        breakers.try_acquire(key).expect("closed").success();
+        breakers.try_acquire(&0).expect("closed").ignore();
+        breakers.try_acquire(&key).expect("closed").success();
     }
     assert_eq!(breakers.get(&0).map(|breaker| breaker.snapshot().consecutive_failures), Some(1));
 }
@@ -843,11 +843,11 @@ async fn where_every_place_is_needed_new_keys_share_the_overflow() {
         (0..3).for_each(|_| fail(&breakers, key));
     }
     (3..6).for_each(|key| fail(&breakers, key));
-    assert!(breakers.try_acquire(9).is_err(), "they share one");
+    assert!(breakers.try_acquire(&9).is_err(), "they share one");
     let snapshot = breakers.snapshot();
     assert_eq!((snapshot.overflowed, snapshot.overflow.state, breakers.len()), (4, State::Open, 3));
     advance(10 * SEC).await;
-    breakers.try_acquire(7).expect("a place is free when an open time is over").success();
+    breakers.try_acquire(&7).expect("a place is free when an open time is over").success();
     assert!(breakers.get(&7).is_some());
 }
 
@@ -870,8 +870,8 @@ async fn settings_change_for_every_key_there_is_and_will_be() {
     fail(&breakers, 0);
     breakers.reconfigure(&config().consecutive_failures(2)).expect("valid");
     for key in 0..2 {
-        (0..2).for_each(|_| drop(breakers.try_acquire(key).map(Permit::failure)));
-        assert!(breakers.try_acquire(key).is_err(), "{key}");
+        (0..2).for_each(|_| drop(breakers.try_acquire(&key).map(Permit::failure)));
+        assert!(breakers.try_acquire(&key).is_err(), "{key}");
     }
     let no_keys = KeyedCircuitBreaker::<u32>::new(KeyedConfig::new(config()).max_keys(0)).expect_err("no keys");
     assert_eq!(no_keys, InvalidCircuitBreaker::ZeroKeys("test".into()));
@@ -890,7 +890,7 @@ fn under_threads_a_key_has_one_breaker() {
             for _ in 0..4 {
                 scope.spawn(|| {
                     start.wait();
-                    drop(breakers.try_acquire(7).map(Permit::failure));
+                    drop(breakers.try_acquire(&7).map(Permit::failure));
                 });
             }
         });

@@ -85,12 +85,12 @@ fn a_waker_may_be_the_last_to_hold_a_service_that_is_parked_too() {
 fn a_listener_may_ask_the_breakers_while_their_settings_change() {
     ends(|| {
         let breakers = KeyedCircuitBreaker::<u32>::new(config()).expect("valid");
-        breakers.try_acquire(1).expect("closed").success();
+        breakers.try_acquire(&1).expect("closed").success();
         let mut changes = breakers.get(&1).expect("it has one").changes();
         let asks = breakers.clone();
         let asks = Waker::from(Arc::new(CallsBack(move || {
             assert_eq!(asks.len(), 1);
-            asks.try_acquire(1).expect("closed").success();
+            asks.try_acquire(&1).expect("closed").success();
         })));
         let mut next = Box::pin(async move { changes.next().await });
         assert!(next.as_mut().poll(&mut Context::from_waker(&asks)).is_pending());

@@ -154,24 +154,24 @@ where
     /// # Errors
     ///
     /// [`Open`] says for how long there is none.
-    pub fn try_acquire(&self, key: K) -> Result<Permit, Open> {
+    pub fn try_acquire(&self, key: &K) -> Result<Permit, Open> {
         let now = Now::unread();
         self.admit_key(key, &now).map(|place| Permit::new(place, &now))
     }
 
     pub(in super::super) fn admit(&self, key: Option<K>, now: &Now) -> Result<Place, Open> {
         match key {
-            Some(key) => self.admit_key(key, now),
+            Some(key) => self.admit_key(&key, now),
             None if self.shared.limits.without_key == WithoutKey::Pass => Ok(self.shared.without_key.slot().pass()),
             None => self.shared.without_key.admit(now),
         }
     }
 
-    fn admit_key(&self, key: K, now: &Now) -> Result<Place, Open> {
-        if let Some(entry) = self.shared.breakers.pin().get(&key) {
+    fn admit_key(&self, key: &K, now: &Now) -> Result<Place, Open> {
+        if let Some(entry) = self.shared.breakers.pin().get(key) {
             return entry.admit(now);
         }
-        self.admit_new(&key, now)
+        self.admit_new(key, now)
     }
 
     #[cold]
