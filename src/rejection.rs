@@ -133,7 +133,7 @@ impl StdError for Rejection {
 /// let refusal = Rejection::from(Elapsed::limit("attempt".into(), Duration::from_millis(250)));
 /// assert_eq!(refusal.to_string(), "timed out in `attempt`");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Elapsed {
     name: Name,
     /// In nanoseconds, since that is half as long as a duration.
@@ -207,6 +207,16 @@ impl fmt::Display for Elapsed {
     }
 }
 
+impl fmt::Debug for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Elapsed")
+            .field("name", &self.name)
+            .field("allowed", &self.allowed())
+            .field("cause", &self.cause)
+            .finish()
+    }
+}
+
 impl StdError for Elapsed {}
 
 impl From<Elapsed> for Rejection {
@@ -228,7 +238,7 @@ impl From<Elapsed> for Rejection {
 /// assert_eq!(Rejection::from(open.clone()).to_string(), "refused by the circuit breaker `payments`");
 /// assert_eq!(open.to_string(), "open after consecutive failures, for another 800ms");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Open {
     name: Name,
     /// In nanoseconds; as many as there can be where nobody knows.
@@ -281,6 +291,16 @@ impl fmt::Display for Open {
             (reason, Some(left)) => write!(f, "open after {reason}, for another {left:?}"),
             (reason, None) => write!(f, "open after {reason}, and as many calls as may be are probing it"),
         }
+    }
+}
+
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open")
+            .field("name", &self.name)
+            .field("reason", &self.reason)
+            .field("retry_after", &self.retry_after())
+            .finish()
     }
 }
 
@@ -559,6 +579,13 @@ mod tests {
     #[test]
     fn a_refusal_is_small_enough_to_be_part_of_every_error() {
         assert!(size_of::<Rejection>() <= 40);
+    }
+
+    #[test]
+    fn a_refusal_shows_its_times_as_durations() {
+        assert!(format!("{:?}", elapsed()).contains("allowed: 250ms"));
+        let open = Open::new("a".into(), TripReason::ForcedOpen);
+        assert!(format!("{open:?}").ends_with("retry_after: None }"), "{open:?}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! An event for every decision, with target `buttress` at `DEBUG`; no code at all without the feature `tracing`.
+//! An event for every decision, with target `buttress` at `DEBUG`, and at `INFO` where it is about more than one call; no
+//! code at all without the feature `tracing`.
 //!
 //! Fields: `layer` (the pattern), `name` (the layer's own), and what the decision adds.
 
@@ -12,6 +13,13 @@ macro_rules! decided {
     ($($event:tt)*) => {
         #[cfg(feature = "tracing")]
         tracing::event!(target: "buttress", tracing::Level::DEBUG, $($event)*);
+    };
+}
+
+macro_rules! changed {
+    ($($event:tt)*) => {
+        #[cfg(feature = "tracing")]
+        tracing::event!(target: "buttress", tracing::Level::INFO, $($event)*);
     };
 }
 
@@ -60,7 +68,7 @@ pub(crate) fn circuit_changed(
     reason: Option<TripReason>,
     generation: u64,
 ) {
-    decided!(
+    changed!(
         layer = "circuit_breaker",
         name = %name,
         from,

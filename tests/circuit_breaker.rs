@@ -304,6 +304,17 @@ async fn a_refusal_that_was_announced_comes_although_the_open_time_has_ended_mea
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_again_after_the_circuit_has_closed_is_not_refused_any_more() {
+    let (layer, backend) = (layer(config()), Backend::default());
+    trip(&layer).await;
+    let mut service = task::spawn(layer.layer(backend.clone()));
+    assert_ready_ok!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    layer.breaker().reset();
+    assert_ready_ok!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    assert_eq!((service.call(GOOD).await, backend.calls()), (GOOD, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_was_ready_before_the_trip_is_refused_after_it() {
     let (layer, backend) = (layer(config()), Backend::default());
     let mut service = task::spawn(layer.layer(backend.clone()));

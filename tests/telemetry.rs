@@ -126,7 +126,7 @@ async fn a_circuit_breaker_tells_each_change_each_refusal_and_what_came_too_late
     assert_eq!(
         take(),
         [
-            r#"DEBUG buttress: circuit changed layer="circuit_breaker" name=payments from="closed" to="open" reason="consecutive_failures""#,
+            r#"INFO buttress: circuit changed layer="circuit_breaker" name=payments from="closed" to="open" reason="consecutive_failures""#,
             r#"DEBUG buttress: stale answer ignored layer="circuit_breaker" name=payments"#,
             r#"DEBUG buttress: refused layer="circuit_breaker" name=payments reason="consecutive_failures" retry_after=Some(1s)"#,
         ]
@@ -136,7 +136,7 @@ async fn a_circuit_breaker_tells_each_change_each_refusal_and_what_came_too_late
     assert_eq!(
         take(),
         [
-            r#"DEBUG buttress: circuit changed layer="circuit_breaker" name=payments from="open" to="open" reason="consecutive_failures""#,
+            r#"INFO buttress: circuit changed layer="circuit_breaker" name=payments from="open" to="open" reason="consecutive_failures""#,
             r#"DEBUG buttress: would have refused layer="circuit_breaker" name=payments reason="consecutive_failures""#,
         ]
     );
@@ -144,8 +144,8 @@ async fn a_circuit_breaker_tells_each_change_each_refusal_and_what_came_too_late
     assert_eq!(
         take(),
         [
-            r#"DEBUG buttress: circuit changed layer="circuit_breaker" name=payments from="open" to="half_open""#,
-            r#"DEBUG buttress: circuit changed layer="circuit_breaker" name=payments from="half_open" to="closed""#,
+            r#"INFO buttress: circuit changed layer="circuit_breaker" name=payments from="open" to="half_open""#,
+            r#"INFO buttress: circuit changed layer="circuit_breaker" name=payments from="half_open" to="closed""#,
         ]
     );
 }

@@ -74,7 +74,7 @@ fn says(order: &Order) -> Option<Said> {
 pub(crate) fn print(verdict: &Verdict) {
     println!(
         "{:<9}{:>9}{:>9}{:>7}{:>11}{:>8}{:>10}{:>10}  {:>7}{:>7}{:>9}",
-        "phase", "offered", "answered", "paid", "pay-later", "failed", "p50 ms", "p99 ms", "calls", "503", "refused",
+        "phase", "offered", "answered", "paid", "pay-later", "failed", "p50 ms", "p99 ms", "calls", "503", "no-conn",
     );
     for figures in &verdict.phases {
         let Figures { played, orders, calls, .. } = figures;

@@ -28,6 +28,22 @@ use crate::name::Name;
 ///     .successes_to_close(2);
 /// # let _ = config;
 /// ```
+///
+/// With the feature `serde` it reads from files. The keys are the names of the setters; what is left out has its default:
+///
+/// ```json
+/// {
+///   "name": "payments",
+///   "consecutive_failures": 15,
+///   "last_calls": { "calls": 100, "failure_rate": 0.6, "slow_rate": 0.9, "minimum_calls": 50 },
+///   "time_window": { "length": "30s", "failure_rate": 0.5 },
+///   "slow_call_threshold": "2s",
+///   "open_for": { "first": "1s", "longest": "30s", "jitter": 0.2 },
+///   "when_dropped": "failure"
+/// }
+/// ```
+///
+/// An `open_for` without `longest` is fixed, and without `jitter` has none.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct CircuitBreakerConfig {
@@ -94,7 +110,7 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// Trips at so many failures in a row, with no success between them (neutral answers do not count). At least 1.
+    /// Trips at this number of failures in a row, with no success between them (neutral answers do not count). At least 1.
     ///
     /// It reacts fastest, also where there is little traffic; with much traffic it only sees a service that fails
     /// entirely.
@@ -104,14 +120,14 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// Trips by the rates of failed or slow calls among exactly the last so many.
+    /// Trips by the rates of failed or slow calls among exactly the last ones.
     #[must_use]
     pub const fn last_calls(mut self, window: LastCalls) -> Self {
         self.last_calls = Some(window);
         self
     }
 
-    /// Trips by the rates of failed or slow calls within the last so many seconds.
+    /// Trips by the rates of failed or slow calls within a time that moves along.
     #[must_use]
     pub const fn time_window(mut self, window: TimeWindow) -> Self {
         self.time_window = Some(window);
@@ -128,10 +144,11 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// How long the circuit stays open.
+    /// How long the circuit stays open: a `Duration`, or an [`OpenFor`] that grows. The answer that opens it may ask for
+    /// more ([`longest_hint`](Self::longest_hint)).
     #[must_use]
-    pub const fn open_for(mut self, open_for: OpenFor) -> Self {
-        self.open_for = open_for;
+    pub fn open_for(mut self, open_for: impl Into<OpenFor>) -> Self {
+        self.open_for = open_for.into();
         self
     }
 
@@ -143,7 +160,7 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// After so long a time closed, the next trip starts again with the shortest open time; a minute by default.
+    /// After this time closed, the next trip starts again with the shortest open time; a minute by default.
     #[must_use]
     pub const fn stable_after(mut self, closed: Duration) -> Self {
         self.stable_after = closed;
@@ -171,7 +188,7 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// A probe without an answer after so long counts as failed, and its place is free; twice the
+    /// A probe without an answer after this time counts as failed, and its place is free; twice the
     /// [`slow_call_threshold`](Self::slow_call_threshold) by default, or 30 s without one.
     #[must_use]
     pub const fn probe_lease(mut self, lease: Duration) -> Self {

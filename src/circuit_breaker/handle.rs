@@ -104,7 +104,8 @@ impl CircuitBreaker {
         self.slot.listen()
     }
 
-    /// Leave to make one call, for use without tower.
+    /// Leave to make one call, for use without tower. Say how the call ended before any `?`: a [`Permit`] that is dropped
+    /// without a word counts as nothing, unless [`when_dropped`](CircuitBreakerConfig::when_dropped) says otherwise.
     ///
     /// # Errors
     ///

@@ -43,8 +43,30 @@ impl CircuitBreakerLayer {
 
     /// A breaker for each key that `key_of` finds, such as `|request: &Job| Some(request.host.clone())`.
     ///
-    /// One host, tenant or route that fails then costs the others nothing. What `config` is missing of a [`KeyedConfig`],
-    /// it has by default.
+    /// One host, tenant or route that fails then costs the others nothing. A [`CircuitBreakerConfig`] will do; a
+    /// [`KeyedConfig`] says more about the keys. A key is a value of its own (a `String`, not a `&str` of the request), and the
+    /// closure's parameter needs its type.
+    ///
+    /// ```
+    /// use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, State};
+    /// use buttress::{BoxError, Check};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), BoxError> {
+    /// let config = CircuitBreakerConfig::new().name("hosts").consecutive_failures(1);
+    /// let layer = CircuitBreakerLayer::by_key(config, |host: &String| Some(host.clone()))?;
+    /// let breakers = layer.breakers().clone();
+    /// let client = layer
+    ///     .layer(service_fn(async |host: String| if host == "good" { Ok("fine") } else { Err(BoxError::from("down")) }))
+    ///     .check::<String>();
+    ///
+    /// client.clone().oneshot("bad".into()).await.unwrap_err();
+    /// assert_eq!(breakers.get(&"bad".into()).map(|breaker| breaker.state()), Some(State::Open));
+    /// assert_eq!(client.oneshot("good".into()).await?, "fine");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -17,7 +17,8 @@
 //! ```
 //!
 //! The caller of a refused call gets [`Rejection::CircuitOpen`](crate::Rejection::CircuitOpen) with the reason and what is left
-//! of the open time; over HTTP that is a 503 with `Retry-After`.
+//! of the open time; over HTTP that is a 503 with `Retry-After`. An error of your own carries it by
+//! [two short impls](crate::Rejection); put [`.check::<Request>()`](crate::Check) at the end of a stack, and the compiler says what is missing.
 //!
 //! ```
 //! use std::time::Duration;
@@ -73,9 +74,9 @@
 //! | [`time_window`](CircuitBreakerConfig::time_window) | partial failure of now | anything with too few calls in the window | a clock reading |
 //! | a `slow_rate` of either | a service that answers too late to be of use | | two clock readings |
 //!
-//! *Numbers.* So many failures in a row that chance does not make them: at a failure rate of 10 % on a good day, 5 in a row
-//! come once in 100 000 calls, 10 once in ten thousand million. The rate well above that of a good day, over so many calls
-//! that luck does not decide: 50 % of 100, at least 20. The open time as long as the service needs to recover at best, and
+//! *Numbers.* More failures in a row than chance makes: at a failure rate of 10 % on a good day, 5 in a row come once in
+//! 100 000 calls, 10 once in ten thousand million. A rate well above that of a good day, over enough calls that luck does not
+//! decide: 50 % of 100, at least 20. The open time as long as the service needs to recover at best, and
 //! growing with jitter, so that many clients neither hammer it nor come back together. More than one success to close where
 //! a single good answer proves little.
 //!
@@ -92,8 +93,9 @@
 //! # Who is ready when
 //!
 //! While the circuit is open the layer is ready at once, whatever the wrapped service says, and the call is refused. Who
-//! waits for the wrapped service to get ready is woken when the circuit opens, and refused. A service that is told to be
-//! refused refuses its next call, also if that comes after the open time; ask again whether it is ready. What a service had reserved for a
+//! waits for the wrapped service to get ready is woken when the circuit opens, and refused. While the
+//! circuit is open, a service that has said it is ready refuses its next call, also one that comes after the open time;
+//! whoever waits in between asks for readiness again. What a service had reserved for a
 //! call before, such as a permit of a `ConcurrencyLimit`, stays reserved until that same value is called again or dropped, as
 //! everywhere in tower. A probe's place is reserved before the wrapped service is asked whether it is ready, and its lease
 //! runs from there; the call has a lease of its own. A place that is reserved and not used within its lease is free again,

@@ -75,7 +75,7 @@ impl AsResponse {
                 status: self.circuit_open,
                 kind: "circuit-open",
                 title: "Temporarily unavailable",
-                detail: "What is needed to answer has been failing, and is left alone for a while.",
+                detail: "What is needed to answer is unavailable, and is left alone for a while.",
             },
         }
     }

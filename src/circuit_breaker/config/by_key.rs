@@ -43,7 +43,7 @@ impl KeyedConfig {
         self
     }
 
-    /// A key that was not used for so long is forgotten, and begins anew when it comes again; 10 minutes by default. Keys
+    /// A key that was not used for this time is forgotten, and begins anew when it comes again; 10 minutes by default. Keys
     /// are looked through as new ones come, so without new keys they stay.
     #[must_use]
     pub const fn forget_after(mut self, idle: Duration) -> Self {

@@ -22,7 +22,10 @@ pub struct OpenFor {
 }
 
 impl OpenFor {
-    /// Always the same time.
+    /// Always the same time, unless a server [asks for more](super::CircuitBreakerConfig::longest_hint).
+    ///
+    /// Whatever else goes on at the service in that rhythm, the probes are in step with it; a little
+    /// [jitter](Self::jitter) helps.
     #[must_use]
     pub const fn fixed(time: Duration) -> Self {
         Self { first: time, longest: None, jitter: 0.0 }
@@ -41,5 +44,12 @@ impl OpenFor {
     pub const fn jitter(mut self, share: f64) -> Self {
         self.jitter = share;
         self
+    }
+}
+
+/// A fixed time.
+impl From<Duration> for OpenFor {
+    fn from(time: Duration) -> Self {
+        Self::fixed(time)
     }
 }

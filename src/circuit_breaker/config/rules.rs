@@ -14,7 +14,7 @@ const SHORTEST_WINDOW: Duration = Duration::from_millis(10);
 const DEFAULT_MINIMUM: u32 = 20;
 const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 
-/// Trips by rates among exactly the last so many calls.
+/// Trips by rates among exactly the last calls.
 ///
 /// It reacts as fast as there is traffic, and remembers for as long as there is none.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub struct LastCalls {
     minimum_calls: Option<u32>,
 }
 
-/// Trips by rates within the last so many seconds.
+/// Trips by rates within a time that moves along.
 ///
 /// Time is counted in ten buckets, so what is remembered is between nine and ten tenths of the window. It costs one clock
 /// reading a call.
@@ -69,7 +69,7 @@ macro_rules! rates {
                 self
             }
 
-            /// Trips only when there were at least so many calls; 20 by default, or all of the last calls if those are
+            /// Trips only when there were at least this many `calls`; 20 by default, or all of the last calls if those are
             /// fewer.
             #[must_use]
             pub const fn minimum_calls(mut self, calls: u32) -> Self {
@@ -84,7 +84,7 @@ rates!(LastCalls);
 rates!(TimeWindow);
 
 impl LastCalls {
-    /// The last so many calls, 1 to 2048. A call that means nothing to the breaker is none of them.
+    /// The last `calls`, 1 to 2048. A call that means nothing to the breaker is none of them.
     #[must_use]
     pub const fn new(calls: u32) -> Self {
         Self { calls, failure_rate: default_failure_rate(), slow_rate: None, minimum_calls: None }

@@ -132,7 +132,8 @@ where
         }
     }
 
-    /// Goes on under other settings, all breakers of now and later; as [`CircuitBreaker::reconfigure`].
+    /// Goes on under other settings, all breakers of now and later; as [`CircuitBreaker::reconfigure`]. How many keys there
+    /// may be, and for how long they are remembered, stays.
     ///
     /// # Errors
     ///

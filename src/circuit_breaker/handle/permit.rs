@@ -224,10 +224,10 @@ fn meaning(failure: &Failure) -> Meaning {
     }
 }
 
-/// Leave to make one call; say how it ended.
+/// Leave to make one call; say how it ended, on every way out of the code that makes it.
 ///
-/// Dropped without a word, it counts as [`WhenDropped`](crate::circuit_breaker::WhenDropped) says, and as a failure when
-/// the thread is panicking.
+/// Dropped without a word, as by a `?` between the call and its end, it counts as
+/// [`WhenDropped`](crate::circuit_breaker::WhenDropped) says, which by default is nothing; and as a failure when the thread is panicking.
 #[must_use = "a permit that is dropped at once is a call that was given up"]
 pub struct Permit(Place);
 

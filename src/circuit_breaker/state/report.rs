@@ -49,7 +49,7 @@ impl fmt::Display for State {
 pub struct Change {
     /// The state before.
     pub from: State,
-    /// The state since; the same where only settings changed.
+    /// The state since; the same where an action of a handle left it as it was, such as other settings.
     pub to: State,
     /// Why it opened, if it did.
     pub reason: Option<TripReason>,
