@@ -50,6 +50,27 @@
 //! # }
 //! ```
 //!
+//! # Over HTTP
+//!
+//! ```
+//! # fn main() -> Result<(), buttress::circuit_breaker::InvalidCircuitBreaker> {
+//! use axum::extract::{MatchedPath, Request};
+//! use axum::{Router, routing::get};
+//! use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
+//!
+//! // One breaker for all routes and connections: clones of a layer share it.
+//! let one = CircuitBreakerLayer::new(CircuitBreakerConfig::new().name("reports"))?.http_server();
+//! let app: Router = Router::new().route("/daily", get(async || "sun")).layer(one);
+//!
+//! // One for each route.
+//! let route = |request: &Request| request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+//! let each = CircuitBreakerLayer::by_key(CircuitBreakerConfig::new().name("routes"), route)?.http_server();
+//! let app: Router = app.route("/weekly", get(async || "rain")).layer(each);
+//! # let _ = app;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Where to put it
 //!
 //! Around calls to something that can fail for a while and does not get well by being asked: a provider, a database, a
