@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::future::{pending, ready};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -441,6 +441,129 @@ async fn a_service_that_never_gets_ready_is_seen_where_a_dropped_call_is_a_failu
         Some(TripReason::ProbeExpired),
         "its lease tells, if nobody drops it"
     );
+}
+
+#[derive(Clone, Copy)]
+enum Readiness {
+    Ready,
+    Waits,
+    Fails,
+    Panics,
+}
+
+/// Gets ready as it is told; its calls succeed.
+#[derive(Clone)]
+struct Moody(Arc<Mutex<Readiness>>);
+
+impl Moody {
+    fn that(readiness: Readiness) -> Self {
+        Self(Arc::new(Mutex::new(readiness)))
+    }
+
+    fn turns(&self, readiness: Readiness) {
+        *self.0.lock().expect("no panic") = readiness;
+    }
+}
+
+impl Service<Answer> for Moody {
+    type Response = &'static str;
+    type Error = Error<&'static str>;
+    type Future = std::future::Ready<Answer>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        let readiness = *self.0.lock().expect("no panic");
+        match readiness {
+            Readiness::Ready => Poll::Ready(Ok(())),
+            Readiness::Waits => Poll::Pending,
+            Readiness::Fails => Poll::Ready(Err(Error::Inner("broken"))),
+            Readiness::Panics => panic!("while it gets ready"),
+        }
+    }
+
+    fn call(&mut self, answer: Answer) -> Self::Future {
+        ready(answer)
+    }
+}
+
+/// A layer whose next call is a probe.
+async fn probing(config: CircuitBreakerConfig) -> CircuitBreakerLayer {
+    let layer = layer(config);
+    trip(&layer).await;
+    advance(10 * SEC).await;
+    layer
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outdated_place_does_not_stand_in_the_way_of_its_own_service() {
+    let layer = probing(config()).await;
+    let mut rests = task::spawn(layer.layer(Moody::that(Readiness::Ready)));
+    assert_ready_ok!(rests.enter(|cx, mut service| service.poll_ready(cx)));
+    layer.breaker().reconfigure(&config()).expect("valid");
+    assert_eq!(rests.call(GOOD).await, GOOD);
+
+    let layer = probing(config()).await;
+    let moody = Moody::that(Readiness::Waits);
+    let mut waits = task::spawn(layer.layer(moody.clone()));
+    assert_pending!(waits.enter(|cx, mut service| service.poll_ready(cx)));
+    layer.breaker().reconfigure(&config()).expect("valid");
+    moody.turns(Readiness::Ready);
+    assert_ready_ok!(waits.enter(|cx, mut service| service.poll_ready(cx)));
+    assert_eq!(waits.call(GOOD).await, GOOD);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_has_rested_has_a_lease_of_its_own_when_it_asks_again() {
+    let layer = probing(config()).await;
+    let moody = Moody::that(Readiness::Ready);
+    let mut service = task::spawn(layer.layer(moody.clone()));
+    assert_ready_ok!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    advance(60 * SEC).await;
+    moody.turns(Readiness::Waits);
+    assert_pending!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    open(layer.layer(Backend::default()).oneshot(GOOD).await);
+    assert_eq!(layer.breaker().state(), State::HalfOpen, "it was asked just now");
+    advance(30 * SEC).await;
+    open(layer.layer(Backend::default()).oneshot(GOOD).await);
+    assert_eq!(layer.breaker().snapshot().reason, Some(TripReason::ProbeExpired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_to_get_ready_means_what_the_classifier_says() {
+    let layer = probing(config().when_dropped(WhenDropped::Failure)).await;
+    let fine = layer.clone().classify(|_: Result<&&str, &Error<&str>>| Outcome::Success);
+    let moody = Moody::that(Readiness::Waits);
+    let mut service = task::spawn(fine.layer(moody.clone()));
+    assert_pending!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    moody.turns(Readiness::Fails);
+    assert_ready_err!(service.enter(|cx, mut service| service.poll_ready(cx)));
+    assert_eq!(layer.breaker().state(), State::HalfOpen);
+    assert_eq!(layer.breaker().snapshot().probes.map(|probes| probes.in_flight), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_getting_ready_is_a_failure() {
+    let panics = |layer: &CircuitBreakerLayer| {
+        let mut service = task::spawn(layer.layer(Moody::that(Readiness::Panics)));
+        let polled = AssertUnwindSafe(|| service.enter(|cx, mut service| service.poll_ready(cx)).is_ready());
+        std::panic::catch_unwind(polled).expect_err("it panics");
+    };
+    let closed = layer(config());
+    panics(&closed);
+    assert_eq!(closed.breaker().snapshot().consecutive_failures, 1);
+    let probing = probing(config()).await;
+    panics(&probing);
+    assert_eq!(probing.breaker().snapshot().reason, Some(TripReason::ProbeFailed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_woken_as_soon_as_some_are_refused() {
+    let layer = probing(config().observe_only(true)).await;
+    let _probe = layer.breaker().try_acquire().expect("a probe");
+    let mut waits = task::spawn(layer.layer(Moody::that(Readiness::Waits)).oneshot(GOOD));
+    assert_pending!(waits.poll(), "it would have been refused");
+    layer.breaker().observe_only(false);
+    assert!(waits.is_woken());
+    open(assert_ready!(waits.poll()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -889,6 +1012,44 @@ async fn settings_change_for_every_key_there_is_and_will_be() {
     let at_once = KeyedConfig::new(config()).forget_after(Duration::ZERO);
     let at_once = KeyedCircuitBreaker::<u32>::new(at_once).expect_err("forgotten at once");
     assert_eq!(at_once, InvalidCircuitBreaker::ZeroForgetAfter("test".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_keeps_its_place_for_the_lease_of_its_probe_although_it_is_idle() {
+    let config = config().probe_lease(60 * SEC);
+    let breakers = by_host(KeyedConfig::new(config).forget_after(5 * SEC));
+    (0..3).for_each(|_| fail(&breakers, 0));
+    advance(10 * SEC).await;
+    let _probe = breakers.try_acquire(&0).expect("a probe");
+    fail(&breakers, 1);
+    advance(6 * SEC).await;
+    (2..9).for_each(|key| fail(&breakers, key));
+    assert!(breakers.try_acquire(&0).is_err(), "there is a probe under way");
+    advance(60 * SEC).await;
+    (9..30).for_each(|key| fail(&breakers, key));
+    advance(6 * SEC).await;
+    (30..60).for_each(|key| fail(&breakers, key));
+    assert!(breakers.get(&0).is_none(), "a probe that is lost holds no key for ever");
+}
+
+#[test]
+fn under_threads_all_keys_end_up_with_the_same_settings() {
+    let breakers = by_host(config());
+    (0..64).for_each(|key| breakers.try_acquire(&key).expect("closed").success());
+    for _ in 0..100 {
+        let start = Barrier::new(2);
+        std::thread::scope(|scope| {
+            for observe_only in [true, false] {
+                let (breakers, start) = (&breakers, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    breakers.reconfigure(&config().observe_only(observe_only)).expect("valid");
+                });
+            }
+        });
+        let observing = breakers.snapshot().breakers.iter().filter(|(_, breaker)| breaker.observe_only).count();
+        assert!(observing == 0 || observing == 64, "{observing} of 64");
+    }
 }
 
 /// Rivals for a new key share one breaker, whoever makes it.

@@ -208,6 +208,19 @@ fn changes_come_in_order_although_the_thread_that_tells_them_is_held_up() {
 }
 
 #[test]
+fn who_begins_to_listen_hears_nothing_of_before() {
+    let breaker = breaker();
+    let held = Held::by(breaker.clone());
+    breaker.reset();
+    let mut changes = breaker.changes();
+    breaker.disable();
+    held.next();
+    held.next();
+    held.end();
+    assert_eq!(states(&mut changes), [State::Disabled], "the reset was still to be told then");
+}
+
+#[test]
 fn the_last_changes_of_a_breaker_that_is_gone_are_heard_of() {
     let breaker = breaker();
     let mut changes = breaker.changes();

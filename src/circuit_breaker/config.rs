@@ -75,7 +75,8 @@ pub enum WhenDropped {
     #[default]
     Neutral,
     /// The service was too slow for its caller. Choose it for a breaker inside a timeout of somebody else, who drops the
-    /// calls that take too long; else such a breaker never sees a hanging service fail.
+    /// calls that take too long; else such a breaker never sees a hanging service fail. Not where calls are dropped for
+    /// other reasons, as by load shedding or a balancer outside.
     Failure,
 }
 

@@ -79,12 +79,16 @@ where
             let seen = self.parked.look();
             if seen.passes() {
                 if !matches!(self.turn, Turn::Undecided) {
-                    self.turn = Turn::Undecided;
+                    self.forget_turn();
                 }
             } else if !self.has_turn() {
                 return Poll::Ready(Ok(()));
             }
-            match self.inner.poll_ready(cx) {
+            let polled = match &mut self.turn {
+                Turn::Held(place) => place.while_running(|| self.inner.poll_ready(cx)),
+                Turn::Undecided | Turn::Refused(_) => self.parked.while_asking(seen, || self.inner.poll_ready(cx)),
+            };
+            match polled {
                 Poll::Ready(Ok(())) => {
                     self.parked.leave();
                     if let Turn::Held(place) = &mut self.turn {
@@ -99,7 +103,7 @@ where
                 }
                 Poll::Pending => {
                     if let Turn::Held(place) = &mut self.turn {
-                        place.wait();
+                        place.wait(&Now::unread());
                     }
                     if self.parked.park(cx.waker(), seen) {
                         return Poll::Pending;
@@ -128,9 +132,11 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
         if matches!(&self.turn, Turn::Held(place) if place.is_held()) {
             return true;
         }
-        self.turn = match self.breaker.admit(&Now::unread()) {
+        self.forget_turn();
+        let now = Now::unread();
+        self.turn = match self.breaker.admit(&now) {
             Ok(mut place) => {
-                place.wait();
+                place.wait(&now);
                 Turn::Held(place)
             }
             Err(open) => {
@@ -148,8 +154,22 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
         match std::mem::take(&mut self.turn) {
             Turn::Refused(open) => Err(open),
             Turn::Held(place) if place.claim(&now) => Ok(place),
-            Turn::Held(_) | Turn::Undecided => self.breaker.admit(&now),
+            Turn::Held(outdated) => {
+                // It must not take the place that its own successor needs.
+                drop(outdated);
+                self.breaker.admit(&now)
+            }
+            Turn::Undecided => self.breaker.admit(&now),
         }
+    }
+
+    /// What was decided does not hold any more, and a place is given back before another one is asked for.
+    #[cold]
+    fn forget_turn(&mut self) {
+        if let Turn::Held(place) = &mut self.turn {
+            place.rest();
+        }
+        self.turn = Turn::Undecided;
     }
 
     /// The wrapped service will never be ready: that is a call that failed.
@@ -159,8 +179,11 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
         C: Classify<Res, E>,
     {
         let now = Now::unread();
-        let place = self.take_turn();
-        if let (Ok(mut place), Outcome::Failure(failure)) = (place, self.classify.classify(Err(error))) {
+        let Ok(mut place) = self.take_turn() else {
+            return;
+        };
+        place.rest();
+        if let Outcome::Failure(failure) = self.classify.classify(Err(error)) {
             place.begin(&now);
             place.failed(failure, &now);
         }

@@ -211,14 +211,26 @@ impl Circuit {
         admitted.generation == self.generation && admitted.ticket.is_none_or(|ticket| self.probes.holds(ticket))
     }
 
-    /// A probe that has not been made yet waits for the service to be ready, or for somebody to make it.
-    pub(super) fn set_asking(&mut self, admitted: Admitted, is_asking: bool) {
+    /// A probe that has not been made yet waits for somebody to make it.
+    pub(super) fn rest_probe(&mut self, admitted: Admitted) {
         if let (Some(ticket), true) = (admitted.ticket, admitted.generation == self.generation) {
-            self.probes.set_asking(ticket, is_asking);
+            self.probes.rest(ticket);
         }
     }
 
-    /// A probe is made. `false` if it has no place any more.
+    /// Whether nothing is lost when the circuit is forgotten: it refuses no calls, waits for no probe and is in nobody's
+    /// hand.
+    pub(super) fn is_forgettable(&self, now: Moment) -> bool {
+        match self.phase {
+            Phase::Closed { .. } => true,
+            Phase::Open { until, .. } => now >= until,
+            Phase::HalfOpen { .. } => !self.probes.has_any(now),
+            Phase::ForcedOpen | Phase::ForcedClosed | Phase::Disabled => false,
+        }
+    }
+
+    /// A probe asks something of the service: first whether it is ready, then the call itself, each with a lease of its
+    /// own. `false` if it has no place any more.
     pub(super) fn call_probe(&mut self, admitted: Admitted, now: Moment) -> bool {
         let lease_ends = now + self.rules.probe_lease;
         admitted.generation == self.generation

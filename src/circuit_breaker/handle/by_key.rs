@@ -10,7 +10,7 @@ use super::CircuitBreaker;
 use super::permit::{Permit, Place};
 use super::slot::Beginning;
 use crate::circuit_breaker::config::{CircuitBreakerConfig, InvalidCircuitBreaker, KeyedConfig, Rules, WithoutKey};
-use crate::circuit_breaker::state::{Snapshot, State};
+use crate::circuit_breaker::state::Snapshot;
 use crate::clock::{Moment, Now};
 use crate::jitter::Jitter;
 use crate::name::Name;
@@ -52,7 +52,9 @@ struct Keeper<K> {
     /// Every key, the one that was looked at the longest ago first.
     order: VecDeque<K>,
     rules: Rules,
-    observe_only: bool,
+    config: CircuitBreakerConfig,
+    /// How often the settings have changed.
+    version: u64,
 }
 
 /// Circuit breakers by key at a moment.
@@ -84,7 +86,7 @@ where
         let observe_only = limits.breaker.observe_only;
         let breaker = |of: &str| begin(format!("{}[{of}]", limits.breaker.name), rules.clone(), observe_only);
         let (without_key, overflow) = (breaker("without a key"), breaker("overflow"));
-        let keeper = Mutex::new(Keeper { order: VecDeque::new(), rules, observe_only });
+        let keeper = Mutex::new(Keeper { order: VecDeque::new(), rules, config: limits.breaker.clone(), version: 0 });
         let (breakers, overflowed) = (HashMap::new(), AtomicU64::new(0));
         Ok(Self { shared: Arc::new(Shared { breakers, keeper, limits, without_key, overflow, overflowed }) })
     }
@@ -140,14 +142,24 @@ where
     /// [`InvalidCircuitBreaker`] says which setting cannot work, and nothing has changed.
     pub fn reconfigure(&self, config: &CircuitBreakerConfig) -> Result<(), InvalidCircuitBreaker> {
         {
-            let mut keeper = self.keeper();
-            keeper.rules = config.rules()?;
-            keeper.observe_only = config.observe_only;
+            let (rules, mut keeper) = (config.rules()?, self.keeper());
+            (keeper.rules, keeper.config) = (rules, config.clone());
+            keeper.version += 1;
         }
-        // Each tells its listeners, and so the keeper's lock is free again. Who comes meanwhile has the new rules already.
-        self.shared.without_key.reconfigure(config)?;
-        self.shared.overflow.reconfigure(config)?;
-        self.shared.breakers.pin().iter().try_for_each(|(_, entry)| entry.breaker.reconfigure(config))
+        // Each breaker tells its listeners, and so the keeper's lock is free again. Who comes meanwhile has the new rules
+        // already; if somebody else has changed them once more, theirs are the last to be told to all.
+        loop {
+            let (config, version) = {
+                let keeper = self.keeper();
+                (keeper.config.clone(), keeper.version)
+            };
+            self.shared.without_key.reconfigure(&config)?;
+            self.shared.overflow.reconfigure(&config)?;
+            self.shared.breakers.pin().iter().try_for_each(|(_, entry)| entry.breaker.reconfigure(&config))?;
+            if self.keeper().version == version {
+                return Ok(());
+            }
+        }
     }
 
     /// Leave to make one call for `key`, for use without tower.
@@ -187,7 +199,7 @@ where
             }
             let has_place = keeper.order.len() < self.shared.limits.max_keys;
             if has_place && breakers.get(key).is_none() {
-                let breaker = begin(name, keeper.rules.clone(), keeper.observe_only);
+                let breaker = begin(name, keeper.rules.clone(), keeper.config.observe_only);
                 let used_at = AtomicU64::new(now.moment().to_nanos());
                 keeper.order.push_back(key.clone());
                 breakers.insert(key.clone(), Entry { breaker, is_used: AtomicBool::new(false), used_at });
@@ -219,7 +231,7 @@ where
             };
             let is_idle = entry.idle_for(now) >= self.shared.limits.forget_after;
             let was_used = entry.is_used.load(Ordering::Relaxed);
-            if !was_used && (is_idle || is_full) && entry.is_forgettable(is_idle, now) {
+            if !was_used && (is_idle || is_full) && entry.breaker.slot().is_forgettable(now) {
                 forgotten.push(key);
                 if is_full {
                     return;
@@ -249,17 +261,6 @@ impl Entry {
 
     fn idle_for(&self, now: Moment) -> std::time::Duration {
         now.since(Moment::from_nanos(self.used_at.load(Ordering::Relaxed)))
-    }
-
-    /// Whether nothing is lost by it: the circuit refuses no calls, waits for no probe and is in nobody's hand.
-    fn is_forgettable(&self, is_idle: bool, now: Moment) -> bool {
-        let seen = self.breaker.slot().snapshot(now);
-        match seen.state {
-            State::Closed => true,
-            State::Open => seen.time_left.is_none_or(|left| left.is_zero()),
-            State::HalfOpen => is_idle || seen.probes.is_none_or(|probes| probes.in_flight == 0),
-            State::ForcedOpen | State::ForcedClosed | State::Disabled => false,
-        }
     }
 }
 

@@ -37,6 +37,8 @@ const REMEMBERED: usize = 64;
 /// ```
 pub struct Changes {
     receiver: Receiver<Change>,
+    /// The generation in which somebody began to listen. A change that is still being told then is not theirs.
+    since: u64,
     missed: u64,
 }
 
@@ -45,7 +47,8 @@ impl Changes {
     pub async fn next(&mut self) -> Option<Change> {
         loop {
             match self.receiver.recv().await {
-                Ok(change) => return Some(change),
+                Ok(change) if change.generation > self.since => return Some(change),
+                Ok(_) => {}
                 Err(RecvError::Lagged(missed)) => self.missed += missed,
                 Err(RecvError::Closed) => return None,
             }
@@ -56,7 +59,8 @@ impl Changes {
     pub fn try_next(&mut self) -> Option<Change> {
         loop {
             match self.receiver.try_recv() {
-                Ok(change) => return Some(change),
+                Ok(change) if change.generation > self.since => return Some(change),
+                Ok(_) => {}
                 Err(TryRecvError::Lagged(missed)) => self.missed += missed,
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
             }
@@ -94,10 +98,10 @@ impl Delivery {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn listen(&self) -> Changes {
+    pub(super) fn listen(&self, since: u64) -> Changes {
         let mut outbox = self.outbox();
         let listeners = outbox.listeners.get_or_insert_with(|| broadcast::channel(REMEMBERED).0);
-        Changes { receiver: listeners.subscribe(), missed: 0 }
+        Changes { receiver: listeners.subscribe(), since, missed: 0 }
     }
 
     pub(super) fn queue(&self, change: Change) {

@@ -37,6 +37,15 @@ impl Parked {
         self.slot.word().is_of(seen.0.generation())
     }
 
+    /// Asks the service whether it is ready, in a circuit that lets every call pass; to panic is to fail.
+    #[inline]
+    pub(in super::super) fn while_asking<T>(&self, seen: Seen, ask: impl FnOnce() -> T) -> T {
+        let mut place = Place::counted(self.slot, seen.0);
+        let value = place.while_running(ask);
+        place.disarm();
+        value
+    }
+
     #[inline]
     pub(in super::super) fn leave(&mut self) {
         if self.place.is_some() {

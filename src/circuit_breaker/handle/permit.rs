@@ -78,19 +78,32 @@ impl Place {
     }
 
     /// The service has to get ready first, which is asking something of it.
-    pub(in super::super) fn wait(&mut self) {
-        self.hold(Progress::Called);
+    pub(in super::super) fn wait(&mut self, now: &Now) {
+        let was_resting = std::mem::replace(&mut self.progress, Progress::Called) == Progress::Reserved;
+        if was_resting && self.admittance == Admittance::Probe {
+            self.slot.call_probe(self.admitted(), now.moment());
+        }
     }
 
     /// The service is ready, and nobody has called it yet: the place is held without asking anything.
     pub(in super::super) fn rest(&mut self) {
-        self.hold(Progress::Reserved);
+        let was_asking = std::mem::replace(&mut self.progress, Progress::Reserved) == Progress::Called;
+        if was_asking && self.admittance == Admittance::Probe {
+            self.slot.rest_probe(self.admitted());
+        }
     }
 
-    fn hold(&mut self, progress: Progress) {
-        if std::mem::replace(&mut self.progress, progress) != progress && self.admittance == Admittance::Probe {
-            self.slot.set_asking(self.admitted(), progress == Progress::Called);
-        }
+    /// Runs code of the service; if it unwinds, the place stays marked, and is a failure when it is dropped.
+    pub(in super::super) fn while_running<T>(&mut self, code: impl FnOnce() -> T) -> T {
+        let before = std::mem::replace(&mut self.progress, Progress::Running);
+        let value = code();
+        self.progress = before;
+        value
+    }
+
+    /// Counts nothing.
+    pub(super) const fn disarm(&mut self) {
+        self.progress = Progress::Settled;
     }
 
     /// The call that the place was held for is made now. `false` if it is not held any more.

@@ -108,7 +108,7 @@ impl Slot {
         let (delivery, name) = (core.delivery.clone(), core.name.clone());
         delivery.queue(change);
         let shown = core.shown();
-        self.gate.publish(core, shown, matches!(change.to, State::Open | State::ForcedOpen));
+        self.gate.publish(core, shown, refuses_some(change.to));
         delivery.deliver(&name);
         value
     }
@@ -225,8 +225,8 @@ impl Slot {
     }
 
     /// As the circuit's.
-    pub(super) fn set_asking(&self, admitted: Admitted, is_asking: bool) {
-        self.lock().circuit.set_asking(admitted, is_asking);
+    pub(super) fn rest_probe(&self, admitted: Admitted) {
+        self.lock().circuit.rest_probe(admitted);
     }
 
     /// As the circuit's.
@@ -241,7 +241,13 @@ impl Slot {
 
     /// The changes from now on.
     pub(super) fn listen(&self) -> Changes {
-        self.lock().delivery.listen()
+        let core = self.lock();
+        core.delivery.listen(core.circuit.generation())
+    }
+
+    /// As the circuit's.
+    pub(super) fn is_forgettable(&self, now: Moment) -> bool {
+        self.lock().circuit.is_forgettable(now)
     }
 
     pub(super) fn slow_from(&self) -> Moment {
@@ -273,6 +279,11 @@ impl Slot {
     fn name(&self) -> Name {
         self.lock().name.clone()
     }
+}
+
+/// Whether those who wait for the service may be refused now.
+const fn refuses_some(state: State) -> bool {
+    matches!(state, State::Open | State::HalfOpen | State::ForcedOpen)
 }
 
 #[cfg(test)]

@@ -168,9 +168,9 @@ fn subject(number: usize) -> impl FnMut(Duration, &Op) -> Seen {
                 Ok(mut place) => {
                     match start {
                         Start::Begins => place.begin(&Now::at(now)),
-                        Start::Waits => place.wait(),
+                        Start::Waits => place.wait(&Now::at(now)),
                         Start::Rests => {
-                            place.wait();
+                            place.wait(&Now::at(now));
                             place.rest();
                         }
                     }

@@ -47,14 +47,19 @@ impl Probes {
         self.in_flight.iter().any(|probe| probe.ticket == ticket)
     }
 
-    /// Asks the service from now on, or merely holds the place.
-    pub(super) fn set_asking(&mut self, ticket: u32, is_asking: bool) {
+    /// Whether any is within its lease.
+    pub(super) fn has_any(&self, now: Moment) -> bool {
+        self.in_flight.iter().any(|probe| now < probe.lease_ends)
+    }
+
+    /// Merely holds the place from now on, for what is left of the lease.
+    pub(super) fn rest(&mut self, ticket: u32) {
         if let Some(probe) = self.in_flight.iter_mut().find(|probe| probe.ticket == ticket) {
-            probe.is_asking = is_asking;
+            probe.is_asking = false;
         }
     }
 
-    /// Makes the call that the place was held for, with a lease of its own. `false` if it is not held any more.
+    /// Asks something of the service, with a lease of its own. `false` for a place that is not held any more.
     pub(super) fn call(&mut self, ticket: u32, lease_ends: Moment) -> bool {
         let Some(probe) = self.in_flight.iter_mut().find(|probe| probe.ticket == ticket) else {
             return false;
