@@ -858,24 +858,31 @@ fn under_threads_every_failure_and_every_good_call_is_counted_once() {
     let window = after.time_window.expect("it has one");
     assert_eq!((window.calls, window.failures), (THREADS * EACH, THREADS * EACH / 10));
     assert_eq!(after.last_calls.map(|counts| counts.calls), Some(2048));
-    assert_eq!(after.last_calls.map(|counts| counts.slow), Some(0));
 }
 
+/// All have their permits before the first of them fails.
 #[test]
 fn under_threads_it_trips_once_and_all_hear_of_it_in_order() {
+    const RIVALS: u64 = 4;
+    const EACH: u64 = 3;
     let breaker = CircuitBreaker::new(config()).expect("valid");
     let mut changes = breaker.changes();
     let trips = 16;
-    for _ in 0..trips {
+    for trip in 1..=trips {
         breaker.reset();
+        let all_admitted = Barrier::new(4);
         std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| (0..10).for_each(|_| drop(breaker.try_acquire().map(Permit::failure))));
+            for _ in 0..RIVALS {
+                scope.spawn(|| {
+                    let permits: Vec<_> = (0..EACH).map(|_| breaker.try_acquire().expect("closed")).collect();
+                    all_admitted.wait();
+                    permits.into_iter().for_each(Permit::failure);
+                });
             }
         });
-        assert_eq!(breaker.state(), State::Open);
+        let after = breaker.snapshot();
+        assert_eq!((after.state, after.trips, after.stale), (State::Open, trip, trip * (RIVALS * EACH - 3)));
     }
-    assert_eq!(breaker.snapshot().trips, trips);
     let generations: Vec<_> = std::iter::from_fn(|| changes.try_next()).map(|change| change.generation).collect();
     assert_eq!(generations.len(), 2 * usize::try_from(trips).expect("few"));
     assert!(generations.windows(2).all(|pair| pair[1] == pair[0] + 1), "{generations:?}");
@@ -1052,24 +1059,42 @@ fn under_threads_all_keys_end_up_with_the_same_settings() {
     }
 }
 
-/// Rivals for a new key share one breaker, whoever makes it.
+/// A key that is not written down, as a new one is before it has its breaker, until all rivals have come with it.
+#[derive(Clone)]
+struct Contested(Arc<Barrier>);
+
+impl std::fmt::Debug for Contested {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.wait();
+        f.write_str("contested")
+    }
+}
+
+impl PartialEq for Contested {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Contested {}
+
+impl std::hash::Hash for Contested {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+}
+
+/// All have found that the key is new before the first of them can make its breaker.
 #[test]
 fn under_threads_a_key_has_one_breaker() {
-    for _ in 0..50 {
-        let breakers = by_host(config());
-        let start = Barrier::new(4);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    start.wait();
-                    drop(breakers.try_acquire(&7).map(Permit::failure));
-                });
-            }
-        });
-        assert_eq!(breakers.len(), 1);
-        let snapshot = breakers.get(&7).expect("it has one").snapshot();
-        assert_eq!(snapshot.trips, 1, "{snapshot:?}");
-    }
+    let breakers = KeyedCircuitBreaker::new(config()).expect("valid");
+    let key = Contested(Arc::new(Barrier::new(4)));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| drop(breakers.try_acquire(&key).map(Permit::failure)));
+        }
+    });
+    assert_eq!(breakers.len(), 1);
+    let snapshot = breakers.get(&key).expect("it has one").snapshot();
+    assert_eq!((snapshot.trips, snapshot.consecutive_failures), (1, 3), "three of the four failures trip it");
 }
 
 #[test]

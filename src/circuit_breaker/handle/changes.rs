@@ -116,12 +116,14 @@ impl Delivery {
     pub(super) fn deliver(&self, name: &Name) {
         while let Some((batch, listeners)) = self.take() {
             let _end = EndOfDelivery(self);
-            for change in batch {
+            // The listeners first: a subscriber that panics must not keep anything from them.
+            for change in &batch {
                 if let Some(listeners) = &listeners {
                     // It fails where nobody listens any more, and that is fine.
-                    let _ = listeners.send(change);
+                    let _ = listeners.send(*change);
                 }
-                let Change { from, to, reason, generation, .. } = change;
+            }
+            for Change { from, to, reason, generation, .. } in batch {
                 telemetry::circuit_changed(name, from.as_str(), to.as_str(), reason, generation);
             }
         }

@@ -339,22 +339,27 @@ fn a_breaker_fits_into_two_kibibytes_whatever_its_settings() {
 /// A slot is used again, and what was admitted under the breaker before it is none of the new one's business.
 #[test]
 fn what_a_breaker_that_is_gone_has_let_through_changes_nothing() {
-    let config = CircuitBreakerConfig::new().consecutive_failures(1);
-    let gone = breaker(&config, T0);
-    let slot = gone.slot;
-    let mut late = slot.admit(&Now::at(T0)).expect("closed");
-    late.begin(&Now::at(T0));
-    drop(gone);
-    let mut others = Vec::new();
-    let next = loop {
-        let next = breaker(&config, T0);
-        if std::ptr::eq(next.slot, slot) {
-            break next;
-        }
-        others.push(next);
-        assert!(others.len() < 1000, "the slot is not used again");
+    let beginning = || Beginning {
+        name: "test".into(),
+        rules: CircuitBreakerConfig::new().consecutive_failures(1).rules().expect("valid"),
+        observe_only: false,
+        jitter: Jitter::seeded(1),
+        now: T0,
     };
-    late.failed(Failure::new(FailureKind::Error), &Now::at(T0));
-    let after = next.slot.snapshot(T0);
+    let slot: &'static Slot = Box::leak(Box::new(Slot::new(beginning())));
+    let admitted = || {
+        let mut place = slot.admit(&Now::at(T0)).expect("closed");
+        place.begin(&Now::at(T0));
+        place
+    };
+    let [mut while_idle, mut under_the_next, mut good] = [admitted(), admitted(), admitted()];
+    slot.retire();
+    while_idle.failed(Failure::new(FailureKind::Error), &Now::at(T0));
+    slot.begin_again(beginning());
+    under_the_next.failed(Failure::new(FailureKind::Error), &Now::at(T0));
+    good.succeeded(&Now::at(T0));
+    let after = slot.snapshot(T0);
     assert_eq!((after.state, after.stale, after.consecutive_failures), (State::Closed, 0, 0));
+    admitted().failed(Failure::new(FailureKind::Error), &Now::at(T0));
+    assert_eq!(slot.snapshot(T0).state, State::Open, "the control: its own calls count");
 }
