@@ -1,5 +1,8 @@
 //! How a layer says no, without changing the type of the service it wraps.
 
+mod elapsed;
+mod open;
+
 use std::any::Any;
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -10,7 +13,9 @@ use std::time::Duration;
 
 pub use tower::BoxError;
 
-use crate::clock::nanos;
+pub(crate) use self::elapsed::Cause;
+pub use self::elapsed::Elapsed;
+pub use self::open::{Open, TripReason};
 use crate::name::Name;
 
 /// Everything a layer of this crate can say no with.
@@ -57,8 +62,8 @@ impl Rejection {
     #[must_use]
     pub fn name(&self) -> &Name {
         match self {
-            Self::Elapsed(elapsed) => &elapsed.name,
-            Self::CircuitOpen(open) => &open.name,
+            Self::Elapsed(elapsed) => elapsed.name(),
+            Self::CircuitOpen(open) => open.name(),
         }
     }
 
@@ -106,8 +111,8 @@ impl Rejection {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Elapsed(elapsed) => write!(f, "timed out in `{}`", elapsed.name),
-            Self::CircuitOpen(open) => write!(f, "refused by the circuit breaker `{}`", open.name),
+            Self::Elapsed(elapsed) => write!(f, "timed out in `{}`", elapsed.name()),
+            Self::CircuitOpen(open) => write!(f, "refused by the circuit breaker `{}`", open.name()),
         }
     }
 }
@@ -118,251 +123,6 @@ impl StdError for Rejection {
             Self::Elapsed(elapsed) => Some(elapsed),
             Self::CircuitOpen(open) => Some(open),
         }
-    }
-}
-
-/// There was no answer in time, or no time left to ask.
-///
-/// It can be made by hand, to test what an error or a handler of yours makes of a refusal:
-///
-/// ```
-/// use std::time::Duration;
-/// use buttress::Rejection;
-/// use buttress::timeout::Elapsed;
-///
-/// let refusal = Rejection::from(Elapsed::limit("attempt".into(), Duration::from_millis(250)));
-/// assert_eq!(refusal.to_string(), "timed out in `attempt`");
-/// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct Elapsed {
-    name: Name,
-    /// In nanoseconds, since that is half as long as a duration.
-    allowed: u64,
-    cause: Cause,
-}
-
-/// Whose time ran out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    OwnLimit,
-    Deadline,
-    DeadlineBeforeCall,
-}
-
-impl Elapsed {
-    /// There was no answer within the limit of the timeout called `name`.
-    #[must_use]
-    pub const fn limit(name: Name, allowed: Duration) -> Self {
-        Self::new(name, allowed, Cause::OwnLimit)
-    }
-
-    /// There was no answer within what was left until the request's deadline.
-    #[must_use]
-    pub const fn deadline(name: Name, allowed: Duration) -> Self {
-        Self::new(name, allowed, Cause::Deadline)
-    }
-
-    /// The request's deadline had passed before the call, which was not made.
-    #[must_use]
-    pub const fn before_call(name: Name) -> Self {
-        Self::new(name, Duration::ZERO, Cause::DeadlineBeforeCall)
-    }
-
-    pub(crate) const fn new(name: Name, allowed: Duration, cause: Cause) -> Self {
-        Self { name, allowed: nanos(allowed), cause }
-    }
-
-    /// The name of the timeout that gave up.
-    #[must_use]
-    pub const fn name(&self) -> &Name {
-        &self.name
-    }
-
-    /// How long the call was allowed to take; zero if it was not made.
-    #[must_use]
-    pub const fn allowed(&self) -> Duration {
-        Duration::from_nanos(self.allowed)
-    }
-
-    /// Whether it was the request's deadline that ran out, and not the layer's own limit.
-    #[must_use]
-    pub const fn by_deadline(&self) -> bool {
-        matches!(self.cause, Cause::Deadline | Cause::DeadlineBeforeCall)
-    }
-
-    /// Whether the wrapped service was called at all; a request that arrives past its deadline never reaches it.
-    #[must_use]
-    pub const fn was_called(&self) -> bool {
-        !matches!(self.cause, Cause::DeadlineBeforeCall)
-    }
-}
-
-impl fmt::Display for Elapsed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.cause {
-            Cause::OwnLimit => write!(f, "no answer within {:?}", self.allowed()),
-            Cause::Deadline => write!(f, "no answer within the {:?} left until the deadline", self.allowed()),
-            Cause::DeadlineBeforeCall => f.write_str("the deadline had passed before the call"),
-        }
-    }
-}
-
-impl fmt::Debug for Elapsed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Elapsed")
-            .field("name", &self.name)
-            .field("allowed", &self.allowed())
-            .field("cause", &self.cause)
-            .finish()
-    }
-}
-
-impl StdError for Elapsed {}
-
-impl From<Elapsed> for Rejection {
-    fn from(elapsed: Elapsed) -> Self {
-        Self::Elapsed(elapsed)
-    }
-}
-
-/// A circuit breaker leaves the service alone for a while, and did not call it.
-///
-/// It can be made by hand, to test what an error or a handler of yours makes of a refusal:
-///
-/// ```
-/// use std::time::Duration;
-/// use buttress::Rejection;
-/// use buttress::circuit_breaker::{Open, TripReason};
-///
-/// let open = Open::new("payments".into(), TripReason::ConsecutiveFailures).with_retry_after(Duration::from_millis(800));
-/// assert_eq!(Rejection::from(open.clone()).to_string(), "refused by the circuit breaker `payments`");
-/// assert_eq!(open.to_string(), "open after consecutive failures, for another 800ms");
-/// ```
-#[derive(Clone, PartialEq, Eq)]
-pub struct Open {
-    name: Name,
-    /// In nanoseconds; as many as there can be where nobody knows.
-    retry_after: u64,
-    reason: TripReason,
-}
-
-impl Open {
-    /// The circuit of the breaker called `name` is open, or half-open with no place for another probe.
-    #[must_use]
-    pub const fn new(name: Name, reason: TripReason) -> Self {
-        Self { name, reason, retry_after: u64::MAX }
-    }
-
-    /// Adds how much is left of the open time.
-    #[must_use]
-    pub const fn with_retry_after(mut self, left: Duration) -> Self {
-        self.retry_after = nanos(left);
-        self
-    }
-
-    /// The name of the breaker.
-    #[must_use]
-    pub const fn name(&self) -> &Name {
-        &self.name
-    }
-
-    /// Why the circuit opened.
-    #[must_use]
-    pub const fn reason(&self) -> TripReason {
-        self.reason
-    }
-
-    /// What was left of the open time when the call was refused; a service that is not called as soon as it is ready was
-    /// refused when it said so. `None` while all that is waited for is a probe's answer, and for a circuit that was
-    /// forced open: nobody knows when that ends.
-    #[must_use]
-    pub const fn retry_after(&self) -> Option<Duration> {
-        match self.retry_after {
-            u64::MAX => None,
-            nanos => Some(Duration::from_nanos(nanos)),
-        }
-    }
-}
-
-impl fmt::Display for Open {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.reason, self.retry_after()) {
-            (TripReason::ForcedOpen, _) => f.write_str("forced open"),
-            (reason, Some(left)) => write!(f, "open after {reason}, for another {left:?}"),
-            (reason, None) => write!(f, "open after {reason}, and as many calls as may be are probing it"),
-        }
-    }
-}
-
-impl fmt::Debug for Open {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Open")
-            .field("name", &self.name)
-            .field("reason", &self.reason)
-            .field("retry_after", &self.retry_after())
-            .finish()
-    }
-}
-
-impl StdError for Open {}
-
-impl From<Open> for Rejection {
-    fn from(open: Open) -> Self {
-        Self::CircuitOpen(open)
-    }
-}
-
-/// Why a circuit opened. Where several rules hold at once, the first of this list is the reason.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TripReason {
-    /// So many failures in a row.
-    ConsecutiveFailures,
-    /// Too many failures among the last calls.
-    FailureRateOfLastCalls,
-    /// Too many slow calls among the last calls.
-    SlowRateOfLastCalls,
-    /// Too many failures within the time window.
-    FailureRateInTimeWindow,
-    /// Too many slow calls within the time window.
-    SlowRateInTimeWindow,
-    /// A half-open circuit's probe failed.
-    ProbeFailed,
-    /// A half-open circuit's probe was not answered within its lease.
-    ProbeExpired,
-    /// Somebody forced it open.
-    ForcedOpen,
-}
-
-impl TripReason {
-    /// The reason in one word, as events write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ConsecutiveFailures => "consecutive_failures",
-            Self::FailureRateOfLastCalls => "failure_rate_of_last_calls",
-            Self::SlowRateOfLastCalls => "slow_rate_of_last_calls",
-            Self::FailureRateInTimeWindow => "failure_rate_in_time_window",
-            Self::SlowRateInTimeWindow => "slow_rate_in_time_window",
-            Self::ProbeFailed => "probe_failed",
-            Self::ProbeExpired => "probe_expired",
-            Self::ForcedOpen => "forced_open",
-        }
-    }
-}
-
-impl fmt::Display for TripReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ConsecutiveFailures => "consecutive failures",
-            Self::FailureRateOfLastCalls => "too many failures among the last calls",
-            Self::SlowRateOfLastCalls => "too many slow calls among the last calls",
-            Self::FailureRateInTimeWindow => "too many failures within the time window",
-            Self::SlowRateInTimeWindow => "too many slow calls within the time window",
-            Self::ProbeFailed => "a failed probe",
-            Self::ProbeExpired => "a probe that was not answered in time",
-            Self::ForcedOpen => "being forced open",
-        })
     }
 }
 
