@@ -106,6 +106,7 @@ mod key;
 mod model;
 mod name;
 pub mod outcome;
+pub mod rate_limit;
 pub mod rejection;
 mod sync;
 mod telemetry;

@@ -161,7 +161,7 @@ impl From<Rejection> for Failure {
         let kind = match &rejection {
             Rejection::Elapsed(elapsed) if elapsed.was_called() => FailureKind::TimedOut,
             Rejection::Elapsed(_) => FailureKind::Expired,
-            Rejection::CircuitOpen(_) => FailureKind::Refused,
+            Rejection::CircuitOpen(_) | Rejection::RateLimited(_) => FailureKind::Refused,
         };
         Self { kind, code: None, retry_after: rejection.retry_after(), rejection: Some(rejection) }
     }

@@ -1,6 +1,7 @@
 //! How a layer says no, without changing the type of the service it wraps.
 
 mod elapsed;
+mod limited;
 mod open;
 
 use std::any::Any;
@@ -15,6 +16,7 @@ pub use tower::BoxError;
 
 pub(crate) use self::elapsed::Cause;
 pub use self::elapsed::Elapsed;
+pub use self::limited::{LimitReason, Limited};
 pub use self::open::{Open, TripReason};
 use crate::name::Name;
 
@@ -46,6 +48,8 @@ pub enum Rejection {
     Elapsed(Elapsed),
     /// A circuit breaker leaves the service alone for a while.
     CircuitOpen(Open),
+    /// A rate limiter refused a call.
+    RateLimited(Limited),
 }
 
 impl Rejection {
@@ -55,6 +59,7 @@ impl Rejection {
         match self {
             Self::Elapsed(_) => None,
             Self::CircuitOpen(open) => open.retry_after(),
+            Self::RateLimited(limited) => limited.retry_after(),
         }
     }
 
@@ -64,6 +69,7 @@ impl Rejection {
         match self {
             Self::Elapsed(elapsed) => elapsed.name(),
             Self::CircuitOpen(open) => open.name(),
+            Self::RateLimited(limited) => limited.name(),
         }
     }
 
@@ -102,6 +108,9 @@ impl Rejection {
             if let Some(found) = error.downcast_ref::<Open>() {
                 return Some(found.clone().into());
             }
+            if let Some(found) = error.downcast_ref::<Limited>() {
+                return Some(found.clone().into());
+            }
             next = error.source();
         }
         None
@@ -113,6 +122,7 @@ impl fmt::Display for Rejection {
         match self {
             Self::Elapsed(elapsed) => write!(f, "timed out in `{}`", elapsed.name()),
             Self::CircuitOpen(open) => write!(f, "refused by the circuit breaker `{}`", open.name()),
+            Self::RateLimited(limited) => write!(f, "refused by the rate limiter `{}`", limited.name()),
         }
     }
 }
@@ -122,6 +132,7 @@ impl StdError for Rejection {
         match self {
             Self::Elapsed(elapsed) => Some(elapsed),
             Self::CircuitOpen(open) => Some(open),
+            Self::RateLimited(limited) => Some(limited),
         }
     }
 }

@@ -5,9 +5,11 @@
 
 #![cfg_attr(not(feature = "tracing"), allow(unused_variables))]
 
+use std::time::Duration;
+
 use crate::name::Name;
 use crate::outcome::{Degraded, Failure};
-use crate::rejection::{Elapsed, Open, TripReason};
+use crate::rejection::{Elapsed, Limited, Open, TripReason};
 
 macro_rules! decided {
     ($($event:tt)*) => {
@@ -104,4 +106,35 @@ pub(crate) fn circuit_ignored(name: &Name) {
 #[cfg(feature = "http")]
 pub(crate) fn deadline_ignored(header: &str, reason: &str) {
     decided!(layer = "timeout", header, reason, "deadline ignored");
+}
+
+/// A rate limiter refused a call.
+pub(crate) fn rate_limited(limited: &Limited) {
+    decided!(
+        layer = "rate_limit",
+        name = %limited.name(),
+        reason = limited.reason().as_str(),
+        retry_after = ?limited.retry_after(),
+        "refused"
+    );
+}
+
+/// A call has waited for its tokens and has them.
+pub(crate) fn rate_limit_waited(name: &Name, waited: Duration) {
+    decided!(layer = "rate_limit", name = %name, ?waited, "waited");
+}
+
+/// A rate limiter by key had no place for another one.
+pub(crate) fn rate_limit_overflowed(name: &Name) {
+    decided!(layer = "rate_limit", name = %name, "no place for another key");
+}
+
+/// Somebody emptied a bucket.
+pub(crate) fn rate_limit_drained(name: &Name) {
+    changed!(layer = "rate_limit", name = %name, "drained");
+}
+
+/// A rate limiter has other settings.
+pub(crate) fn rate_limit_reconfigured(name: &Name, interval: Duration, burst: u32) {
+    changed!(layer = "rate_limit", name = %name, ?interval, burst, "reconfigured");
 }

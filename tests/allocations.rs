@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, LastCalls, OpenFor, TimeWindow};
 use buttress::fallback::{self, Failed, FallbackLayer};
+use buttress::rate_limit::{KeyedRateLimiter, Quota, RateLimitConfig, RateLimitLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{Deadline, Error, Rejection};
 use support::allocations::{CALLS, of};
@@ -192,6 +193,34 @@ fn circuit_breakers_by_key_allocate_nothing_for_a_key_that_has_one() {
 }
 
 const CALLS_AND_MORE: u32 = 100_000;
+
+fn limited(answer: &Answer) -> bool {
+    matches!(answer, Err(Error::Rejected(Rejection::RateLimited(_))))
+}
+
+#[test]
+fn a_rate_limiter_allocates_nothing_whether_calls_pass_or_are_refused() {
+    let plenty = || RateLimitConfig::new(Quota::per_second(1).burst(u32::MAX / 2));
+    let layer = RateLimitLayer::new(plenty()).expect("valid");
+    assert_eq!(of(layer.layer(AtOnce), || Ok(1), good), 0);
+    assert_eq!(of(layer.layer(AfterAWait), || Ok(1), good), 0);
+    assert_eq!(of(layer.clone().wait().layer(AtOnce), || Ok(1), good), 0, "nor where calls may wait and need not");
+    let each = KeyedRateLimiter::new(plenty()).expect("valid");
+    let key_of = |request: &Result<u32, ()>| request.ok();
+    let by_key = RateLimitLayer::of_keys(each.clone(), key_of);
+    assert_eq!(of(by_key.layer(AtOnce), || Ok(1), good), 0);
+    let both = layer.clone().and_by_key(each.clone(), key_of);
+    assert_eq!(of(both.layer(AtOnce), || Ok(1), good), 0);
+
+    each.drain(&1);
+    assert_eq!(of(by_key.layer(AtOnce), || Ok(1), limited), 0);
+    assert_eq!(of(both.layer(AtOnce), || Ok(1), limited), 0);
+    layer.limits().drain();
+    assert_eq!(of(layer.layer(AtOnce), || Ok(1), limited), 0);
+    let refused = of(BoxCloneSyncService::new(layer.layer(AtOnce)), || Ok(1), limited);
+    assert!(refused >= CALLS, "the control");
+    control(RateLimitLayer::new(plenty()).expect("valid").layer(AtOnce));
+}
 
 #[test]
 fn a_stack_of_all_allocates_nothing() {

@@ -10,6 +10,7 @@ use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, TripR
 use buttress::fallback::{Failed, FallbackConfig, FallbackLayer};
 use buttress::http::{InExtensions, StatusClassifier};
 use buttress::outcome::AnyErrorIsFailure;
+use buttress::rate_limit::{Quota, RateLimitConfig, RateLimitLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{BoxError, Check, Classify, Degraded, Error, FailureKind, MayCarryRejection, Rejection};
 use http::{Request, Response};
@@ -26,6 +27,10 @@ fn timeout() -> TimeoutLayer {
 
 fn breaker() -> CircuitBreakerLayer {
     CircuitBreakerLayer::new(CircuitBreakerConfig::new().consecutive_failures(1)).expect("valid")
+}
+
+fn limiter() -> RateLimitLayer {
+    RateLimitLayer::new(RateLimitConfig::new(Quota::per_second(1))).expect("valid")
 }
 
 /// A service of exactly these types.
@@ -56,8 +61,9 @@ fn same_types<Req, Res, E>(_inner: &Typed<Res, E>, _outer: &impl Service<Req, Re
 
 /// Each layer alone, every order of two, and a stack of all, around a service that answers requests of type `$request`.
 macro_rules! every_stack_keeps_types {
-    ($request:ty, $inner:expr, $timeout:expr, $breaker:expr, $fallback:expr) => {{
+    ($request:ty, $inner:expr, $timeout:expr, $breaker:expr, $limiter:expr, $line:expr, $fallback:expr) => {{
         let (inner, timeout, breaker, fallback) = ($inner, $timeout, $breaker, $fallback);
+        let (limiter, line) = ($limiter, $line);
         same_types::<$request, _, _>(&inner, &timeout.layer(inner.clone()));
         same_types::<$request, _, _>(&inner, &fallback.layer(inner.clone()));
         same_types::<$request, _, _>(&inner, &fallback.layer(timeout.layer(inner.clone())));
@@ -67,13 +73,33 @@ macro_rules! every_stack_keeps_types {
         same_types::<$request, _, _>(&inner, &timeout.layer(breaker.layer(inner.clone())));
         same_types::<$request, _, _>(&inner, &breaker.layer(fallback.layer(inner.clone())));
         same_types::<$request, _, _>(&inner, &fallback.layer(breaker.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &limiter.layer(inner.clone()));
+        same_types::<$request, _, _>(&inner, &limiter.layer(timeout.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &limiter.layer(breaker.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &limiter.layer(fallback.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &timeout.layer(limiter.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &breaker.layer(limiter.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &fallback.layer(limiter.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &line.layer(inner.clone()));
+        same_types::<$request, _, _>(&inner, &line.layer(timeout.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &line.layer(breaker.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &line.layer(fallback.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &line.layer(limiter.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &limiter.layer(line.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &timeout.layer(line.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &breaker.layer(line.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &fallback.layer(line.layer(inner.clone())));
         let all = ServiceBuilder::new()
             .layer(timeout.clone())
             .layer(fallback.clone())
             .layer(breaker.clone())
+            .layer(limiter.clone())
+            .layer(line.clone())
             .layer(timeout.clone())
             .layer(fallback)
             .layer(breaker)
+            .layer(limiter)
+            .layer(line)
             .layer(timeout)
             .service(inner.clone());
         same_types::<$request, _, _>(&inner, &all);
@@ -97,20 +123,24 @@ impl MayCarryRejection for UserError {
 #[test]
 fn a_users_enum_needs_one_from() {
     let inner = Typed(|| Err::<u32, _>(UserError::OutOfStock));
-    every_stack_keeps_types!(u32, inner, timeout(), breaker(), FallbackLayer::default().value(1));
+    let fallback = FallbackLayer::default().value(1);
+    every_stack_keeps_types!(u32, inner, timeout(), breaker(), limiter(), limiter().wait(), fallback);
 }
 
 #[test]
 fn a_boxed_error_keeps_types() {
     let inner = Typed(|| Ok::<u32, BoxError>(1));
-    every_stack_keeps_types!(u32, inner, timeout(), breaker(), FallbackLayer::default().value(1));
+    let fallback = FallbackLayer::default().value(1);
+    every_stack_keeps_types!(u32, inner, timeout(), breaker(), limiter(), limiter().wait(), fallback);
 }
 
 #[test]
 fn hyper_utils_error_in_ours_keeps_types() {
     let inner = Typed(|| Ok::<_, Error<hyper_util::client::legacy::Error>>(Response::new(Full::<Bytes>::default())));
     let fallback = FallbackLayer::default().http_client().with(|failed: Failed<_, _>| failed.result);
-    every_stack_keeps_types!(Request<()>, inner, timeout().http_client(), breaker().http_client(), fallback);
+    let (limiter, line) = (limiter().http_client(), limiter().wait().http_client());
+    let (timeout, breaker) = (timeout().http_client(), breaker().http_client());
+    every_stack_keeps_types!(Request<()>, inner, timeout, breaker, limiter, line, fallback);
 }
 
 #[test]
@@ -118,7 +148,10 @@ fn a_service_that_cannot_fail_still_cannot() {
     let inner = Typed(|| Ok::<_, Infallible>(Response::new(axum::body::Body::empty())));
     let fallback = FallbackLayer::default().http_server().with(|failed: Failed<_, _>| failed.result);
     let timeout = timeout().http_server().export_deadline();
-    every_stack_keeps_types!(Request<()>, inner, timeout, breaker().http_server(), fallback);
+    let by_key = RateLimitLayer::by_key(RateLimitConfig::new(Quota::per_second(1)), |_: &Request<()>| Some(1));
+    let limiter = by_key.expect("valid").http_server().rate_limit_headers();
+    let line = limiter.clone().wait().http_server();
+    every_stack_keeps_types!(Request<()>, inner, timeout, breaker().http_server(), limiter, line, fallback);
 }
 
 #[test]

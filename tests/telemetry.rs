@@ -7,6 +7,7 @@ use std::time::Duration;
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, OpenFor};
 use buttress::fallback::{FallbackConfig, FallbackLayer};
 use buttress::http::{BodyDeadline, DeadlineHeader};
+use buttress::rate_limit::{KeyedConfig, KeyedRateLimiter, Quota, RateLimitConfig, RateLimitLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{BoxError, Deadline, Failure};
 use http::{Request, Response};
@@ -148,6 +149,33 @@ async fn a_circuit_breaker_tells_each_change_each_refusal_and_what_came_too_late
             r#"INFO buttress: circuit changed layer="circuit_breaker" name=payments from="half_open" to="closed""#,
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_limiter_tells_each_refusal_each_wait_and_each_hand_taken_in_it() {
+    let (lines, _listening) = listen();
+    let config = |quota| RateLimitConfig::new(quota).name("orders");
+    let layer = RateLimitLayer::new(config(Quota::per_second(2).burst(1))).expect("valid");
+    layer.layer(slow()).oneshot(1).await.expect("an answer");
+    assert_eq!(lines.take(), [""; 0], "nothing was decided");
+    layer.limits().drain();
+    layer.layer(slow()).oneshot(1).await.expect_err("refused");
+    layer.clone().wait().layer(slow()).oneshot(1).await.expect("after a wait");
+    layer.limits().reconfigure(&config(Quota::per_second(1))).expect("valid");
+    assert_eq!(
+        lines.take(),
+        [
+            r#"INFO buttress: drained layer="rate_limit" name=orders"#,
+            r#"DEBUG buttress: refused layer="rate_limit" name=orders reason="quota_used_up" retry_after=Some(500ms)"#,
+            r#"DEBUG buttress: waited layer="rate_limit" name=orders waited=500ms"#,
+            r#"INFO buttress: reconfigured layer="rate_limit" name=orders interval=1s burst=1"#,
+        ]
+    );
+    let one = KeyedConfig::new(config(Quota::per_second(1))).max_keys(1);
+    let keys = KeyedRateLimiter::<u32>::new(one).expect("valid");
+    keys.try_take(&1, 1).expect("a place");
+    keys.try_take(&2, 1).expect("the shared one");
+    assert_eq!(lines.take(), [r#"DEBUG buttress: no place for another key layer="rate_limit" name=orders"#]);
 }
 
 #[tokio::test(start_paused = true)]

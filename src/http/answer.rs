@@ -2,12 +2,13 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
-use crate::rejection::{Reject, Rejection};
+use super::rate_limit::whole_seconds;
+use crate::rejection::{LimitReason, Reject, Rejection};
 
 /// Refuses with a response, so that a service which cannot fail, as in axum, has its layers without any error
 /// handling.
 ///
-/// The response has the status below, a `Retry-After` (whole seconds, rounded up) where the layer knows when, and a
+/// The response has the status below, a `Retry-After` (whole seconds, rounded up, at least 1) where the layer knows when, and a
 /// body `application/problem+json` after RFC 9457. The [`Rejection`] itself is left in its extensions, where
 /// [`StatusClassifier`](crate::http::StatusClassifier) of a layer further out looks for it.
 ///
@@ -15,6 +16,7 @@ use crate::rejection::{Reject, Rejection};
 /// |---|---|
 /// | [`Elapsed`](crate::timeout::Elapsed) | 504, settable |
 /// | [`Open`](crate::circuit_breaker::Open) | 503, settable |
+/// | [`Limited`](crate::rate_limit::Limited) | 429, settable; 400 for a request without the key it is to be counted under |
 ///
 /// Any body that is `From<Bytes>` will do: axum's `Body`, `Full<Bytes>`, reqwest's.
 ///
@@ -35,13 +37,18 @@ use crate::rejection::{Reject, Rejection};
 pub struct AsResponse {
     elapsed: StatusCode,
     circuit_open: StatusCode,
+    rate_limited: StatusCode,
 }
 
 impl AsResponse {
     /// Refuses with the statuses of the table.
     #[must_use]
     pub const fn new() -> Self {
-        Self { elapsed: StatusCode::GATEWAY_TIMEOUT, circuit_open: StatusCode::SERVICE_UNAVAILABLE }
+        Self {
+            elapsed: StatusCode::GATEWAY_TIMEOUT,
+            circuit_open: StatusCode::SERVICE_UNAVAILABLE,
+            rate_limited: StatusCode::TOO_MANY_REQUESTS,
+        }
     }
 
     /// Answers a call that took too long with `status` instead of 504. A 408 tells the client that *it* was slow, and
@@ -56,6 +63,14 @@ impl AsResponse {
     #[must_use]
     pub const fn when_circuit_open(mut self, status: StatusCode) -> Self {
         self.circuit_open = status;
+        self
+    }
+
+    /// Answers a call that a rate limiter refused with `status` instead of 429, where it does not concern the client alone:
+    /// 503, say.
+    #[must_use]
+    pub const fn when_rate_limited(mut self, status: StatusCode) -> Self {
+        self.rate_limited = status;
         self
     }
 
@@ -77,7 +92,32 @@ impl AsResponse {
                 title: "Temporarily unavailable",
                 detail: "What is needed to answer is unavailable, and is left alone for a while.",
             },
+            Rejection::RateLimited(limited) => self.too_many(limited.reason()),
         }
+    }
+
+    const fn too_many(self, reason: LimitReason) -> Problem {
+        let (status, kind, title, detail) = match reason {
+            LimitReason::WithoutKey => (
+                StatusCode::BAD_REQUEST,
+                "rate-limit-key-missing",
+                "Not to be counted",
+                "The request lacks what requests are counted under.",
+            ),
+            LimitReason::CostAboveBurst => (
+                self.rate_limited,
+                "rate-limit-cost",
+                "Too costly",
+                "The request costs more than is ever let through at once. It cannot pass as it is.",
+            ),
+            _ => (
+                self.rate_limited,
+                "rate-limited",
+                "Too many requests",
+                "There were more requests than are let through.",
+            ),
+        };
+        Problem { status, kind, title, detail }
     }
 
     fn response(self, rejection: Rejection) -> Response<Bytes> {
@@ -87,8 +127,7 @@ impl AsResponse {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(wait) = rejection.retry_after() {
-            let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
-            headers.insert(RETRY_AFTER, seconds.into());
+            headers.insert(RETRY_AFTER, whole_seconds(wait).max(1).into());
         }
         response.extensions_mut().insert(rejection);
         response

@@ -44,9 +44,11 @@ mod classify;
 mod deadline;
 mod extensions;
 mod presets;
+mod rate_limit;
 
 pub use self::answer::{AsResponse, response};
 pub use self::body::BodyDeadline;
 pub use self::classify::StatusClassifier;
 pub use self::deadline::{DeadlineHeader, InvalidDeadlineHeader, TrustedDeadline};
 pub use self::extensions::InExtensions;
+pub use self::rate_limit::RateLimitHeaders;

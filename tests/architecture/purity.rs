@@ -39,6 +39,8 @@ fn reason_against(mention: &Mention) -> Option<&'static str> {
         [_, .., "now"] => Some(TOLD_THE_TIME),
         ["crate", "clock", "Moment", ..] => None,
         ["crate", "clock", ..] => Some(TOLD_THE_TIME),
+        // A trait of somebody else may call its own kind of time that; std's cannot be meant without a path or a `use`.
+        ["Instant" | "SystemTime"] if !mention.imported => None,
         ref names if names.contains(&"Instant") || names.contains(&"SystemTime") => Some(TOLD_THE_TIME),
         _ => None,
     }

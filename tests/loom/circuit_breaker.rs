@@ -1,13 +1,6 @@
 //! Every order in which threads can meet at a gate, the part of the circuit breaker that is looked at without a lock.
-//!
-//! The file of the library is built a second time here, with loom's locks and atomics in the place of the real ones.
 
-mod sync {
-    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
-    pub(crate) use loom::sync::{Mutex, MutexGuard};
-}
-
-#[path = "../src/circuit_breaker/handle/gate.rs"]
+#[path = "../../src/circuit_breaker/handle/gate.rs"]
 mod gate;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering as StdOrdering};

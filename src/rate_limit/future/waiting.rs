@@ -1,0 +1,120 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project::pin_project;
+use tower::Service;
+use tower::util::Oneshot;
+
+use super::ResponseFuture;
+use crate::clock::Moment;
+use crate::deadline::Deadline;
+use crate::rate_limit::handle::{Announce, Members, Taking};
+use crate::rejection::{Limited, Reject};
+
+/// The future of a [`WaitingRateLimit`](crate::rate_limit::WaitingRateLimit).
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct WaitingFuture<S, Req, R, A>
+where
+    S: Service<Req>,
+{
+    #[pin]
+    stage: Stage<S, Req, R, A>,
+}
+
+#[expect(clippy::large_enum_variant, reason = "a box would ask for memory at every call")]
+#[pin_project(project = StageProj)]
+enum Stage<S, Req, R, A>
+where
+    S: Service<Req>,
+{
+    Waiting {
+        #[pin]
+        taking: Taking,
+        then: Option<Then<S, Req, R, A>>,
+    },
+    Answering {
+        #[pin]
+        response: ResponseFuture<Oneshot<S, Req>, R, A>,
+    },
+}
+
+/// What is done with the tokens.
+struct Then<S, Req, R, A> {
+    inner: S,
+    request: Req,
+    reject: R,
+    announce: A,
+    /// What to tell of, if anything is told.
+    members: Option<Members>,
+}
+
+impl<S, Req, R, A> WaitingFuture<S, Req, R, A>
+where
+    S: Service<Req>,
+    A: Announce<S::Response>,
+{
+    pub(in super::super) fn new(
+        inner: S,
+        request: Req,
+        members: Result<Members, Limited>,
+        cost: u32,
+        deadline: Option<Deadline>,
+        reject: R,
+        announce: A,
+    ) -> Self {
+        let told = if A::ANNOUNCES { members.as_ref().ok().cloned() } else { None };
+        let then = Some(Then { inner, request, reject, announce, members: told });
+        Self { stage: Stage::Waiting { taking: Taking::new(members, cost, deadline), then } }
+    }
+}
+
+impl<S, Req, R, A> Future for WaitingFuture<S, Req, R, A>
+where
+    S: Service<Req>,
+    R: Reject<S::Response, S::Error>,
+    A: Announce<S::Response>,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut stage = self.project().stage;
+        if let StageProj::Waiting { taking, then } = stage.as_mut().project() {
+            let taken = ready!(taking.poll(cx));
+            let then = then.take().expect("it is only taken when the stage is left");
+            stage.set(Stage::Answering { response: then.go_on(taken) });
+        }
+        match stage.project() {
+            StageProj::Answering { response } => response.poll(cx),
+            StageProj::Waiting { .. } => unreachable!("it has just been left"),
+        }
+    }
+}
+
+impl<S, Req, R, A> Then<S, Req, R, A>
+where
+    S: Service<Req>,
+{
+    fn go_on(self, taken: Result<(), Limited>) -> ResponseFuture<Oneshot<S, Req>, R, A> {
+        let Self { inner, request, reject, announce, members } = self;
+        let response = match taken {
+            Ok(()) => ResponseFuture::calling(Oneshot::new(inner, request), announce),
+            Err(limited) => ResponseFuture::refused(limited, reject, announce),
+        };
+        match members {
+            Some(members) => response.with(members.standings(Moment::now())),
+            None => response,
+        }
+    }
+}
+
+impl<S, Req, R, A> fmt::Debug for WaitingFuture<S, Req, R, A>
+where
+    S: Service<Req>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitingFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,168 @@
+use std::num::NonZeroU32;
+use std::ops::Deref;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::gate::{Gate, Seen};
+use super::line::Line;
+use super::member::{Member, Refused};
+use super::together;
+use crate::clock::Moment;
+use crate::name::Name;
+use crate::rate_limit::config::{RateLimitConfig, Rules};
+use crate::rate_limit::state::Verdict;
+use crate::rejection::Limited;
+use crate::sync::{Mutex, MutexGuard};
+
+/// One bucket and the line before it.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    name: Name,
+    gate: Gate,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) line: Line,
+    pub(super) bounds: Bounds,
+}
+
+/// What a line is bounded by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) max_waiting: usize,
+    pub(super) max_wait: Option<Duration>,
+}
+
+impl From<&RateLimitConfig> for Bounds {
+    fn from(config: &RateLimitConfig) -> Self {
+        Self { max_waiting: config.max_waiting, max_wait: config.max_wait }
+    }
+}
+
+impl Bucket {
+    pub(super) fn new(name: Name, rules: Rules, bounds: Bounds) -> Self {
+        Self { name, gate: Gate::new(to_words(rules)), queue: Mutex::new(Queue { line: Line::default(), bounds }) }
+    }
+
+    pub(super) const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Takes `cost` tokens, or says what is in the way. `None` if that cannot be told without the lock.
+    #[inline]
+    pub(super) fn pass(&self, cost: u32, now: Moment) -> Option<Result<(), Verdict>> {
+        self.gate.pass(|seen| match rules(seen).decide(full_at(seen), cost, now) {
+            Verdict::Passes(full_at) => Ok(full_at.to_nanos()),
+            refused => Err(refused),
+        })
+    }
+
+    /// Takes `cost` tokens.
+    #[inline]
+    pub(super) fn take(self: &Arc<Self>, cost: u32, now: Moment) -> Result<(), Limited> {
+        match self.pass(cost, now) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(verdict)) => Err(Refused::by(&self.name, verdict, now).limited),
+            None => self.take_slowly(cost, now),
+        }
+    }
+
+    #[cold]
+    fn take_slowly(self: &Arc<Self>, cost: u32, now: Moment) -> Result<(), Limited> {
+        Ok(together::take(&mut Member::Bucket(self.clone()).into(), cost, now)?)
+    }
+
+    /// What the bucket and its rules are.
+    pub(super) fn look(&self) -> (Moment, Rules) {
+        match self.gate.look() {
+            Some(seen) => (full_at(seen), rules(seen)),
+            None => {
+                let held = self.hold();
+                (held.full_at, held.rules)
+            }
+        }
+    }
+
+    /// Keeps all others out until it is dropped.
+    pub(super) fn hold(&self) -> Held<'_> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.gate.hold();
+        Held { gate: &self.gate, queue, full_at: full_at(seen), rules: rules(seen) }
+    }
+
+    /// Goes on under other rules and owes the same time, but no more than an empty bucket.
+    pub(super) fn adopt(&self, rules: Rules, bounds: Bounds) {
+        let wakers = {
+            let mut held = self.hold();
+            held.adopt(rules, bounds, Moment::now());
+            held.line().plan_anew()
+        };
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    /// Where it comes when several are locked.
+    pub(super) fn address(&self) -> usize {
+        std::ptr::from_ref(&self.queue).addr()
+    }
+}
+
+/// A bucket that nobody else decides about.
+pub(super) struct Held<'a> {
+    gate: &'a Gate,
+    queue: MutexGuard<'a, Queue>,
+    pub(super) full_at: Moment,
+    rules: Rules,
+}
+
+impl Held<'_> {
+    pub(super) const fn rules(&self) -> Rules {
+        self.rules
+    }
+
+    fn adopt(&mut self, rules: Rules, bounds: Bounds, now: Moment) {
+        self.gate.set_rules(to_words(rules));
+        self.rules = rules;
+        self.queue.bounds = bounds;
+        let adopted = rules.adopt(self.full_at, now).to_nanos();
+        // Who has read the old rules and has not decided yet is to find another number than it has read.
+        let differs = if adopted == self.full_at.to_nanos() { adopted.checked_sub(1).unwrap_or(1) } else { adopted };
+        self.full_at = Moment::from_nanos(differs);
+    }
+
+    pub(super) fn line(&mut self) -> &mut Line {
+        &mut self.queue.line
+    }
+}
+
+impl Deref for Held<'_> {
+    type Target = Queue;
+
+    fn deref(&self) -> &Queue {
+        &self.queue
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // While somebody stands in line, nobody passes without looking.
+        self.gate.leave(self.full_at.to_nanos(), !self.queue.line.is_empty());
+    }
+}
+
+const fn to_words(rules: Rules) -> [u64; 2] {
+    [rules.interval, rules.burst.get() as u64]
+}
+
+#[inline]
+fn rules(seen: Seen) -> Rules {
+    let [interval, burst] = seen.rules;
+    let burst = u32::try_from(burst).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
+    Rules { interval, burst }
+}
+
+#[inline]
+const fn full_at(seen: Seen) -> Moment {
+    Moment::from_nanos(seen.full_at)
+}

@@ -1,0 +1,209 @@
+use std::sync::{Arc, MutexGuard};
+
+use smallvec::SmallVec;
+
+use super::bucket::{Bounds, Bucket, Held};
+use super::line::{Left, Line, Ticket};
+use super::table::{Shard, Table};
+use crate::clock::Moment;
+use crate::name::Name;
+use crate::rate_limit::config::Rules;
+use crate::rate_limit::state::Verdict;
+use crate::rejection::{LimitReason, Limited};
+
+/// The buckets that one call is counted in. Few are more than two, and those ask for memory.
+#[derive(Clone, Default)]
+pub struct Members(SmallVec<[Member; 2]>);
+
+/// A bucket of its own, or that of a key.
+#[derive(Clone)]
+pub(super) enum Member {
+    Bucket(Arc<Bucket>),
+    Key(Arc<Table>, u64),
+}
+
+/// Why a call does not pass now.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) limited: Limited,
+    /// When it could, if the time is all that is in the way.
+    pub(super) until: Option<Moment>,
+}
+
+/// A bucket that nobody else decides about.
+pub(super) enum Locked<'a> {
+    Bucket(Held<'a>),
+    Shard(MutexGuard<'a, Shard>),
+}
+
+impl Member {
+    pub(super) fn name(&self) -> &Name {
+        match self {
+            Self::Bucket(bucket) => bucket.name(),
+            Self::Key(table, _) => table.name(),
+        }
+    }
+
+    pub(super) fn lock(&self) -> Locked<'_> {
+        match self {
+            Self::Bucket(bucket) => Locked::Bucket(bucket.hold()),
+            Self::Key(table, fingerprint) => Locked::Shard(table.shard(*fingerprint)),
+        }
+    }
+
+    const fn fingerprint(&self) -> u64 {
+        match self {
+            Self::Bucket(_) => 0,
+            Self::Key(_, fingerprint) => *fingerprint,
+        }
+    }
+
+    pub(super) fn address(&self) -> usize {
+        match self {
+            Self::Bucket(bucket) => bucket.address(),
+            Self::Key(table, fingerprint) => table.address(*fingerprint),
+        }
+    }
+
+    /// Takes `cost` tokens, or says what is in the way; none if that takes more than a look.
+    pub(super) fn pass(&self, cost: u32, now: Moment) -> Option<Result<(), Refused>> {
+        let passed = match self {
+            Self::Bucket(bucket) => bucket.pass(cost, now),
+            Self::Key(table, fingerprint) => table.pass(*fingerprint, cost, now),
+        }?;
+        Some(passed.map_err(|verdict| Refused::by(self.name(), verdict, now)))
+    }
+}
+
+impl Refused {
+    pub(super) fn until(name: &Name, reason: LimitReason, until: Moment, now: Moment) -> Self {
+        Self { limited: Limited::new(name.clone(), reason).with_retry_after(until.since(now)), until: Some(until) }
+    }
+
+    pub(super) fn for_good(name: &Name, reason: LimitReason) -> Self {
+        Self { limited: Limited::new(name.clone(), reason), until: None }
+    }
+
+    /// By a bucket that did not let a call pass.
+    #[cold]
+    pub(super) fn by(name: &Name, verdict: Verdict, now: Moment) -> Self {
+        match verdict {
+            Verdict::Waits(until) => Self::until(name, LimitReason::QuotaUsedUp, until, now),
+            Verdict::Passes(_) | Verdict::Never => Self::for_good(name, LimitReason::CostAboveBurst),
+        }
+    }
+}
+
+impl From<Refused> for Limited {
+    fn from(refused: Refused) -> Self {
+        refused.limited
+    }
+}
+
+impl Locked<'_> {
+    pub(super) fn rules(&self) -> Rules {
+        match self {
+            Self::Bucket(held) => held.rules(),
+            Self::Shard(shard) => shard.rules(),
+        }
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        match self {
+            Self::Bucket(held) => held.bounds,
+            Self::Shard(shard) => shard.bounds(),
+        }
+    }
+
+    pub(super) fn full_at(&self, member: &Member, now: Moment) -> Moment {
+        match self {
+            Self::Bucket(held) => held.full_at,
+            Self::Shard(shard) => shard.full_at(member.fingerprint(), now),
+        }
+    }
+
+    pub(super) fn put(&mut self, member: &Member, full_at: Moment, now: Moment) {
+        match self {
+            Self::Bucket(held) => held.full_at = full_at,
+            Self::Shard(shard) => shard.put(member.fingerprint(), full_at, now),
+        }
+    }
+
+    /// Those who wait, if anybody does.
+    pub(super) fn line(&self, member: &Member) -> Option<&Line> {
+        match self {
+            Self::Bucket(held) => Some(&held.line),
+            Self::Shard(shard) => shard.line(member.fingerprint()),
+        }
+        .filter(|line| !line.is_empty())
+    }
+
+    pub(super) fn line_mut(&mut self, member: &Member) -> &mut Line {
+        match self {
+            Self::Bucket(held) => held.line(),
+            Self::Shard(shard) => shard.line_mut(member.fingerprint()),
+        }
+    }
+
+    /// The same, to change it.
+    pub(super) fn line_mut_if_any(&mut self, member: &Member) -> Option<&mut Line> {
+        self.line(member)?;
+        Some(self.line_mut(member))
+    }
+
+    pub(super) fn leave(&mut self, member: &Member, ticket: Ticket) -> Left {
+        match self {
+            Self::Bucket(held) => held.line().leave(ticket),
+            Self::Shard(shard) => shard.leave(member.fingerprint(), ticket),
+        }
+    }
+
+    pub(super) fn has_place(&mut self, member: &Member, now: Moment) -> bool {
+        match self {
+            Self::Bucket(_) => true,
+            Self::Shard(shard) => shard.has_place(member.fingerprint(), now),
+        }
+    }
+
+    /// When somebody who comes last could take `cost`.
+    pub(super) fn outlook(&self, member: &Member, cost: u32, now: Moment) -> Moment {
+        let before = self.line(member).map_or(0, Line::cost);
+        self.rules().outlook(self.full_at(member, now), before + u64::from(cost), now)
+    }
+}
+
+impl Members {
+    pub(super) fn each(&self) -> &[Member] {
+        &self.0
+    }
+
+    pub(super) fn add(&mut self, member: Member) {
+        self.0.push(member);
+    }
+
+    pub(super) fn replace(&mut self, at: usize, member: Member) {
+        self.0[at] = member;
+        self.put_in_order();
+    }
+
+    /// Brings them into the one order in which all calls stand in their lines, and leaves out who comes twice: keys first,
+    /// so that nobody stands before a bucket of many who is still waiting for that of a few.
+    pub(super) fn put_in_order(&mut self) {
+        if self.0.len() > 1 {
+            self.0.sort_by_key(Member::place);
+            self.0.dedup_by_key(|member| member.place());
+        }
+    }
+}
+
+impl From<Member> for Members {
+    fn from(member: Member) -> Self {
+        Self(SmallVec::from_iter([member]))
+    }
+}
+
+impl Member {
+    fn place(&self) -> (bool, usize, u64) {
+        (matches!(self, Self::Bucket(_)), self.address(), self.fingerprint())
+    }
+}

@@ -1,0 +1,475 @@
+//! Calls that wait in line for their tokens, in paused time.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use buttress::clock::Moment;
+use buttress::rate_limit::{
+    KeyedConfig, KeyedRateLimiter, LimitReason, Limited, Quota, RateLimitConfig, RateLimitLayer, RateLimiter, Taking,
+    WhenFull,
+};
+use buttress::timeout::{TimeoutConfig, TimeoutLayer};
+use buttress::{BoxError, Deadline, DeadlineOf, Rejection};
+use futures::future::join_all;
+use proptest::prelude::*;
+use support::drops;
+use tokio::sync::Semaphore;
+use tokio::time::{advance, sleep, timeout};
+use tokio_test::task::{Spawn, spawn};
+use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok};
+use tower::limit::ConcurrencyLimit;
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+const MS: Duration = Duration::from_millis(1);
+const SEC: Duration = Duration::from_secs(1);
+
+fn config(quota: Quota) -> RateLimitConfig {
+    RateLimitConfig::new(quota).name("pace")
+}
+
+fn limiter(config: RateLimitConfig) -> RateLimiter {
+    RateLimiter::new(config).expect("valid")
+}
+
+fn refused(reason: LimitReason, wait: Duration) -> Limited {
+    Limited::new("pace".into(), reason).with_retry_after(wait)
+}
+
+fn limited(error: &BoxError) -> Limited {
+    match Rejection::find(&**error) {
+        Some(Rejection::RateLimited(limited)) => limited,
+        other => panic!("not refused by a limiter: {other:?}"),
+    }
+}
+
+/// Answers when it was called.
+async fn when(_: u32) -> Result<Moment, BoxError> {
+    Ok(Moment::now())
+}
+
+fn waiting(limiter: &RateLimiter, cost: u32) -> Spawn<Taking> {
+    let mut waiting = spawn(limiter.take(cost));
+    assert_pending!(waiting.poll());
+    waiting
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leaky_bucket_lets_calls_pass_at_an_even_pace_and_in_order() {
+    let layer = RateLimitLayer::new(RateLimitConfig::leaky(Quota::per_second(10), 5).name("pace")).expect("valid");
+    let service = layer.wait().layer(service_fn(when));
+    let start = Moment::now();
+    let answers = join_all((0..8).map(|number| service.clone().oneshot(number))).await;
+    for (place, answer) in (0..).zip(answers) {
+        match answer {
+            Ok(at) => assert_eq!(at.since(start), 100 * MS * place),
+            Err(error) => {
+                assert!(place >= 6, "one passes at once, and five wait");
+                assert_eq!(limited(&error), refused(LimitReason::LineFull, 600 * MS));
+            }
+        }
+    }
+}
+
+/// A peer slept for all the time that a call may wait before it said what it knew from the first.
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_is_known_to_be_too_long_is_refused_at_once() {
+    let limiter = limiter(config(Quota::per_second(1)).max_wait(2 * SEC));
+    limiter.try_take(1).expect("a token");
+    let first = waiting(&limiter, 1);
+    let _second = waiting(&limiter, 1);
+    let mut third = spawn(limiter.take(1));
+    assert_eq!(assert_ready_err!(third.poll()), refused(LimitReason::WaitTooLong, 3 * SEC));
+    let mut never = spawn(limiter.take(2));
+    assert_eq!(assert_ready_err!(never.poll()).reason(), LimitReason::CostAboveBurst);
+    drop(first);
+    let _moved_up = waiting(&limiter, 1);
+    let mut within = spawn(limiter.take_before(1, Deadline::within(SEC)));
+    assert_eq!(assert_ready_err!(within.poll()), refused(LimitReason::WaitTooLong, 2 * SEC), "the deadline is nearer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_waits_beyond_its_deadline() {
+    #[derive(Clone)]
+    struct Soon(Duration);
+    impl DeadlineOf<u32> for Soon {
+        fn deadline_of(&self, _: &u32, _: &buttress::clock::Now) -> Option<Deadline> {
+            Some(Deadline::within(self.0))
+        }
+    }
+    let waiting = |within| {
+        let layer = RateLimitLayer::new(config(Quota::per_second(1))).expect("valid").wait().deadline_of(Soon(within));
+        layer.limits().drain();
+        layer.layer(service_fn(when)).oneshot(1)
+    };
+    let start = Moment::now();
+    assert_eq!(limited(&waiting(SEC - MS).await.expect_err("too long")), refused(LimitReason::WaitTooLong, SEC));
+    assert_eq!(Moment::now(), start, "at once");
+    assert_eq!(waiting(SEC).await.expect("in time").since(start), SEC);
+}
+
+/// In a peer, a call that gave up waiting kept the tokens it had reserved.
+#[tokio::test(start_paused = true)]
+async fn whoever_leaves_the_line_has_spent_nothing_and_those_behind_move_up() {
+    let limiter = limiter(config(Quota::per_second(1)));
+    limiter.try_take(1).expect("a token");
+    let mut line: Vec<_> = (0..5).map(|_| waiting(&limiter, 1)).collect();
+    assert_eq!(limiter.snapshot().waiting, 5);
+    advance(SEC / 2).await;
+    drop(line.remove(3));
+    drop(line.remove(1));
+    let first = line.remove(0);
+    assert_eq!(limiter.snapshot().waiting, 3);
+    assert!(!line[0].is_woken());
+    drop(first);
+    assert!(line[0].is_woken(), "whoever is first now sleeps for its tokens");
+    assert!(!line[1].is_woken(), "the others sleep for nothing");
+    assert_pending!(line[0].poll());
+    advance(SEC / 2).await;
+    assert_ready_ok!(line[0].poll());
+    advance(SEC).await;
+    assert!(line[1].is_woken());
+    assert_ready_ok!(line[1].poll());
+    assert_eq!((limiter.snapshot().waiting, limiter.remaining()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_anywhere_a_waiting_call_leaves_the_line_as_it_was() {
+    type World = (RateLimiter, RateLimitLayer);
+    let world = || {
+        let limiter = limiter(config(Quota::per_second(1)));
+        limiter.try_take(1).expect("a token");
+        (limiter.clone(), RateLimitLayer::of(limiter))
+    };
+    let call = |(_, layer): &mut World| {
+        let service = service_fn(async |_: u32| {
+            sleep(SEC / 4).await;
+            Ok::<_, BoxError>(())
+        });
+        layer.clone().wait().layer(service).oneshot(1)
+    };
+    drops::at_every_point(2, world, call, async |(limiter, layer): World, _| {
+        assert_eq!(limiter.snapshot().waiting, 0);
+        let before = Moment::now();
+        layer.wait().layer(service_fn(when)).oneshot(1).await.expect("in time");
+        assert!(Moment::now().since(before) <= SEC);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_first_in_line_is_ever_woken() {
+    let limiter = limiter(config(Quota::per_second(100)).max_waiting(100));
+    limiter.drain();
+    let polls = Arc::new(AtomicUsize::new(0));
+    let counted = (0..100).map(|_| {
+        let (mut taking, polls) = (Box::pin(limiter.take(1)), polls.clone());
+        tokio::spawn(std::future::poll_fn(move |cx: &mut Context<'_>| {
+            polls.fetch_add(1, Ordering::SeqCst);
+            taking.as_mut().poll(cx)
+        }))
+    });
+    for waiter in join_all(counted).await {
+        waiter.expect("no panic").expect("its turn");
+    }
+    let polls = polls.load(Ordering::SeqCst);
+    assert!(polls <= 3 * 100, "{polls} polls: to join, to be the first, to take");
+}
+
+/// In a peer, calls that waited for a token kept the wrapped service's permits from those who did not wait.
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_holds_no_place_in_the_wrapped_service() {
+    let permits = Arc::new(Semaphore::new(1));
+    let inner = ConcurrencyLimit::with_semaphore(service_fn(when), permits.clone());
+    let layer = RateLimitLayer::new(config(Quota::per_second(1))).expect("valid").wait();
+    layer.limits().drain();
+    let mut service = layer.layer(inner);
+    let start = Moment::now();
+    let mut waits = spawn(service.ready().await.expect("always").call(1));
+    assert_pending!(waits.poll());
+    assert_eq!(permits.available_permits(), 1);
+    let taken = permits.clone().acquire_owned().await.expect("open");
+    advance(SEC).await;
+    assert_pending!(waits.poll(), "the tokens are there, and the service is not ready");
+    assert_eq!(service.limits().remaining(), 0);
+    drop(taken);
+    assert_eq!(assert_ready_ok!(waits.poll()).since(start), SEC);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_is_planned_anew_when_what_lies_before_it_changes() {
+    let limiter = limiter(config(Quota::per_second(1)).max_wait(3 * SEC));
+    limiter.try_take(1).expect("a token");
+    let mut line: Vec<_> = (0..3).map(|_| waiting(&limiter, 1)).collect();
+    advance(SEC / 2).await;
+    limiter.drain();
+    assert!(line.iter().all(Spawn::is_woken));
+    assert_pending!(line[0].poll());
+    assert_pending!(line[1].poll());
+    assert_eq!(assert_ready_err!(line[2].poll()), refused(LimitReason::WaitTooLong, 3 * SEC), "3.5 s in all");
+
+    limiter.reconfigure(&config(Quota::per_second(10).burst(10)).max_wait(3 * SEC)).expect("valid");
+    for waiter in &mut line[..2] {
+        assert!(waiter.is_woken());
+        assert_pending!(waiter.poll());
+    }
+    advance(100 * MS).await;
+    assert!(line[0].is_woken(), "ten times as fast");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_quota_that_can_never_serve_the_first_in_line_refuses_it() {
+    let limiter = limiter(config(Quota::per_second(1).burst(5)));
+    limiter.drain();
+    let (mut dear, mut cheap) = (waiting(&limiter, 5), waiting(&limiter, 1));
+    limiter.reconfigure(&config(Quota::per_second(1).burst(2))).expect("valid");
+    assert_eq!(assert_ready_err!(dear.poll()).reason(), LimitReason::CostAboveBurst);
+    drop(dear);
+    assert_pending!(cheap.poll());
+    advance(SEC).await;
+    assert_ready_ok!(cheap.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limiter_without_a_line_refuses_at_once() {
+    let limiter = limiter(config(Quota::per_second(1)).max_waiting(0));
+    limiter.take(1).await.expect("a token is there");
+    assert_eq!(limiter.take(1).await, Err(refused(LimitReason::LineFull, SEC)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_outside_bounds_the_wait_too() {
+    let layer = RateLimitLayer::new(config(Quota::per_hour(1))).expect("valid").wait();
+    layer.limits().drain();
+    let limiter = layer.limits().clone();
+    let timeout = TimeoutLayer::new(TimeoutConfig::new(SEC)).expect("a limit");
+    let error = timeout.layer(layer.layer(service_fn(when))).oneshot(1).await.expect_err("too slow");
+    assert!(matches!(Rejection::find(&*error), Some(Rejection::Elapsed(_))));
+    assert_eq!(limiter.snapshot().waiting, 0);
+}
+
+// By key, and in several lines.
+
+#[tokio::test(start_paused = true)]
+async fn every_key_has_a_line_of_its_own() {
+    let keys = KeyedRateLimiter::<&str>::new(config(Quota::per_second(1)).max_waiting(2)).expect("valid");
+    let start = Moment::now();
+    let wait = async |key: &'static str| {
+        keys.take(key, 1).await?;
+        Ok::<_, Limited>((key, Moment::now().since(start)))
+    };
+    let done = join_all(["a", "a", "a", "b", "a", "b"].map(wait)).await;
+    let expected = [
+        Ok(("a", Duration::ZERO)),
+        Ok(("a", SEC)),
+        Ok(("a", 2 * SEC)),
+        Ok(("b", Duration::ZERO)),
+        Err(refused(LimitReason::LineFull, 3 * SEC)),
+        Ok(("b", SEC)),
+    ];
+    assert_eq!(done, expected);
+    assert_eq!(keys.snapshot().waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_passes_those_who_wait_for_the_same_key() {
+    let keys = KeyedRateLimiter::<u32>::new(config(Quota::per_second(1))).expect("valid");
+    keys.try_take(&1, 1).expect("a token");
+    let mut waits = spawn(keys.take(&1, 1));
+    assert_pending!(waits.poll());
+    assert_eq!(keys.snapshot().waiting, 1);
+    advance(SEC).await;
+    assert_eq!(keys.try_take(&1, 1), Err(refused(LimitReason::QuotaUsedUp, SEC)));
+    keys.try_take(&2, 1).expect("another key is not concerned");
+    assert_ready_ok!(waits.poll());
+    keys.drain(&1);
+    let mut waits = spawn(keys.take(&1, 1));
+    assert_pending!(waits.poll());
+    keys.reconfigure(&config(Quota::per_second(1000))).expect("valid");
+    assert!(waits.is_woken());
+    assert_pending!(waits.poll());
+    advance(MS).await;
+    assert_ready_ok!(waits.poll());
+}
+
+/// One key's long line must not keep the others from what all share.
+#[tokio::test(start_paused = true)]
+async fn a_call_stands_before_a_shared_bucket_only_when_its_own_key_would_let_it_pass() {
+    let all = limiter(config(Quota::per_second(10).burst(1)));
+    let keys = KeyedRateLimiter::<u32>::new(config(Quota::per_second(1).burst(1))).expect("valid");
+    let layer = RateLimitLayer::of(all.clone()).and_by_key(keys.clone(), |key: &u32| Some(*key)).wait();
+    let service = layer.layer(service_fn(when));
+    let start = Moment::now();
+    let answers = join_all([1, 1, 1, 2, 3, 1].map(|key| service.clone().oneshot(key))).await;
+    let at = answers.into_iter().map(|answer| answer.expect("its turn").since(start));
+    assert_eq!(at.collect::<Vec<_>>(), [Duration::ZERO, SEC, 2 * SEC, 100 * MS, 200 * MS, 3 * SEC]);
+    assert_eq!((all.snapshot().waiting, keys.snapshot().waiting), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_leaves_several_lines_leaves_all_of_them() {
+    let (all, some) = (limiter(config(Quota::per_second(1))), limiter(config(Quota::per_second(1))));
+    all.drain();
+    let service = RateLimitLayer::of(all.clone()).and(some.clone()).wait().layer(service_fn(when));
+    let mut calls: Vec<_> = (0..3).map(|_| spawn(service.clone().oneshot(1))).collect();
+    for call in &mut calls {
+        assert_pending!(call.poll());
+    }
+    let in_lines = || all.snapshot().waiting + some.snapshot().waiting;
+    assert!(in_lines() >= 3);
+    drop(calls.remove(0));
+    assert!(calls[0].is_woken());
+    assert_pending!(calls[0].poll());
+    advance(SEC).await;
+    assert_ready_ok!(calls[0].poll());
+    calls.clear();
+    assert_eq!(in_lines(), 0);
+    assert_eq!((all.remaining(), some.remaining()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_limits_in_either_order_cannot_wait_for_each_other() {
+    let (a, b) = (limiter(config(Quota::per_second(3))), limiter(config(Quota::per_second(2))));
+    let there = RateLimitLayer::of(a.clone()).and(b.clone()).wait().layer(service_fn(when));
+    let back = RateLimitLayer::of(b.clone()).and(a.clone()).wait().layer(service_fn(when));
+    let both = |number: u32| if number.is_multiple_of(2) { there.clone() } else { back.clone() }.oneshot(number);
+    let calls = join_all((0..40).map(both));
+    let answers = timeout(60 * SEC, calls).await.expect("nobody waits for ever");
+    assert!(answers.iter().all(Result::is_ok));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_waited_for_a_key_finds_a_place_in_a_full_table() {
+    let limits = KeyedConfig::new(config(Quota::per_second(1))).max_keys(2).when_full(WhenFull::Refuse);
+    let keys = KeyedRateLimiter::<u32>::new(limits).expect("valid");
+    keys.try_take(&1, 1).expect("a place");
+    let mut waits = spawn(keys.take(&1, 1));
+    assert_pending!(waits.poll());
+    advance(SEC).await;
+    for key in 2..10 {
+        let _ = keys.try_take(&key, 1);
+    }
+    assert_ready_ok!(waits.poll());
+    assert_eq!(keys.try_take(&1, 1), Err(refused(LimitReason::QuotaUsedUp, SEC)), "its token is spent");
+}
+
+// Whatever happens.
+
+#[derive(Clone, Debug)]
+enum Op {
+    Advance(u64),
+    TryTake(u32),
+    Wait(u32),
+    Drop(prop::sample::Index),
+    Poll(prop::sample::Index),
+    Drain,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (0..700_u64).prop_map(Op::Advance),
+        4 => (1..4_u32).prop_map(Op::TryTake),
+        6 => (1..4_u32).prop_map(Op::Wait),
+        3 => any::<prop::sample::Index>().prop_map(Op::Drop),
+        6 => any::<prop::sample::Index>().prop_map(Op::Poll),
+        1 => Just(Op::Drain),
+    ]
+}
+
+struct History {
+    limiter: RateLimiter,
+    waiting: BTreeMap<usize, (u32, Pin<Box<Taking>>)>,
+    next: usize,
+    passed: Vec<(Moment, u32)>,
+    in_order: bool,
+}
+
+impl History {
+    async fn does(&mut self, op: &Op) {
+        match op {
+            Op::Advance(millis) => advance(MS * u32::try_from(*millis).expect("short")).await,
+            Op::TryTake(cost) => {
+                if self.limiter.try_take(*cost).is_ok() {
+                    self.passed.push((Moment::now(), *cost));
+                    self.in_order &= self.waiting.is_empty();
+                }
+            }
+            Op::Wait(cost) => {
+                self.waiting.insert(self.next, (*cost, Box::pin(self.limiter.take(*cost))));
+                self.poll(self.next);
+                self.next += 1;
+            }
+            Op::Drop(index) => {
+                if let Some(number) = self.one(*index) {
+                    self.waiting.remove(&number);
+                }
+            }
+            Op::Poll(index) => {
+                if let Some(number) = self.one(*index) {
+                    self.poll(number);
+                }
+            }
+            Op::Drain => self.limiter.drain(),
+        }
+    }
+
+    fn one(&self, index: prop::sample::Index) -> Option<usize> {
+        let numbers: Vec<_> = self.waiting.keys().copied().collect();
+        (!numbers.is_empty()).then(|| *index.get(&numbers))
+    }
+
+    fn poll(&mut self, number: usize) {
+        let (cost, taking) = self.waiting.get_mut(&number).expect("it waits");
+        let Poll::Ready(taken) = taking.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())) else {
+            return;
+        };
+        if taken.is_ok() {
+            self.passed.push((Moment::now(), *cost));
+            self.in_order &= self.waiting.keys().next() == Some(&number);
+        }
+        self.waiting.remove(&number);
+    }
+}
+
+/// Rate times window and burst hold over every window, whoever comes, waits and leaves.
+#[test]
+fn within_no_span_of_time_more_passes_than_rate_and_burst() {
+    let histories = (proptest::collection::vec(op(), 1..80), 3..6_u32);
+    let waited = AtomicUsize::new(0);
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 500, ..ProptestConfig::default() });
+    let result = runner.run(&histories, |(ops, burst)| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            let limiter = limiter(config(Quota::per_second(4).burst(burst)).max_waiting(6));
+            let mut history =
+                History { limiter, waiting: BTreeMap::new(), next: 0, passed: Vec::new(), in_order: true };
+            for op in &ops {
+                history.does(op).await;
+                waited.fetch_add(history.waiting.len(), Ordering::SeqCst);
+                assert_eq!(history.limiter.snapshot().waiting, history.waiting.len());
+            }
+            prop_assert!(history.in_order, "somebody was passed");
+            let passed = history.passed;
+            for (first, (from, _)) in passed.iter().enumerate() {
+                let mut total = 0;
+                for (to, cost) in &passed[first..] {
+                    total += u128::from(*cost);
+                    let allowed = u128::from(burst) + to.since(*from).as_millis() / 250;
+                    prop_assert!(total <= allowed, "{} of {} within {:?}", total, allowed, to.since(*from));
+                }
+            }
+            // Whoever stays has its turn.
+            let mut rest = history.waiting;
+            let all = join_all(rest.values_mut().map(|(_, taking)| taking.as_mut()));
+            prop_assert!(timeout(60 * SEC, all).await.is_ok(), "somebody waits for ever");
+            Ok(())
+        })
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+    assert!(waited.into_inner() > 1_000, "hardly anybody waited");
+}
