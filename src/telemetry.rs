@@ -102,6 +102,12 @@ pub(crate) fn circuit_ignored(name: &Name) {
     decided!(layer = "circuit_breaker", name = %name, "stale answer ignored");
 }
 
+/// It cannot be said which client sent a request.
+#[cfg(feature = "http")]
+pub(crate) fn client_unknown(reason: &str) {
+    decided!(layer = "client_ip", reason, "client unknown");
+}
+
 /// A deadline that came over the wire was not taken.
 #[cfg(feature = "http")]
 pub(crate) fn deadline_ignored(header: &str, reason: &str) {

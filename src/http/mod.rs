@@ -7,6 +7,7 @@
 //! | [`InExtensions`] | finds and leaves deadlines and marks in the extensions of requests and responses |
 //! | [`DeadlineHeader`] | reads and writes deadlines as `grpc-timeout` or a header of your choice |
 //! | [`BodyDeadline`] | bounds the time until the end of a body |
+//! | [`ClientIp`] | tells clients apart by their IP address, behind proxies too, where headers can be forged |
 //!
 //! The presets `.http_server()` and `.http_client()` on every layer choose among them. Over a server, an answer that the
 //! layer makes itself is a response; over a client it is an error.
@@ -41,6 +42,7 @@
 mod answer;
 mod body;
 mod classify;
+mod client_ip;
 mod deadline;
 mod extensions;
 mod presets;
@@ -49,6 +51,7 @@ mod rate_limit;
 pub use self::answer::{AsResponse, response};
 pub use self::body::BodyDeadline;
 pub use self::classify::StatusClassifier;
+pub use self::client_ip::{ClientIp, InvalidClientIp, ProxyHeader, UnknownClient};
 pub use self::deadline::{DeadlineHeader, InvalidDeadlineHeader, TrustedDeadline};
 pub use self::extensions::InExtensions;
 pub use self::rate_limit::RateLimitHeaders;

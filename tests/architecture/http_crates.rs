@@ -2,7 +2,7 @@
 
 use crate::tree::File;
 
-const CRATES: [&str; 4] = ["http", "http_body", "bytes", "httpdate"];
+const CRATES: [&str; 5] = ["http", "http_body", "bytes", "httpdate", "ipnet"];
 const SPEAKERS: [&str; 3] = ["http", "engines", "dashboard"];
 
 pub(crate) fn violations(files: &[File]) -> Vec<String> {
@@ -37,6 +37,7 @@ mod tests {
             ("http_body::Body", "impl @ for S {}"),
             ("bytes::Bytes", "struct S(@);"),
             ("httpdate::parse_http_date", "fn f() { @(1) }"),
+            ("ipnet::IpNet", "struct S(@);"),
         ] {
             let text = text.replace('@', name);
             for file in ["src/lib.rs", "src/registry.rs", "src/retry/service.rs"] {
