@@ -247,3 +247,35 @@ fn a_stack_over_http_allocates_nothing_beyond_the_request() {
     assert_eq!(of(service.clone(), || http::Request::new(()), good), 0);
     assert!(of(BoxCloneSyncService::new(service), || http::Request::new(()), good) >= CALLS, "the control");
 }
+
+#[cfg(feature = "http")]
+#[test]
+fn a_client_is_told_by_its_address_without_an_allocation() {
+    use buttress::KeyOf;
+    use buttress::http::{ClientIp, ProxyHeader, UnknownClient};
+
+    let behind = || ClientIp::behind(["10.0.0.0/8", "2001:db8:cafe::/48"]).expect("networks");
+    let request = |peer: [u8; 4], header: &str, lines: &[&str]| {
+        let request = lines.iter().fold(http::Request::builder(), |request, line| request.header(header, *line));
+        request.extension(std::net::SocketAddr::from((peer, 80))).body(()).expect("valid")
+    };
+    let proxies = ", 10.0.0.2".repeat(31);
+    let quoted = r#"for="[2001:db8:\\cafe::1]:80";by="\",""#;
+    let (proxy, stranger) = ([10, 0, 0, 1], [198, 51, 100, 4]);
+    let forwarded = behind().header(ProxyHeader::Forwarded);
+    for (client_ip, request) in [
+        (ClientIp::direct(), request(stranger, "x-forwarded-for", &["203.0.113.9"])),
+        (behind(), request(stranger, "x-forwarded-for", &["203.0.113.9"])),
+        (behind(), request(proxy, "x-forwarded-for", &[])),
+        (behind(), request(proxy, "x-forwarded-for", &["203.0.113.9", "198.51.100.4", "[2001:db8:cafe::1]:80"])),
+        (behind(), request(proxy, "x-forwarded-for", &[&format!("198.51.100.4{proxies}")])),
+        (behind().unknown_client(UnknownClient::NoKey), request(proxy, "x-forwarded-for", &["203.0.113.9, x"])),
+        (forwarded.clone(), request(proxy, "forwarded", &["for=\"", "for=198.51.100.4;proto=https", quoted])),
+        (forwarded, request(proxy, "forwarded", &["for=203.0.113.9, for=unknown"])),
+    ] {
+        let told = || _ = std::hint::black_box(client_ip.key_of(&request));
+        assert_eq!(allocation_counter::measure(told).count_total, 0, "{client_ip:?}");
+        let written = || _ = std::hint::black_box(format!("{:?}", client_ip.key_of(&request)));
+        assert!(allocation_counter::measure(written).count_total > 0, "the control");
+    }
+}

@@ -1,15 +1,16 @@
 //! Every decision can be seen, and a call about which nothing is decided says nothing.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, OpenFor};
 use buttress::fallback::{FallbackConfig, FallbackLayer};
-use buttress::http::{BodyDeadline, DeadlineHeader};
+use buttress::http::{BodyDeadline, ClientIp, DeadlineHeader};
 use buttress::rate_limit::{KeyedConfig, KeyedRateLimiter, Quota, RateLimitConfig, RateLimitLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
-use buttress::{BoxError, Deadline, Failure};
+use buttress::{BoxError, Deadline, Failure, KeyOf};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
@@ -202,6 +203,27 @@ async fn a_deadline_from_the_wire_that_is_not_taken_is_told() {
     let sound = Request::builder().header("token", "").header("grpc-timeout", "1S").body(()).expect("valid");
     service.oneshot(sound).await.expect("an answer");
     assert_eq!(lines.take(), [""; 0]);
+}
+
+#[test]
+fn a_client_that_is_unknown_is_told() {
+    let (lines, _listening) = listen();
+    let client_ip = ClientIp::behind(["10.0.0.1"]).expect("an address");
+    let from = |address: [u8; 4]| Request::builder().extension(IpAddr::from(address));
+    let known = from([10, 0, 0, 1]).header("x-forwarded-for", "198.51.100.4").body(()).expect("valid");
+    client_ip.key_of(&known);
+    client_ip.key_of(&from([198, 51, 100, 4]).header("x-forwarded-for", "x").body(()).expect("valid"));
+    assert_eq!(lines.take(), [""; 0]);
+
+    client_ip.key_of(&from([10, 0, 0, 1]).header("x-forwarded-for", "x").body(()).expect("valid"));
+    client_ip.key_of(&Request::new(()));
+    assert_eq!(
+        lines.take(),
+        [
+            r#"DEBUG buttress: client unknown layer="client_ip" reason="what its proxies say cannot be read""#,
+            r#"DEBUG buttress: client unknown layer="client_ip" reason="its peer is not known""#,
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]
