@@ -8,7 +8,12 @@ use crate::clock::{Moment, Now};
 use crate::outcome::{Failure, FailureKind, Outcome};
 
 /// A call that was let through, until it says how it ended. It is small: every call carries one.
-pub(in super::super) struct Place {
+pub(in super::super) struct Place(Pass);
+
+/// What a place knows. What is seldom done is done with a copy of it: the place itself, of which nobody then has to know
+/// the address, stays in registers.
+#[derive(Clone, Copy)]
+struct Pass {
     slot: &'static Slot,
     /// What the circuit looked like when it let the call through.
     word: Word,
@@ -54,9 +59,115 @@ impl Place {
 
     #[inline]
     const fn new(slot: &'static Slot, word: Word, admittance: Admittance, ticket: u32) -> Self {
-        Self { slot, word, began: Moment::EPOCH, ticket, admittance, progress: Progress::Reserved }
+        Self(Pass { slot, word, began: Moment::EPOCH, ticket, admittance, progress: Progress::Reserved })
     }
 
+    /// Whether a call may still begin with it.
+    pub(in super::super) fn is_held(&self) -> bool {
+        self.0.is_held()
+    }
+
+    /// The service has to get ready first, which is asking something of it.
+    pub(in super::super) fn wait(&mut self, now: &Now) {
+        let was_resting = self.go_on_to(Progress::Called) == Progress::Reserved;
+        if was_resting && self.0.admittance == Admittance::Probe {
+            self.0.slot.call_probe(self.0.admitted(), now.moment());
+        }
+    }
+
+    /// The service is ready, and nobody has called it yet: the place is held without asking anything.
+    pub(in super::super) fn rest(&mut self) {
+        let was_asking = self.go_on_to(Progress::Reserved) == Progress::Called;
+        if was_asking && self.0.admittance == Admittance::Probe {
+            self.0.slot.rest_probe(self.0.admitted());
+        }
+    }
+
+    /// Runs code of the service; if it unwinds, the place stays marked, and is a failure when it is dropped.
+    #[inline]
+    pub(in super::super) fn while_running<T>(&mut self, code: impl FnOnce() -> T) -> T {
+        let before = self.go_on_to(Progress::Running);
+        let value = code();
+        self.0.progress = before;
+        value
+    }
+
+    #[inline]
+    const fn go_on_to(&mut self, progress: Progress) -> Progress {
+        std::mem::replace(&mut self.0.progress, progress)
+    }
+
+    /// Counts nothing.
+    #[inline]
+    pub(super) const fn disarm(&mut self) {
+        self.0.progress = Progress::Settled;
+    }
+
+    /// The call that the place was held for is made now. `false` if it is not held any more.
+    pub(in super::super) fn claim(&self, now: &Now) -> bool {
+        match self.0.admittance {
+            Admittance::Probe => self.0.slot.call_probe(self.0.admitted(), now.moment()),
+            Admittance::Counted | Admittance::Uncounted => self.0.is_current(),
+        }
+    }
+
+    /// The call begins now.
+    #[inline]
+    pub(in super::super) fn begin(&mut self, now: &Now) {
+        self.0.progress = Progress::Called;
+        if self.0.word.is_timed() {
+            self.0.began = now.moment();
+        }
+    }
+
+    /// Until [`pause`](Self::pause), the code of the call is running.
+    #[inline]
+    pub(in super::super) fn run(&mut self) {
+        if self.0.progress != Progress::Settled {
+            self.0.progress = Progress::Running;
+        }
+    }
+
+    #[inline]
+    pub(in super::super) fn pause(&mut self) {
+        if self.0.progress != Progress::Settled {
+            self.0.progress = Progress::Called;
+        }
+    }
+
+    /// The call ended well.
+    #[inline]
+    pub(in super::super) fn succeeded(&mut self, now: &Now) {
+        self.0.progress = Progress::Settled;
+        if !self.0.slot.word().is_indifferent_to(self.0.word) {
+            self.0.count_good(now);
+        }
+    }
+
+    /// The call ended otherwise.
+    #[cold]
+    #[inline(never)]
+    #[expect(clippy::needless_pass_by_value, reason = "it is dropped here, out of the way of a good call")]
+    pub(in super::super) fn failed(&mut self, failure: Failure, now: &Now) {
+        self.0.progress = Progress::Settled;
+        self.0.settle(meaning(&failure), now);
+    }
+
+    /// The call says nothing about the service.
+    pub(super) fn ignored(&mut self, now: &Now) {
+        self.0.progress = Progress::Settled;
+        self.0.settle(Meaning::Neutral, now);
+    }
+
+    /// The call ended without an answer.
+    #[cfg(test)]
+    pub(super) fn abandon(&mut self, now: &Now) {
+        self.0.abandon(now);
+        self.disarm();
+    }
+}
+
+impl Pass {
     const fn admitted(&self) -> Admitted {
         let ticket = match self.admittance {
             Admittance::Probe => Some(self.ticket),
@@ -65,8 +176,7 @@ impl Place {
         Admitted { generation: self.word.generation(), ticket }
     }
 
-    /// Whether a call may still begin with it.
-    pub(in super::super) fn is_held(&self) -> bool {
+    fn is_held(&self) -> bool {
         match self.admittance {
             Admittance::Probe => self.slot.holds(self.admitted()),
             Admittance::Counted | Admittance::Uncounted => self.is_current(),
@@ -77,80 +187,10 @@ impl Place {
         self.slot.word().is_of(self.word.generation())
     }
 
-    /// The service has to get ready first, which is asking something of it.
-    pub(in super::super) fn wait(&mut self, now: &Now) {
-        let was_resting = std::mem::replace(&mut self.progress, Progress::Called) == Progress::Reserved;
-        if was_resting && self.admittance == Admittance::Probe {
-            self.slot.call_probe(self.admitted(), now.moment());
-        }
-    }
-
-    /// The service is ready, and nobody has called it yet: the place is held without asking anything.
-    pub(in super::super) fn rest(&mut self) {
-        let was_asking = std::mem::replace(&mut self.progress, Progress::Reserved) == Progress::Called;
-        if was_asking && self.admittance == Admittance::Probe {
-            self.slot.rest_probe(self.admitted());
-        }
-    }
-
-    /// Runs code of the service; if it unwinds, the place stays marked, and is a failure when it is dropped.
-    pub(in super::super) fn while_running<T>(&mut self, code: impl FnOnce() -> T) -> T {
-        let before = std::mem::replace(&mut self.progress, Progress::Running);
-        let value = code();
-        self.progress = before;
-        value
-    }
-
-    /// Counts nothing.
-    pub(super) const fn disarm(&mut self) {
-        self.progress = Progress::Settled;
-    }
-
-    /// The call that the place was held for is made now. `false` if it is not held any more.
-    pub(in super::super) fn claim(&self, now: &Now) -> bool {
-        match self.admittance {
-            Admittance::Probe => self.slot.call_probe(self.admitted(), now.moment()),
-            Admittance::Counted | Admittance::Uncounted => self.is_current(),
-        }
-    }
-
-    /// The call begins now.
-    #[inline]
-    pub(in super::super) fn begin(&mut self, now: &Now) {
-        self.progress = Progress::Called;
-        if self.word.is_timed() {
-            self.began = now.moment();
-        }
-    }
-
-    /// Until [`pause`](Self::pause), the code of the call is running.
-    #[inline]
-    pub(in super::super) fn run(&mut self) {
-        if self.progress != Progress::Settled {
-            self.progress = Progress::Running;
-        }
-    }
-
-    #[inline]
-    pub(in super::super) fn pause(&mut self) {
-        if self.progress != Progress::Settled {
-            self.progress = Progress::Called;
-        }
-    }
-
-    /// The call ended well.
-    #[inline]
-    pub(in super::super) fn succeeded(&mut self, now: &Now) {
-        self.progress = Progress::Settled;
-        if !self.slot.word().is_indifferent_to(self.word) {
-            self.count_good(now);
-        }
-    }
-
     /// Apart, since a healthy circuit does not come here.
     #[cold]
     #[inline(never)]
-    fn count_good(&self, now: &Now) {
+    fn count_good(self, now: &Now) {
         let (word, generation) = (self.slot.word(), self.word.generation());
         if self.admittance == Admittance::Counted && word.is_of(generation) && !self.is_slow(now) {
             if word.is_windowed() {
@@ -162,21 +202,6 @@ impl Place {
             return;
         }
         self.settle(Meaning::Good, now);
-    }
-
-    /// The call ended otherwise.
-    #[cold]
-    #[inline(never)]
-    #[expect(clippy::needless_pass_by_value, reason = "it is dropped here, out of the way of a good call")]
-    pub(in super::super) fn failed(&mut self, failure: Failure, now: &Now) {
-        self.progress = Progress::Settled;
-        self.settle(meaning(&failure), now);
-    }
-
-    /// The call says nothing about the service.
-    pub(super) fn ignored(&mut self, now: &Now) {
-        self.progress = Progress::Settled;
-        self.settle(Meaning::Neutral, now);
     }
 
     fn settle(&self, meaning: Meaning, now: &Now) {
@@ -204,9 +229,9 @@ impl Place {
     /// The call ended without an answer.
     #[cold]
     #[inline(never)]
-    pub(in super::super) fn abandon(&mut self, now: &Now) {
+    fn abandon(self, now: &Now) {
         match self.progress {
-            Progress::Settled => return,
+            Progress::Settled => {}
             Progress::Running => self.settle(Meaning::Failed { hint: None }, now),
             // It is no answer, and if it means nothing any more it is not a late one either.
             Progress::Called | Progress::Reserved if !self.is_held() => self.release(),
@@ -214,15 +239,14 @@ impl Place {
             Progress::Called if self.word.dropped_fails() => self.settle(Meaning::Failed { hint: None }, now),
             Progress::Called => self.settle(Meaning::Neutral, now),
         }
-        self.progress = Progress::Settled;
     }
 }
 
 impl Drop for Place {
     #[inline]
     fn drop(&mut self) {
-        if self.progress != Progress::Settled {
-            self.abandon(&Now::unread());
+        if self.0.progress != Progress::Settled {
+            self.0.abandon(&Now::unread());
         }
     }
 }
@@ -276,13 +300,13 @@ impl Permit {
     /// Whether the call is a probe of a half-open circuit.
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        self.0.word.state() == State::HalfOpen && matches!(self.0.admittance, Admittance::Probe)
+        self.0.0.word.state() == State::HalfOpen && self.0.0.admittance == Admittance::Probe
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.0.progress == Progress::Called && thread::panicking() {
+        if self.0.0.progress == Progress::Called && thread::panicking() {
             self.0.run();
         }
     }
