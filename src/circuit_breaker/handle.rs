@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub use self::by_key::{KeyedCircuitBreaker, KeyedSnapshot};
 pub use self::changes::Changes;
-pub(super) use self::parked::Parked;
+pub(super) use self::parked::{Parked, Seen};
 pub use self::permit::Permit;
 pub(super) use self::permit::Place;
 use self::pool::Owned;

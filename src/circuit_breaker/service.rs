@@ -7,7 +7,7 @@ use tower::Service;
 
 pub use self::by_key::KeyedCircuitBreakerService;
 use super::future::ResponseFuture;
-use super::handle::{CircuitBreaker, Parked, Place};
+use super::handle::{CircuitBreaker, Parked, Place, Seen};
 use crate::clock::Now;
 use crate::outcome::{Classify, ErrorsAreFailures, Outcome};
 use crate::rejection::{AsError, Open, Reject};
@@ -75,12 +75,45 @@ where
     /// Ready when the wrapped service is; at once while the circuit is open, and then the call is refused.
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        let seen = self.parked.look();
+        if seen.passes() && matches!(self.turn, Turn::Undecided) && !self.parked.is_waiting() {
+            let polled = self.parked.while_asking(seen, || self.inner.poll_ready(cx));
+            if matches!(polled, Poll::Ready(Ok(()))) {
+                return polled;
+            }
+            if let Some(polled) = self.settle(polled, seen, cx) {
+                return polled;
+            }
+        }
+        self.poll_ready_in_turn(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Req) -> Self::Future {
+        let place = match &self.turn {
+            Turn::Undecided => self.breaker.slot().pass_closed(),
+            Turn::Held(_) | Turn::Refused(_) => None,
+        };
+        match place {
+            Some(place) => ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request)),
+            None => self.call_in_turn(request),
+        }
+    }
+}
+
+/// Out of the way of a call that passes a closed circuit.
+impl<S, C, R> CircuitBreakerService<S, C, R> {
+    #[cold]
+    #[inline(never)]
+    fn poll_ready_in_turn<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
+    where
+        S: Service<Req>,
+        C: Classify<S::Response, S::Error>,
+    {
         loop {
             let seen = self.parked.look();
             if seen.passes() {
-                if !matches!(self.turn, Turn::Undecided) {
-                    self.forget_turn();
-                }
+                self.forget_turn();
             } else if !self.has_turn() {
                 return Poll::Ready(Ok(()));
             }
@@ -88,44 +121,62 @@ where
                 Turn::Held(place) => place.while_running(|| self.inner.poll_ready(cx)),
                 Turn::Undecided | Turn::Refused(_) => self.parked.while_asking(seen, || self.inner.poll_ready(cx)),
             };
-            match polled {
-                Poll::Ready(Ok(())) => {
-                    self.parked.leave();
-                    if let Turn::Held(place) = &mut self.turn {
-                        place.rest();
-                    }
-                    return Poll::Ready(Ok(()));
-                }
-                Poll::Ready(Err(error)) => {
-                    self.parked.leave();
-                    self.never_ready(&error);
-                    return Poll::Ready(Err(error));
-                }
-                Poll::Pending => {
-                    if let Turn::Held(place) = &mut self.turn {
-                        place.wait(&Now::unread());
-                    }
-                    if self.parked.park(cx.waker(), seen) {
-                        return Poll::Pending;
-                    }
-                }
+            if let Some(polled) = self.settle(polled, seen, cx) {
+                return polled;
             }
         }
     }
 
-    #[inline]
-    fn call(&mut self, request: Req) -> Self::Future {
-        if let (Turn::Undecided, Some(place)) = (&self.turn, self.breaker.slot().pass_closed()) {
-            return ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request));
+    /// Passes on what the wrapped service said. `None` if it has to wait and the circuit has changed meanwhile: the decision
+    /// is to be made again.
+    #[cold]
+    #[inline(never)]
+    fn settle<Res, E>(
+        &mut self,
+        polled: Poll<Result<(), E>>,
+        seen: Seen,
+        cx: &Context<'_>,
+    ) -> Option<Poll<Result<(), E>>>
+    where
+        C: Classify<Res, E>,
+    {
+        match &polled {
+            Poll::Ready(Ok(())) => {
+                self.parked.leave();
+                if let Turn::Held(place) = &mut self.turn {
+                    place.rest();
+                }
+            }
+            Poll::Ready(Err(error)) => {
+                self.parked.leave();
+                self.never_ready(error);
+            }
+            Poll::Pending => {
+                if let Turn::Held(place) = &mut self.turn {
+                    place.wait(&Now::unread());
+                }
+                if !self.parked.park(cx.waker(), seen) {
+                    return None;
+                }
+            }
         }
+        Some(polled)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn call_in_turn<Req>(&mut self, request: Req) -> ResponseFuture<S::Future, C, R>
+    where
+        S: Service<Req>,
+        C: Clone,
+        R: Clone,
+    {
         match self.take_turn() {
             Ok(place) => ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request)),
             Err(open) => ResponseFuture::refused(open, self.reject.clone()),
         }
     }
-}
 
-impl<S, C, R> CircuitBreakerService<S, C, R> {
     /// Decides whether the next call passes, while not every call does.
     #[cold]
     fn has_turn(&mut self) -> bool {

@@ -47,6 +47,10 @@ impl Parked {
     }
 
     #[inline]
+    pub(in super::super) const fn is_waiting(&self) -> bool {
+        self.place.is_some()
+    }
+
     pub(in super::super) fn leave(&mut self) {
         if self.place.is_some() {
             self.slot.gate().leave(&mut self.place);
