@@ -47,6 +47,8 @@ impl Moment {
     /// The last moment there is; it never comes.
     pub const MAX: Self = Self(u64::MAX);
 
+    const FIRST_READING: Self = Self(nanos(BEFORE_FIRST_READING));
+
     /// The present on tokio's clock: the paused time of the current runtime if it is paused, real time else, also
     /// outside any runtime.
     #[must_use]
@@ -70,21 +72,25 @@ impl Moment {
     }
 
     fn of(reading: Instant) -> Self {
-        let first = first_reading();
-        let zero = Self::EPOCH + BEFORE_FIRST_READING;
-        match reading.checked_duration_since(first) {
-            Some(after) => zero + after,
-            None => Self(zero.0.saturating_sub(nanos(first - reading))),
+        match reading.checked_duration_since(first_reading()) {
+            Some(after) => Self::FIRST_READING + after,
+            None => Self::before_first_reading(reading),
         }
+    }
+
+    /// Apart, since hardly any reading is so early.
+    #[cold]
+    #[inline(never)]
+    fn before_first_reading(reading: Instant) -> Self {
+        Self(Self::FIRST_READING.0.saturating_sub(nanos(first_reading() - reading)))
     }
 
     fn instant(self) -> tokio::time::Instant {
         let first = first_reading();
-        let zero = Self::EPOCH + BEFORE_FIRST_READING;
-        let instant = if self >= zero {
-            first.checked_add(self.since(zero)).unwrap_or_else(|| first + FAR)
+        let instant = if self >= Self::FIRST_READING {
+            first.checked_add(self.since(Self::FIRST_READING)).unwrap_or_else(|| first + FAR)
         } else {
-            first.checked_sub(zero.since(self)).unwrap_or(first)
+            first.checked_sub(Self::FIRST_READING.since(self)).unwrap_or(first)
         };
         instant.into()
     }
