@@ -62,7 +62,7 @@ where
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let StateProj::Calling { inner, place, classify } = self.as_mut().project().state.project() else {
-            return Poll::Ready(self.refuse());
+            return self.refuse();
         };
         place.run();
         let polled = inner.poll(cx);
@@ -80,7 +80,7 @@ where
 impl<F, C, R> ResponseFuture<F, C, R> {
     #[cold]
     #[inline(never)]
-    fn refuse<Res, E>(self: Pin<&mut Self>) -> Result<Res, E>
+    fn refuse<Res, E>(self: Pin<&mut Self>) -> Poll<Result<Res, E>>
     where
         R: Reject<Res, E>,
     {
@@ -88,7 +88,7 @@ impl<F, C, R> ResponseFuture<F, C, R> {
             panic!("a circuit breaker's future was polled after it finished");
         };
         telemetry::circuit_refused(&open);
-        reject.reject(open.into())
+        Poll::Ready(reject.reject(open.into()))
     }
 }
 

@@ -163,8 +163,7 @@ impl CircuitBreaker {
         self.slot.admit(now).map_err(|refusal| self.refused(refusal))
     }
 
-    #[cold]
-    fn refused(&self, Refusal { reason, left }: Refusal) -> Open {
+    pub(super) fn refused(&self, Refusal { reason, left }: Refusal) -> Open {
         let open = Open::new(self.owner.name.clone(), reason);
         match left {
             Some(left) => open.with_retry_after(left),

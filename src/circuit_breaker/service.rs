@@ -8,9 +8,10 @@ use tower::Service;
 pub use self::by_key::KeyedCircuitBreakerService;
 use super::future::ResponseFuture;
 use super::handle::{CircuitBreaker, Parked, Place, Seen};
+use super::state::Refusal;
 use crate::clock::Now;
 use crate::outcome::{Classify, ErrorsAreFailures, Outcome};
-use crate::rejection::{AsError, Open, Reject};
+use crate::rejection::{AsError, Reject};
 
 /// A service that a circuit breaker guards; made by a [`CircuitBreakerLayer`](super::CircuitBreakerLayer).
 pub struct CircuitBreakerService<S, C = ErrorsAreFailures, R = AsError> {
@@ -32,7 +33,7 @@ enum Turn {
     /// It has a place already.
     Held(Place),
     /// It is refused, whatever has happened since: the wrapped service was not asked whether it is ready.
-    Refused(Open),
+    Refused(Refusal),
 }
 
 impl<S, C, R> CircuitBreakerService<S, C, R> {
@@ -76,7 +77,7 @@ where
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let seen = self.parked.look();
-        if seen.passes() && matches!(self.turn, Turn::Undecided) && !self.parked.is_waiting() {
+        if seen.passes() && self.has_nothing_in_hand() {
             let polled = self.parked.while_asking(seen, || self.inner.poll_ready(cx));
             if matches!(polled, Poll::Ready(Ok(()))) {
                 return polled;
@@ -111,10 +112,17 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
         C: Classify<S::Response, S::Error>,
     {
         loop {
+            let now = Now::unread();
+            if self.has_nothing_in_hand()
+                && let Some(refusal) = self.breaker.slot().refusal(&now)
+            {
+                self.turn = Turn::Refused(refusal);
+                return Poll::Ready(Ok(()));
+            }
             let seen = self.parked.look();
             if seen.passes() {
                 self.forget_turn();
-            } else if !self.has_turn() {
+            } else if !self.has_turn(&now) {
                 return Poll::Ready(Ok(()));
             }
             let polled = match &mut self.turn {
@@ -171,28 +179,40 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
         C: Clone,
         R: Clone,
     {
-        match self.take_turn() {
-            Ok(place) => ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request)),
-            Err(open) => ResponseFuture::refused(open, self.reject.clone()),
-        }
+        let refusal = match self.turn {
+            Turn::Refused(refusal) => refusal,
+            Turn::Undecided | Turn::Held(_) => match self.take_turn() {
+                Ok(place) => {
+                    return ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request));
+                }
+                Err(refusal) => refusal,
+            },
+        };
+        self.turn = Turn::Undecided;
+        ResponseFuture::refused(self.breaker.refused(refusal), self.reject.clone())
+    }
+
+    /// Neither a decision about the next call nor a place among those who wait.
+    #[inline]
+    const fn has_nothing_in_hand(&self) -> bool {
+        matches!(self.turn, Turn::Undecided) && !self.parked.is_waiting()
     }
 
     /// Decides whether the next call passes, while not every call does.
     #[cold]
-    fn has_turn(&mut self) -> bool {
+    fn has_turn(&mut self, now: &Now) -> bool {
         if matches!(&self.turn, Turn::Held(place) if place.is_held()) {
             return true;
         }
         self.forget_turn();
-        let now = Now::unread();
-        self.turn = match self.breaker.admit(&now) {
+        self.turn = match self.breaker.slot().admit(now) {
             Ok(mut place) => {
-                place.wait(&now);
+                place.wait(now);
                 Turn::Held(place)
             }
-            Err(open) => {
+            Err(refusal) => {
                 self.parked.leave();
-                Turn::Refused(open)
+                Turn::Refused(refusal)
             }
         };
         matches!(self.turn, Turn::Held(_))
@@ -200,17 +220,17 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
 
     #[cold]
     #[inline(never)]
-    fn take_turn(&mut self) -> Result<Place, Open> {
+    fn take_turn(&mut self) -> Result<Place, Refusal> {
         let now = Now::unread();
         match std::mem::take(&mut self.turn) {
-            Turn::Refused(open) => Err(open),
+            Turn::Refused(refusal) => Err(refusal),
             Turn::Held(place) if place.claim(&now) => Ok(place),
             Turn::Held(outdated) => {
                 // It must not take the place that its own successor needs.
                 drop(outdated);
-                self.breaker.admit(&now)
+                self.breaker.slot().admit(&now)
             }
-            Turn::Undecided => self.breaker.admit(&now),
+            Turn::Undecided => self.breaker.slot().admit(&now),
         }
     }
 

@@ -119,11 +119,29 @@ impl Slot {
     }
 
     /// Whether a call passes; who passes has a place, which is given back when it is dropped.
-    pub(super) fn admit(&'static self, now: &Now) -> Result<Place, Refusal> {
-        match self.pass_closed() {
-            Some(place) => Ok(place),
-            None => self.admit_to_open(self.word(), now),
+    pub(in super::super) fn admit(&'static self, now: &Now) -> Result<Place, Refusal> {
+        if let Some(place) = self.pass_closed() {
+            return Ok(place);
         }
+        match self.refusal(now) {
+            Some(refusal) => Err(refusal),
+            None => self.ask_circuit(now),
+        }
+    }
+
+    /// What an open circuit says, unless its time is over or it only observes.
+    #[inline]
+    pub(in super::super) fn refusal(&self, now: &Now) -> Option<Refusal> {
+        let word = self.word();
+        let refusal = |left| Some(Refusal { reason: word.reason(), left });
+        if word.is_forced_open() {
+            return refusal(None);
+        }
+        if !word.is_open() || word.only_observes() {
+            return None;
+        }
+        let (until, now) = (Moment::from_nanos(self.gate.until()), now.moment());
+        if now < until { refusal(Some(until.since(now))) } else { None }
     }
 
     /// A place for a call while every call passes.
@@ -140,18 +158,7 @@ impl Slot {
 
     #[cold]
     #[inline(never)]
-    fn admit_to_open(&'static self, word: Word, now: &Now) -> Result<Place, Refusal> {
-        let refusal = |left| Err(Refusal { reason: word.reason(), left });
-        match word.state() {
-            State::ForcedOpen => return refusal(None),
-            State::Open if !word.only_observes() => {
-                let left = Moment::from_nanos(self.gate.until()).since(now.moment());
-                if !left.is_zero() {
-                    return refusal(Some(left));
-                }
-            }
-            _ => {}
-        }
+    fn ask_circuit(&'static self, now: &Now) -> Result<Place, Refusal> {
         let now = now.moment();
         let admitted = self.act(|circuit| {
             let (admission, change) = circuit.admit(now);

@@ -20,6 +20,8 @@ const STATES: [State; 6] =
     [State::Closed, State::ForcedClosed, State::Disabled, State::Open, State::HalfOpen, State::ForcedOpen];
 
 const PASSING: u64 = 3;
+const OPEN: u64 = 3;
+const FORCED_OPEN: u64 = 5;
 
 pub(super) const REASONS: [TripReason; 8] = [
     TripReason::ConsecutiveFailures,
@@ -71,6 +73,14 @@ impl Word {
     /// Whether every call passes.
     pub(super) const fn passes(self) -> bool {
         self.0 & STATE < PASSING
+    }
+
+    pub(super) const fn is_open(self) -> bool {
+        self.0 & STATE == OPEN
+    }
+
+    pub(super) const fn is_forced_open(self) -> bool {
+        self.0 & STATE == FORCED_OPEN
     }
 
     /// Why it is open, if it is.
