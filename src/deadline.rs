@@ -72,19 +72,24 @@ impl Deadline {
         Scoped { future, deadline: self }
     }
 
-    /// Runs `work` under this deadline, or the one it is in already if that comes first.
-    pub(crate) fn enter<T>(self, work: impl FnOnce() -> T) -> T {
-        /// Puts back what was there, also when `work` panics.
-        struct Restore(Option<Deadline>);
-        impl Drop for Restore {
-            fn drop(&mut self) {
-                IN_SCOPE.set(self.0);
-            }
-        }
+    /// Until the guard is dropped, this deadline holds for whatever the thread runs, or the one that holds already if that
+    /// comes first.
+    pub(crate) fn enter(self) -> Entered {
         let outer = IN_SCOPE.get();
-        let _restore = Restore(outer);
         IN_SCOPE.set(Some(outer.map_or(self, |outer| outer.min(self))));
-        work()
+        Entered { outer }
+    }
+}
+
+/// Puts back what was there, also when there is a panic.
+#[must_use = "a deadline that is left at once holds for nothing"]
+pub(crate) struct Entered {
+    outer: Option<Deadline>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        IN_SCOPE.set(self.outer);
     }
 }
 
@@ -103,7 +108,8 @@ impl<F: Future> Future for Scoped<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        this.deadline.enter(|| this.future.poll(cx))
+        let _entered = this.deadline.enter();
+        this.future.poll(cx)
     }
 }
 
@@ -280,7 +286,10 @@ mod tests {
 
     #[test]
     fn a_panic_inside_leaves_no_deadline_behind() {
-        let panicked = std::panic::catch_unwind(|| T0.enter(|| panic!("on purpose")));
+        let panicked = std::panic::catch_unwind(|| {
+            let _entered = T0.enter();
+            panic!("on purpose");
+        });
         assert!(panicked.is_err());
         assert_eq!(Deadline::current(), None);
     }

@@ -66,10 +66,10 @@ where
         if let StateProj::Calling { inner, timer, scope, .. } = self.as_mut().project().state.project() {
             // Before there is a timer nothing can fire, and so there is nothing to be fair about.
             had_budget = timer.is_some() && clock::has_budget();
-            let answer = match scope {
-                Some(deadline) => deadline.enter(|| inner.poll(cx)),
-                None => inner.poll(cx),
-            };
+            // One call of `inner` and not one for each case, since it may be a whole stack that is inlined here.
+            let entered = scope.map(Deadline::enter);
+            let answer = inner.poll(cx);
+            drop(entered);
             if answer.is_ready() {
                 return answer;
             }

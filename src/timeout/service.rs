@@ -60,21 +60,22 @@ where
         let deadline = self.deadline_of.deadline_of(&request, &now);
         let name = self.config.name.clone();
         let reject = self.reject.clone();
-        if deadline.is_none() && !X::EXPORTS {
-            return ResponseFuture::calling(self.inner.call(request), Allowance::own(limit), None, name, reject);
-        }
-        let now = now.moment();
-        let allowance = Allowance::from_call(limit, deadline.map(Deadline::moment), now);
-        match allowance {
-            Allowance::NotAtAll => ResponseFuture::late(name, reject),
-            Allowance::Until { end, .. } if X::EXPORTS => {
-                let deadline = Deadline::at(end);
-                self.export.export(&mut request, deadline, now);
-                let inner = deadline.enter(|| self.inner.call(request));
-                ResponseFuture::calling(inner, allowance, Some(deadline), name, reject)
+        let (allowance, scope) = if deadline.is_none() && !X::EXPORTS {
+            (Allowance::own(limit), None)
+        } else {
+            let now = now.moment();
+            match Allowance::from_call(limit, deadline.map(Deadline::moment), now) {
+                Allowance::NotAtAll => return ResponseFuture::late(name, reject),
+                allowance @ Allowance::Until { end, .. } if X::EXPORTS => {
+                    let deadline = Deadline::at(end);
+                    self.export.export(&mut request, deadline, now);
+                    (allowance, Some(deadline))
+                }
+                allowance => (allowance, None),
             }
-            _ => ResponseFuture::calling(self.inner.call(request), allowance, None, name, reject),
-        }
+        };
+        let _entered = scope.map(Deadline::enter);
+        ResponseFuture::calling(self.inner.call(request), allowance, scope, name, reject)
     }
 }
 
