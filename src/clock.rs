@@ -181,6 +181,9 @@ pub(crate) fn sleep_until(moment: Moment) -> Timer {
 }
 
 /// Whether the task has any of tokio's budget left; ask before the bounded future is polled.
+///
+/// Not inlined: it is asked when somebody waits, and would make every poll too long to be inlined itself.
+#[inline(never)]
 pub(crate) fn has_budget() -> bool {
     coop::has_budget_remaining()
 }

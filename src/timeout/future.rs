@@ -61,6 +61,7 @@ where
 {
     type Output = Result<Res, E>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut had_budget = false;
         if let StateProj::Calling { inner, timer, scope, .. } = self.as_mut().project().state.project() {
@@ -68,10 +69,10 @@ where
             had_budget = timer.is_some() && clock::has_budget();
             // One call of `inner` and not one for each case, since it may be a whole stack that is inlined here.
             let entered = scope.map(Deadline::enter);
-            let answer = inner.poll(cx);
+            let polled = inner.poll(cx);
             drop(entered);
-            if answer.is_ready() {
-                return answer;
+            if let Poll::Ready(answer) = polled {
+                return Poll::Ready(answer);
             }
         }
         self.poll_unanswered(had_budget, cx)
