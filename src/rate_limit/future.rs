@@ -17,39 +17,56 @@ use crate::telemetry;
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<F, R, A> {
     #[pin]
-    state: State<F, R>,
-    announce: A,
-    /// To be told with the answer.
-    standings: Option<Box<[Standing]>>,
+    state: State<F, R, A>,
 }
 
 #[pin_project(project = StateProj, project_replace = StateOwn)]
-enum State<F, R> {
+enum State<F, R, A> {
     Calling {
         #[pin]
         inner: F,
     },
+    CallingAndTelling {
+        #[pin]
+        inner: F,
+        news: Option<News<A>>,
+    },
     Refused {
         limited: Limited,
         reject: R,
+        news: Option<News<A>>,
     },
     Finished,
 }
 
+/// What is to be told with the answer.
+pub(super) struct News<A> {
+    pub(super) announce: A,
+    pub(super) standings: Box<[Standing]>,
+}
+
+impl<A> News<A> {
+    fn tell<Res>(self, response: &mut Res)
+    where
+        A: Announce<Res>,
+    {
+        self.announce.announce(response, &self.standings);
+    }
+}
+
 impl<F, R, A> ResponseFuture<F, R, A> {
     #[inline]
-    pub(super) const fn calling(inner: F, announce: A) -> Self {
-        Self { state: State::Calling { inner }, announce, standings: None }
+    pub(super) const fn calling(inner: F) -> Self {
+        Self { state: State::Calling { inner } }
+    }
+
+    pub(super) const fn calling_and_telling(inner: F, news: News<A>) -> Self {
+        Self { state: State::CallingAndTelling { inner, news: Some(news) } }
     }
 
     #[cold]
-    pub(super) const fn refused(limited: Limited, reject: R, announce: A) -> Self {
-        Self { state: State::Refused { limited, reject }, announce, standings: None }
-    }
-
-    pub(super) fn with(mut self, standings: Box<[Standing]>) -> Self {
-        self.standings = Some(standings);
-        self
+    pub(super) const fn refused(limited: Limited, reject: R, news: Option<News<A>>) -> Self {
+        Self { state: State::Refused { limited, reject, news } }
     }
 }
 
@@ -63,48 +80,36 @@ where
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let StateProj::Calling { inner } = self.as_mut().project().state.project() else {
-            return Poll::Ready(self.refuse());
-        };
-        let polled = inner.poll(cx);
-        if !A::ANNOUNCES {
-            return polled;
+        match self.as_mut().project().state.project() {
+            StateProj::Calling { inner } => inner.poll(cx),
+            StateProj::CallingAndTelling { inner, news } => inner.poll(cx).map_ok(|mut response| {
+                if let Some(news) = news.take() {
+                    news.tell(&mut response);
+                }
+                response
+            }),
+            StateProj::Refused { .. } | StateProj::Finished => Poll::Ready(self.refuse()),
         }
-        polled.map_ok(|mut response| {
-            self.announce(&mut response);
-            response
-        })
     }
 }
 
 impl<F, R, A> ResponseFuture<F, R, A> {
     #[cold]
     #[inline(never)]
-    fn refuse<Res, E>(mut self: Pin<&mut Self>) -> Result<Res, E>
+    fn refuse<Res, E>(self: Pin<&mut Self>) -> Result<Res, E>
     where
         R: Reject<Res, E>,
         A: Announce<Res>,
     {
-        let StateOwn::Refused { limited, reject } = self.as_mut().project().state.project_replace(State::Finished)
-        else {
+        let StateOwn::Refused { limited, reject, news } = self.project().state.project_replace(State::Finished) else {
             panic!("a rate limiter's future was polled after it finished");
         };
         telemetry::rate_limited(&limited);
         let mut refused = reject.reject(limited.into());
-        if let Ok(response) = &mut refused {
-            self.announce(response);
+        if let (Ok(response), Some(news)) = (&mut refused, news) {
+            news.tell(response);
         }
         refused
-    }
-
-    fn announce<Res>(self: Pin<&mut Self>, response: &mut Res)
-    where
-        A: Announce<Res>,
-    {
-        let this = self.project();
-        if let Some(standings) = this.standings.take() {
-            this.announce.announce(response, &standings);
-        }
     }
 }
 

@@ -161,7 +161,7 @@ impl RateLimiter {
     pub fn reconfigure(&self, config: &RateLimitConfig) -> Result<(), InvalidRateLimit> {
         let (rules, bounds) = (config.rules()?, Bounds::from(config));
         self.bucket.adopt(rules, bounds);
-        telemetry::rate_limit_reconfigured(self.name(), rules.interval(), rules.burst.get());
+        telemetry::rate_limit_reconfigured(self.name(), rules.interval, rules.burst.get());
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl Member {
     /// Whether `cost` could be taken.
     fn peek(&self, cost: u32, now: Moment) -> Result<(), Refused> {
         let locked = self.lock();
-        match locked.rules().decide(locked.full_at(self, now), cost, now) {
+        match locked.rules().decide(locked.full_at(self), cost, now) {
             Verdict::Passes(_) if locked.line(self).is_none() => Ok(()),
             Verdict::Never => Err(Refused::for_good(self.name(), LimitReason::CostAboveBurst)),
             Verdict::Passes(_) | Verdict::Waits(_) => {
@@ -190,14 +190,14 @@ impl Member {
     /// The bucket at this moment.
     fn snapshot(&self, now: Moment) -> Snapshot {
         let locked = self.lock();
-        let (rules, full_at) = (locked.rules(), locked.full_at(self, now));
+        let (rules, full_at) = (locked.rules(), locked.full_at(self));
         let remaining = rules.remaining(full_at, now);
-        let after_next = rules.interval().saturating_mul(rules.burst.get() - remaining.min(rules.burst.get() - 1) - 1);
+        let after_next = rules.interval.saturating_mul(rules.burst.get() - remaining.min(rules.burst.get() - 1) - 1);
         Snapshot {
             remaining,
             next_in: full_at.since(now).saturating_sub(after_next),
             burst: rules.burst.get(),
-            interval: rules.interval(),
+            interval: rules.interval,
             full_in: full_at.since(now),
             waiting: locked.line(self).map_or(0, Line::len),
         }
@@ -206,7 +206,7 @@ impl Member {
     fn drain(&self, now: Moment) {
         let wakers = {
             let mut locked = self.lock();
-            let emptied = locked.rules().emptied(now).max(locked.full_at(self, now));
+            let emptied = locked.rules().emptied(now).max(locked.full_at(self));
             locked.put(self, emptied, now);
             locked.line_mut_if_any(self).map(Line::plan_anew).unwrap_or_default()
         };

@@ -102,7 +102,7 @@ impl<L, C, R, A> RateLimitLayer<L, C, R, A> {
     ///
     /// # fn main() -> Result<(), buttress::rate_limit::InvalidRateLimit> {
     /// # struct Job { tenant: u32 }
-    /// let each = KeyedRateLimiter::new(RateLimitConfig::new(Quota::per_second(10)).name("tenants"))?;
+    /// let each = KeyedRateLimiter::<u32>::new(RateLimitConfig::new(Quota::per_second(10)).name("tenants"))?;
     /// let layer = RateLimitLayer::new(RateLimitConfig::new(Quota::per_second(1000)).name("all"))?
     ///     .and_by_key(each, |job: &Job| Some(job.tenant));
     /// # let _ = layer;

@@ -7,7 +7,7 @@ use tower::Service;
 
 pub use self::waiting::WaitingRateLimit;
 use super::config::{CostOf, OneEach};
-use super::future::ResponseFuture;
+use super::future::{News, ResponseFuture};
 use super::handle::{Announce, Limits, NotAnnounced, RateLimiter};
 use crate::clock::Now;
 use crate::rejection::{AsError, Reject};
@@ -67,18 +67,33 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let (now, cost) = (Now::unread(), self.cost.cost_of(&request));
         if A::ANNOUNCES {
-            return match self.limits.members(&request) {
-                Ok(mut members) => match members.take(cost, &now) {
-                    Ok(()) => ResponseFuture::calling(self.inner.call(request), self.announce.clone()),
-                    Err(limited) => ResponseFuture::refused(limited, self.reject.clone(), self.announce.clone()),
-                }
-                .with(members.standings(now.moment())),
-                Err(limited) => ResponseFuture::refused(limited, self.reject.clone(), self.announce.clone()),
-            };
+            return self.call_and_tell(request, cost, &now);
         }
         match self.limits.take_now(&request, cost, &now) {
-            Ok(()) => ResponseFuture::calling(self.inner.call(request), self.announce.clone()),
-            Err(limited) => ResponseFuture::refused(limited, self.reject.clone(), self.announce.clone()),
+            Ok(()) => ResponseFuture::calling(self.inner.call(request)),
+            Err(limited) => ResponseFuture::refused(limited, self.reject.clone(), None),
+        }
+    }
+}
+
+impl<S, L, C, R: Clone, A: Clone> RateLimit<S, L, C, R, A> {
+    fn call_and_tell<Req>(&mut self, request: Req, cost: u32, now: &Now) -> ResponseFuture<S::Future, R, A>
+    where
+        S: Service<Req>,
+        L: Limits<Req>,
+    {
+        let (taken, news) = match self.limits.members(&request) {
+            Ok(mut members) => {
+                let taken = members.take(cost, now);
+                let standings = members.standings(now.moment());
+                (taken, Some(News { announce: self.announce.clone(), standings }))
+            }
+            Err(limited) => (Err(limited), None),
+        };
+        match (taken, news) {
+            (Ok(()), Some(news)) => ResponseFuture::calling_and_telling(self.inner.call(request), news),
+            (Ok(()), None) => ResponseFuture::calling(self.inner.call(request)),
+            (Err(limited), news) => ResponseFuture::refused(limited, self.reject.clone(), news),
         }
     }
 }

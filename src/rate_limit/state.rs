@@ -55,25 +55,26 @@ impl Rules {
     }
 
     fn quota(self) -> governor::Quota {
-        governor::Quota::with_period(self.interval()).expect("an interval is longer than zero").allow_burst(self.burst)
+        governor::Quota::with_period(self.interval).expect("an interval is longer than zero").allow_burst(self.burst)
     }
 
     /// When the last of `cost` tokens can be had by somebody who lets all others have theirs first; `cost` counts those too.
     pub(super) fn outlook(self, full_at: Moment, cost: u64, now: Moment) -> Moment {
-        let paid = full_at.max(now.min(LAST)) + Duration::from_nanos(self.interval.saturating_mul(cost));
-        now.max(Moment::EPOCH + paid.since(Moment::EPOCH + Duration::from_nanos(self.refill())))
+        let nanos = self.interval.as_nanos().saturating_mul(cost.into());
+        let paid = full_at.max(now.min(LAST)) + Duration::from_nanos(nanos.try_into().unwrap_or(u64::MAX));
+        now.max(Moment::EPOCH + paid.since(Moment::EPOCH + self.refill()))
     }
 
     /// How many tokens there are.
     pub(super) fn remaining(self, full_at: Moment, now: Moment) -> u32 {
         let debt = full_at.since(now).as_nanos();
-        let missing = debt.div_ceil(u128::from(self.interval));
+        let missing = debt.div_ceil(self.interval.as_nanos());
         self.burst.get().saturating_sub(u32::try_from(missing).unwrap_or(u32::MAX))
     }
 
     /// A bucket that has just been emptied.
     pub(super) fn emptied(self, now: Moment) -> Moment {
-        now.min(LAST) + Duration::from_nanos(self.refill())
+        now.min(LAST) + self.refill()
     }
 
     /// A bucket of other rules under these: it owes the same time, but no more than an empty one does.

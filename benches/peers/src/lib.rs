@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, LastCalls, OpenFor, TimeWindow};
 use buttress::fallback::{Failed, FallbackLayer};
+use buttress::rate_limit::{KeyedRateLimiter, Quota, RateLimitConfig, RateLimitLayer, RateLimiter};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{Deadline, Error, Rejection};
 use tokio::runtime::{Builder, Runtime};
@@ -67,6 +68,29 @@ pub fn rows(measure: &mut impl Measure) {
     let forced_open = breaker(new());
     forced_open.breaker().force_open();
     row(measure, "circuit breaker, forced open", forced_open.layer(Bare), always(2), refused);
+    let plenty = || RateLimitConfig::new(Quota::per_second(1_000_000).burst(u32::MAX));
+    let limiter = RateLimitLayer::new(plenty()).expect("valid");
+    row(measure, "rate limit", limiter.layer(Bare), always(2), good);
+    row(measure, "rate limit, waiting if need be", limiter.clone().wait().layer(Bare), always(2), good);
+    let none_left = RateLimitLayer::new(RateLimitConfig::new(Quota::per_hour(1))).expect("valid");
+    none_left.limits().drain();
+    let limited = |answer: &Answer| matches!(answer, Err(Error::Rejected(Rejection::RateLimited(_))));
+    row(measure, "rate limit, refused", none_left.layer(Bare), always(2), limited);
+    // Each of them has something to pay back all the time, and so none is forgotten.
+    let keys = KeyedRateLimiter::<u64>::new(RateLimitConfig::new(Quota::per_hour(1).burst(500_000))).expect("valid");
+    (0..10_000).for_each(|key| keys.try_take(&key, 1).expect("plenty"));
+    let key_of = |number: &u64| Some(*number);
+    let by_key = RateLimitLayer::of_keys(keys, key_of);
+    let even = |call: u64| call * 2 % 10_000;
+    let echoed = |answer: &Answer| answer.is_ok();
+    row(measure, "bare, 10 000 keys", Bare, even, echoed);
+    row(measure, "rate limit, by key, 10 000 keys", by_key.layer(Bare), even, echoed);
+    let slow_keys = KeyedRateLimiter::<u64>::new(RateLimitConfig::new(Quota::per_hour(1))).expect("valid");
+    (0..10_000).for_each(|key| slow_keys.drain(&key));
+    row(measure, "rate limit, by key, refused", RateLimitLayer::of_keys(slow_keys, key_of).layer(Bare), even, limited);
+    row(measure, "bare, again", Bare, always(2), good);
+    let two = limiter.clone().and(RateLimiter::new(plenty()).expect("valid"));
+    row(measure, "rate limit, two limits", two.layer(Bare), always(2), good);
     let stack = ServiceBuilder::new().layer(timeout()).layer(fallback()).layer(timeout());
     row(measure, "timeout, fallback, timeout", stack.service(Bare), always(2), good);
     let stack = ServiceBuilder::new().layer(timeout()).layer(fallback()).layer(last_calls()).layer(timeout());

@@ -1,4 +1,4 @@
-//! All of a breaker that is looked at without a lock. It knows nothing of circuits, so that `tests/loom.rs` can try every
+//! All of a breaker that is looked at without a lock. It knows nothing of circuits, so that `tests/loom` can try every
 //! order of events.
 
 use std::sync::PoisonError;

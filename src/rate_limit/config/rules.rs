@@ -11,21 +11,18 @@ const SHORTEST_INTERVAL: u64 = 1_000;
 /// An empty bucket must be full again after this time, in nanoseconds; longer, and times would not fit any more.
 const LONGEST_REFILL: u64 = 100 * 365 * 24 * 60 * 60 * 1_000_000_000;
 
-/// A quota that can be kept, in time: a token is so many nanoseconds.
+/// A quota that can be kept, in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Rules {
-    pub(in super::super) interval: u64,
+    /// Between two tokens, and longer than zero.
+    pub(in super::super) interval: Duration,
     pub(in super::super) burst: NonZeroU32,
 }
 
 impl Rules {
     /// How long an empty bucket takes to be full.
-    pub(in super::super) const fn refill(self) -> u64 {
-        self.interval * self.burst.get() as u64
-    }
-
-    pub(in super::super) const fn interval(self) -> Duration {
-        Duration::from_nanos(self.interval)
+    pub(in super::super) fn refill(self) -> Duration {
+        self.interval * self.burst.get()
     }
 }
 
@@ -44,7 +41,7 @@ impl Quota {
         }
         let interval = period.div_ceil(u64::from(amount));
         match interval.checked_mul(u64::from(burst.get())) {
-            Some(refill) if refill <= LONGEST_REFILL => Ok(Rules { interval, burst }),
+            Some(refill) if refill <= LONGEST_REFILL => Ok(Rules { interval: Duration::from_nanos(interval), burst }),
             _ => Err(InvalidRateLimit::TooSlow { name: name.clone(), amount, per, burst: burst.get() }),
         }
     }
@@ -62,8 +59,8 @@ mod tests {
         quota.rules(&"orders".into())
     }
 
-    fn interval(quota: Quota) -> Option<u64> {
-        rules(quota).ok().map(|rules| rules.interval)
+    fn interval(quota: Quota) -> Option<u128> {
+        rules(quota).ok().map(|rules| rules.interval.as_nanos())
     }
 
     #[test]
@@ -108,9 +105,10 @@ mod tests {
         fn no_quota_lets_more_pass_than_it_says(amount in 1..=u32::MAX, nanos: u64, burst: u32) {
             let per = Duration::from_nanos(nanos);
             if let Ok(rules) = rules(Quota::per(amount, per).burst(burst)) {
-                prop_assert!(u128::from(rules.interval) * u128::from(amount) >= per.as_nanos());
-                prop_assert!(u128::from(rules.interval - 1) * u128::from(amount) < per.as_nanos());
-                prop_assert!(rules.refill() <= LONGEST_REFILL);
+                let interval = rules.interval.as_nanos();
+                prop_assert!(interval * u128::from(amount) >= per.as_nanos());
+                prop_assert!((interval - 1) * u128::from(amount) < per.as_nanos());
+                prop_assert!(rules.refill() <= Duration::from_nanos(LONGEST_REFILL));
             }
         }
     }

@@ -7,7 +7,7 @@ use pin_project::pin_project;
 use tower::Service;
 use tower::util::Oneshot;
 
-use super::ResponseFuture;
+use super::{News, ResponseFuture};
 use crate::clock::Moment;
 use crate::deadline::Deadline;
 use crate::rate_limit::handle::{Announce, Members, Taking};
@@ -99,13 +99,11 @@ where
 {
     fn go_on(self, taken: Result<(), Limited>) -> ResponseFuture<Oneshot<S, Req>, R, A> {
         let Self { inner, request, reject, announce, members } = self;
-        let response = match taken {
-            Ok(()) => ResponseFuture::calling(Oneshot::new(inner, request), announce),
-            Err(limited) => ResponseFuture::refused(limited, reject, announce),
-        };
-        match members {
-            Some(members) => response.with(members.standings(Moment::now())),
-            None => response,
+        let news = members.map(|members| News { announce, standings: members.standings(Moment::now()) });
+        match (taken, news) {
+            (Ok(()), None) => ResponseFuture::calling(Oneshot::new(inner, request)),
+            (Ok(()), Some(news)) => ResponseFuture::calling_and_telling(Oneshot::new(inner, request), news),
+            (Err(limited), news) => ResponseFuture::refused(limited, reject, news),
         }
     }
 }

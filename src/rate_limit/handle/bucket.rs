@@ -151,15 +151,17 @@ impl Drop for Held<'_> {
     }
 }
 
-const fn to_words(rules: Rules) -> [u64; 2] {
-    [rules.interval, rules.burst.get() as u64]
+fn to_words(rules: Rules) -> [u64; 2] {
+    let (interval, burst) = (rules.interval, rules.burst.get());
+    [interval.as_secs(), u64::from(interval.subsec_nanos()) << 32 | u64::from(burst)]
 }
 
 #[inline]
+#[expect(clippy::cast_possible_truncation, reason = "each half is meant")]
 fn rules(seen: Seen) -> Rules {
-    let [interval, burst] = seen.rules;
-    let burst = u32::try_from(burst).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
-    Rules { interval, burst }
+    let [seconds, halves] = seen.rules;
+    let burst = NonZeroU32::new(halves as u32).unwrap_or(NonZeroU32::MIN);
+    Rules { interval: Duration::new(seconds, (halves >> 32) as u32), burst }
 }
 
 #[inline]

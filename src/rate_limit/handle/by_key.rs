@@ -199,7 +199,7 @@ impl<K: Hash> KeyedRateLimiter<K> {
         self.table.adopt(rules, bounds, Moment::now());
         self.table.without_key.adopt(rules, bounds);
         self.table.overflow.adopt(rules, bounds);
-        telemetry::rate_limit_reconfigured(self.name(), rules.interval(), rules.burst.get());
+        telemetry::rate_limit_reconfigured(self.name(), rules.interval, rules.burst.get());
         Ok(())
     }
 

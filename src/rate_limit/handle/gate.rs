@@ -1,4 +1,4 @@
-//! What a call reads without a lock. It knows nothing of time or quotas, so that `tests/loom.rs` builds this very file.
+//! What a call reads without a lock. It knows nothing of time or quotas, so that `tests/loom` builds this very file.
 
 use crate::sync::{AtomicU64, Ordering};
 

@@ -115,10 +115,10 @@ impl Locked<'_> {
         }
     }
 
-    pub(super) fn full_at(&self, member: &Member, now: Moment) -> Moment {
+    pub(super) fn full_at(&self, member: &Member) -> Moment {
         match self {
             Self::Bucket(held) => held.full_at,
-            Self::Shard(shard) => shard.full_at(member.fingerprint(), now),
+            Self::Shard(shard) => shard.full_at(member.fingerprint()),
         }
     }
 
@@ -168,7 +168,7 @@ impl Locked<'_> {
     /// When somebody who comes last could take `cost`.
     pub(super) fn outlook(&self, member: &Member, cost: u32, now: Moment) -> Moment {
         let before = self.line(member).map_or(0, Line::cost);
-        self.rules().outlook(self.full_at(member, now), before + u64::from(cost), now)
+        self.rules().outlook(self.full_at(member), before + u64::from(cost), now)
     }
 }
 

@@ -169,8 +169,8 @@ impl Shard {
         self.bounds
     }
 
-    pub(super) fn full_at(&self, fingerprint: u64, now: Moment) -> Moment {
-        self.slots.get(fingerprint, now)
+    pub(super) fn full_at(&self, fingerprint: u64) -> Moment {
+        self.slots.get(fingerprint)
     }
 
     pub(super) fn has_place(&mut self, fingerprint: u64, now: Moment) -> bool {
@@ -205,7 +205,7 @@ impl Shard {
     /// When it is the turn of somebody who does not wait, if others do.
     fn behind_others(&self, fingerprint: u64, cost: u32, now: Moment) -> Option<Moment> {
         let line = self.line(fingerprint)?;
-        let full_at = self.full_at(fingerprint, now);
+        let full_at = self.full_at(fingerprint);
         Some(self.rules.outlook(full_at, line.cost() + u64::from(cost), now))
     }
 }

@@ -76,7 +76,7 @@ fn decide(members: &[Member], tickets: &[Ticket], cost: u32, now: Moment) -> Dec
         let locked = &mut locks[lock_of[at]];
         let may_take =
             locked.line(member).is_none_or(|line| tickets.get(at).is_some_and(|ticket| line.is_first(*ticket)));
-        let until = match locked.rules().decide(locked.full_at(member, now), cost, now) {
+        let until = match locked.rules().decide(locked.full_at(member), cost, now) {
             Verdict::Never => return Decided::Refused(Refused::for_good(member.name(), LimitReason::CostAboveBurst)),
             Verdict::Passes(full_at) if may_take => {
                 if tickets.is_empty() && !locked.has_place(member, now) {

@@ -183,7 +183,7 @@ impl InLine {
         }
         let (member, ticket) = (&self.members.each()[last], self.tickets[last]);
         let mut locked = member.lock();
-        let (rules, full_at) = (locked.rules(), locked.full_at(member, now));
+        let (rules, full_at) = (locked.rules(), locked.full_at(member));
         let line = locked.line_mut(member);
         if !line.is_first(ticket) {
             if std::mem::replace(&mut self.plans, line.plans()) != line.plans() {

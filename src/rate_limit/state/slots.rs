@@ -51,13 +51,13 @@ impl Slots {
     #[inline]
     pub(in super::super) fn place(&mut self, fingerprint: u64, now: Moment) -> Option<Position> {
         let fingerprint = fingerprint.max(1);
+        self.find(fingerprint).or_else(|| self.place_new(fingerprint, now))
+    }
+
+    fn place_new(&mut self, fingerprint: u64, now: Moment) -> Option<Position> {
         loop {
-            let (found, free) = self.look(fingerprint, now);
-            if found.is_some() {
-                return found;
-            }
-            match free {
-                Some(position) if self.is_taken(position) || self.taken < self.may_take() => return free,
+            match self.find_free(fingerprint, now) {
+                Some(position) if self.is_taken(position) || self.taken < self.may_take() => return Some(position),
                 _ if self.sweep(now) || self.grow(now) => {}
                 _ => return None,
             }
@@ -73,9 +73,9 @@ impl Slots {
 
     /// The same for a key that may come although the table is full: there are places left, which are only to keep it fast.
     pub(in super::super) fn place_anyway(&mut self, fingerprint: u64, now: Moment) -> Option<Position> {
-        let (found, free) = self.look(fingerprint.max(1), now);
         let is_last = |position: &Position| !self.is_taken(*position) && self.taken + 1 >= self.slots.len();
-        found.or(free.filter(|position| !is_last(position)))
+        let free = || self.find_free(fingerprint.max(1), now).filter(|position| !is_last(position));
+        self.find(fingerprint.max(1)).or_else(free)
     }
 
     #[inline]
@@ -86,9 +86,9 @@ impl Slots {
     }
 
     /// When the bucket of a key is full, without making a place for it.
-    pub(in super::super) fn get(&self, fingerprint: u64, now: Moment) -> Moment {
+    pub(in super::super) fn get(&self, fingerprint: u64) -> Moment {
         let fingerprint = fingerprint.max(1);
-        self.look(fingerprint, now).0.map_or(Moment::EPOCH, |position| self.full_at(position, fingerprint))
+        self.find(fingerprint).map_or(Moment::EPOCH, |position| self.full_at(position, fingerprint))
     }
 
     /// How many buckets are not full.
@@ -107,26 +107,27 @@ impl Slots {
         }
     }
 
-    /// Where the key is; or else the first place on the way that is free.
+    /// Where the key is.
     #[inline]
-    fn look(&self, fingerprint: u64, now: Moment) -> (Option<Position>, Option<Position>) {
-        let places = self.slots.len();
-        let mut free = None;
-        let mut at = home(fingerprint, places);
-        for _ in 0..places {
-            let slot = self.slots[at];
-            if slot.fingerprint == fingerprint {
-                return (Some(Position(at)), None);
+    fn find(&self, fingerprint: u64) -> Option<Position> {
+        let mut at = home(fingerprint, self.slots.len());
+        loop {
+            match self.slots.get(at)?.fingerprint {
+                0 => return None,
+                found if found == fingerprint => return Some(Position(at)),
+                _ => at = self.after(at),
             }
-            if free.is_none() && slot.full_at <= now {
-                free = Some(Position(at));
-            }
-            if slot.fingerprint == 0 {
-                break;
-            }
+        }
+    }
+
+    /// The first place on the key's way that is free.
+    fn find_free(&self, fingerprint: u64, now: Moment) -> Option<Position> {
+        let mut at = home(fingerprint, self.slots.len());
+        // One that is not taken is full since the beginning of time.
+        while self.slots.get(at)?.full_at > now {
             at = self.after(at);
         }
-        (None, free)
+        Some(Position(at))
     }
 
     fn is_taken(&self, position: Position) -> bool {
@@ -241,7 +242,7 @@ mod tests {
             let placed = (0..10 * max_keys as u64).filter(|key| put(&mut slots, *key, T0 + SEC, T0)).count();
             assert_eq!((placed, slots.len(T0)), (max_keys, max_keys));
             for key in 0..max_keys as u64 {
-                assert_eq!(slots.get(fingerprint(key), T0), T0 + SEC, "the first to come stay");
+                assert_eq!(slots.get(fingerprint(key)), T0 + SEC, "the first to come stay");
             }
             for key in 1 << 40..(1 << 40) + (max_keys as u64 * 9).div_ceil(10) {
                 assert!(put(&mut slots, key, T0 + 2 * SEC, T0 + SEC), "whoever is full again has left its place");
@@ -278,7 +279,7 @@ mod tests {
         let mut slots = Slots::new(10);
         let position = slots.place(0, T0).expect("an empty table");
         slots.put(position, 0, T0 + SEC);
-        assert_eq!((slots.get(0, T0), slots.len(T0)), (T0 + SEC, 1));
+        assert_eq!((slots.get(0), slots.len(T0)), (T0 + SEC, 1));
         let again = slots.place(0, T0).expect("there it is");
         assert_eq!(slots.full_at(again, 0), T0 + SEC);
     }
@@ -286,14 +287,14 @@ mod tests {
     #[test]
     fn it_agrees_with_a_map_that_forgets_what_is_full() {
         // Few homes, so that keys stand in each other's way.
-        let crowded = |key: u64| (key % 3) << 62 | key + 1;
+        let crowded = |key: u64| ((key % 3) << 62) | (key + 1);
         let subject = || {
             let mut slots = Slots::new(1000);
             let mut latest = Moment::EPOCH;
             move |now: Duration, (key, seconds): &(u64, u64)| {
                 latest = latest.max(Moment::EPOCH + now);
                 let (now, print) = (latest, crowded(*key));
-                let before = slots.get(print, now);
+                let before = slots.get(print);
                 let position = slots.place(print, now).expect("many places");
                 assert_eq!(slots.full_at(position, print).max(now), before.max(now));
                 slots.put(position, print, now + Duration::from_secs(*seconds));
