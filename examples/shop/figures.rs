@@ -1,9 +1,12 @@
 //! From the record of a run to figures: what became of its orders and calls.
 
+mod rush;
+
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+pub(crate) use self::rush::Rush;
 use crate::record::{Ending, Order, Played, Run, Said, Switch};
 use crate::script::Phase;
 
@@ -14,6 +17,7 @@ pub(crate) struct Figures {
     pub(crate) orders: Tally,
     /// Those by which shares are judged.
     pub(crate) judged: Tally,
+    pub(crate) rush: Rush,
     pub(crate) p50: Option<Duration>,
     pub(crate) p99: Option<Duration>,
     pub(crate) calls: Calls,
@@ -30,6 +34,7 @@ impl Figures {
             played,
             orders: Tally::of(orders()),
             judged: Share::judged(run, run.played[act].act.phase).tally,
+            rush: Rush::during(run, &run.during(act)),
             p50: percentile(&latencies, 50),
             p99: percentile(&latencies, 99),
             calls: Calls::during(run, &run.during(act)),
@@ -50,6 +55,8 @@ pub(crate) struct Tally {
     pub(crate) offered: usize,
     pub(crate) paid: usize,
     pub(crate) pay_later: usize,
+    /// Refused since too many came.
+    pub(crate) limited: usize,
     pub(crate) failed: usize,
 }
 
@@ -61,6 +68,7 @@ impl Tally {
             match order.answer.map(|answer| answer.said) {
                 Some(Said::Paid) => tally.paid += 1,
                 Some(Said::PayLater) => tally.pay_later += 1,
+                Some(Said::Limited { .. }) => tally.limited += 1,
                 Some(Said::Failed) => tally.failed += 1,
                 None => {}
             }
@@ -69,12 +77,16 @@ impl Tally {
     }
 
     pub(crate) const fn answered(&self) -> usize {
-        self.paid + self.pay_later + self.failed
+        self.paid + self.pay_later + self.limited + self.failed
     }
 
-    /// Orders that got an error, or nothing.
+    pub(crate) const fn admitted(&self) -> usize {
+        self.offered - self.limited
+    }
+
+    /// Admitted orders that got an error, or nothing.
     pub(crate) const fn errors(&self) -> usize {
-        self.offered - self.paid - self.pay_later
+        self.admitted() - self.paid - self.pay_later
     }
 }
 
@@ -112,18 +124,25 @@ impl Calls {
 pub(crate) struct Share {
     pub(crate) tally: Tally,
     pub(crate) calls: Calls,
+    /// How many orders there are to judge by, of those that the script has.
+    counted: usize,
     pub(crate) due: u128,
     /// How many were not sent through the storm's own fault.
     pub(crate) overslept: usize,
 }
 
 impl Share {
+    /// Everything but the burst, of which there is enough by another measure: [`Rush::is_enough`].
     pub(crate) fn of_all(run: &Run) -> Self {
+        let is_steady = |played: &Played| played.act.phase != Phase::Burst;
+        let tally = Tally::of(run.orders.iter().filter(|order| is_steady(&run.played[order.act])));
+        let played = || run.played.iter().filter(|played| is_steady(played));
         Self {
-            tally: Tally::of(&run.orders),
+            tally,
             calls: Calls::during(run, &(Duration::ZERO..Duration::MAX)),
-            due: run.played.iter().map(|played| due(played.act.rate, played.until - played.from)).sum(),
-            overslept: run.played.iter().map(|played| played.overslept.len()).sum(),
+            counted: tally.offered,
+            due: played().map(|played| due(played.act.rate, played.until - played.from)).sum(),
+            overslept: played().map(|played| played.overslept.len()).sum(),
         }
     }
 
@@ -134,26 +153,28 @@ impl Share {
         };
         let played = &run.played[act];
         let part = played.judged();
+        let tally = Tally::of(run.orders.iter().filter(|order| order.act == act && part.contains(&order.sent)));
         Self {
-            tally: Tally::of(run.orders.iter().filter(|order| order.act == act && part.contains(&order.sent))),
+            tally,
             calls: Calls::during(run, &part),
+            counted: tally.admitted(),
             due: due(played.act.rate, part.end.saturating_sub(part.start)),
             overslept: played.overslept.iter().filter(|due| part.contains(due)).count(),
         }
     }
 
     /// Four orders in five must have been sent for their fate to mean anything.
-    const fn is_enough(&self, offered: usize) -> bool {
-        offered > 0 && offered as u128 * 5 >= self.due * 4
+    const fn is_enough(&self, orders: usize) -> bool {
+        orders > 0 && orders as u128 * 5 >= self.due * 4
     }
 
     pub(crate) const fn enough(&self) -> Result<(), TooFew> {
-        let offered = self.tally.offered;
-        if self.is_enough(offered) { Ok(()) } else { Err(TooFew { offered, due: self.due }) }
+        let Self { counted, due, .. } = *self;
+        if self.is_enough(counted) { Ok(()) } else { Err(TooFew { counted, due }) }
     }
 
     pub(crate) const fn is_short_by_oversleeping(&self) -> bool {
-        !self.is_enough(self.tally.offered) && self.is_enough(self.tally.offered + self.overslept)
+        !self.is_enough(self.counted) && self.is_enough(self.counted + self.overslept)
     }
 }
 
@@ -163,13 +184,13 @@ pub(crate) fn due(rate: u32, time: Duration) -> u128 {
 }
 
 pub(crate) struct TooFew {
-    offered: usize,
+    counted: usize,
     due: u128,
 }
 
 impl fmt::Display for TooFew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "too few orders: {} of {}", self.offered, self.due)
+        write!(f, "too few orders: {} of {}", self.counted, self.due)
     }
 }
 

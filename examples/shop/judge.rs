@@ -7,9 +7,9 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::figures::{Calls, Figures, Share, Tally};
+use crate::figures::{Calls, Figures, Rush, Share, Tally};
 use crate::layers::Layer;
-use crate::orders::DOOR;
+use crate::orders::{DOOR, RATE};
 use crate::record::{Answer, Order, Run, Said};
 use crate::script::Phase;
 
@@ -64,6 +64,8 @@ pub(crate) fn judge(run: &Run) -> Verdict {
         pay_later_in_the_outage(run),
         left_alone_in_the_outage(run),
         paid_again_after_recovery(run),
+        held_to_the_limit(run),
+        told_when_to_come_back(run),
     ];
     let phases = (0..run.played.len()).map(|act| Figures::of(run, act)).collect();
     Verdict { phases, promises, latest_wake: run.latest_wake, void: void(run) }
@@ -75,8 +77,11 @@ fn void(run: &Run) -> Option<String> {
     }
     // A promise over too few orders is not held. If that is the storm's own fault, it is not broken either.
     let mut shares = JUDGED_BY_SHARE.iter().map(|&phase| Share::judged(run, phase)).chain([Share::of_all(run)]);
-    let short = shares.find(Share::is_short_by_oversleeping)?;
-    Some(format!("the storm overslept {} of {} orders", short.overslept, short.due))
+    if let Some(short) = shares.find(Share::is_short_by_oversleeping) {
+        return Some(format!("the storm overslept {} of {} orders", short.overslept, short.due));
+    }
+    let Rush { offered, time, .. } = rush(run).filter(|rush| !rush.is_enough())?;
+    Some(format!("{offered} orders in {} ms are less than twice the limit of {RATE}/s", time.as_millis()))
 }
 
 const fn at_least_99_percent(part: usize, whole: usize) -> bool {
@@ -100,26 +105,26 @@ fn answered_in_time(run: &Run) -> Promise {
 
 fn paid_while_calm(run: &Run) -> Promise {
     let judged = Share::judged(run, Phase::Calm);
-    let Tally { offered, paid, .. } = judged.tally;
+    let (paid, admitted) = (judged.tally.paid, judged.tally.admitted());
     let (held, figure) = match judged.enough() {
         Err(too_few) => (false, too_few.to_string()),
-        Ok(()) => (at_least_99_percent(paid, offered), format!("{paid} of {offered}")),
+        Ok(()) => (at_least_99_percent(paid, admitted), format!("{paid} of {admitted}")),
     };
     Promise { name: "paid while calm", layer: Layer::Fallback, held, figure }
 }
 
 fn pay_later_in_the_outage(run: &Run) -> Promise {
     let judged = Share::judged(run, Phase::Outage);
-    let Tally { offered, pay_later, .. } = judged.tally;
-    let errors = judged.tally.errors();
+    let Tally { pay_later, .. } = judged.tally;
+    let (admitted, errors) = (judged.tally.admitted(), judged.tally.errors());
     let (held, figure) = if let Err(too_few) = judged.enough() {
         (false, too_few.to_string())
     } else if !was_out(judged.calls) {
         let Calls { made, unavailable, refused, .. } = judged.calls;
         (false, format!("no such outage: of {made} calls {unavailable} got a 503 and {refused} were refused"))
     } else {
-        let held = at_least_99_percent(pay_later, offered) && errors == 0;
-        (held, format!("{pay_later} of {offered}, errors: {errors}"))
+        let held = at_least_99_percent(pay_later, admitted) && errors == 0;
+        (held, format!("{pay_later} of {admitted}, errors: {errors}"))
     };
     Promise { name: "pay later in the outage", layer: Layer::Fallback, held, figure }
 }
@@ -138,10 +143,10 @@ const fn was_out(calls: Calls) -> bool {
 
 fn left_alone_in_the_outage(run: &Run) -> Promise {
     let judged = Share::judged(run, Phase::Outage);
-    let (offered, calls) = (judged.tally.offered, judged.calls.made);
+    let (admitted, calls) = (judged.tally.admitted(), judged.calls.made);
     let (held, figure) = match judged.enough() {
         Err(too_few) => (false, too_few.to_string()),
-        Ok(()) => (calls * 100 <= offered, format!("{calls} calls for {offered} orders")),
+        Ok(()) => (calls * 100 <= admitted, format!("{calls} calls for {admitted} orders")),
     };
     Promise { name: "provider left alone in the outage", layer: Layer::Breaker, held, figure }
 }
@@ -156,8 +161,40 @@ fn paid_again_after_recovery(run: &Run) -> Promise {
     Promise { name: "paid again after recovery", layer: Layer::Timeout, held, figure }
 }
 
-/// How long after `recovered` the first of a hundred orders in a row was paid. An order that has no answer yet breaks
-/// the row, so what was found once stays found.
+fn rush(run: &Run) -> Option<Rush> {
+    run.act(Phase::Burst).map(|act| Rush::during(run, &run.during(act)))
+}
+
+/// Whether it was put to the test is for [`void`] to say. A limit that refuses nobody then has not shown that it is one.
+fn held_to_the_limit(run: &Run) -> Promise {
+    let rush = rush(run).unwrap_or_default();
+    let Rush { offered, admitted, .. } = rush;
+    let (least, most) = (rush.least(), rush.most());
+    let (held, figure) = match rush.refused() {
+        0 => (false, format!("nobody of {offered} was refused, allowed {least} to {most}")),
+        _ => {
+            let held = (least..=most).contains(&(admitted as u128));
+            (held, format!("{admitted} of {offered} let in, allowed {least} to {most}"))
+        }
+    };
+    Promise { name: "held to the limit in the burst", layer: Layer::Limit, held, figure }
+}
+
+fn told_when_to_come_back(run: &Run) -> Promise {
+    let told_when = run.orders.iter().filter_map(|order| match order.answer?.said {
+        Said::Limited { told_when } => Some(told_when),
+        Said::Paid | Said::PayLater | Said::Failed => None,
+    });
+    let (told, refused) = told_when.fold((0, 0), |(told, refused), is_told| (told + usize::from(is_told), refused + 1));
+    let (held, figure) = match refused {
+        0 => (false, "nobody was refused".into()),
+        _ => (told == refused, format!("{told} of {refused}")),
+    };
+    Promise { name: "refused with when to come back", layer: Layer::Limit, held, figure }
+}
+
+/// How long after `recovered` the first of a hundred admitted orders in a row was paid. An order that has no answer yet
+/// breaks the row, so what was found once stays found.
 pub(crate) fn paid_again(orders: &[Order], act: usize, recovered: Duration) -> Option<Duration> {
     let mut first = None;
     let mut in_a_row = 0;
@@ -171,6 +208,7 @@ pub(crate) fn paid_again(orders: &[Order], act: usize, recovered: Duration) -> O
                     return Some(first.saturating_sub(recovered));
                 }
             }
+            Some(Answer { said: Said::Limited { .. }, .. }) => {}
             _ => {
                 first = None;
                 in_a_row = 0;

@@ -9,6 +9,7 @@ pub(crate) enum Layer {
     Timeout,
     Breaker,
     Fallback,
+    Limit,
 }
 
 impl fmt::Display for Layer {
@@ -17,6 +18,7 @@ impl fmt::Display for Layer {
             Self::Timeout => "timeout",
             Self::Breaker => "breaker",
             Self::Fallback => "fallback",
+            Self::Limit => "limit",
         })
     }
 }

@@ -13,20 +13,21 @@
 //! | slow | takes 2.5 s | orders are answered within the promised second, "pay later" |
 //! | outage | 503, or nobody listens | the same, at once; the provider is left alone |
 //! | recovery | is well again | orders are paid again, within the breaker's open time and two seconds |
+//! | burst | is well | three times as many orders as the shop takes: a third gets in, the others learn when to come back |
 //!
 //! What makes it so are the layers between a customer and the provider:
 //!
 //! ```text
-//! POST /orders -> door timeout 1 s -> handler -+    orders.rs
-//!                                              |
-//!   +------------------------------------------+
+//! POST /orders -> limit 1000/s -> door timeout 1 s -> handler -+    orders.rs
+//!                                                              |
+//!   +----------------------------------------------------------+
 //!   |
 //!   +-> fallback "pay later" -> breaker -> attempt timeout 250 ms -> client -> provider    payments.rs
 //! ```
 //!
 //! The run ends with a table, with what the breaker did, and with its promises, each of which speaks for one kind of
-//! layer. Take that layer away with `--without timeout`, `--without breaker` or `--without fallback`, and you see a
-//! promise of its own break, and no other.
+//! layer. Take that layer away with `--without timeout`, `--without breaker`, `--without fallback` or `--without limit`,
+//! and you see a promise of its own break, and no other.
 //!
 //! With `--serve 127.0.0.1:8080` it plays no script: place orders yourself, and change the provider's mood by hand.
 //!
@@ -129,8 +130,9 @@ async fn play(script: Script, without: &Without, json: bool) -> Result<ExitCode,
     drop(progress);
 
     let latest_wake = lateness.worst().await;
-    let (orders, calls, switches) = (log.orders().clone(), log.calls().clone(), log.switches().clone());
-    let verdict = judge::judge(&Run { played, orders, calls, switches, open_for, latest_wake });
+    let (orders, decisions) = (log.orders().clone(), log.decisions().clone());
+    let (calls, switches) = (log.calls().clone(), log.switches().clone());
+    let verdict = judge::judge(&Run { played, orders, decisions, calls, switches, open_for, latest_wake });
     report::print(&verdict);
     if json {
         println!("{}", report::json(script, without, &verdict));
@@ -174,7 +176,7 @@ fn order_service(
 ) -> Result<Router, Box<dyn Error>> {
     let charges = Uri::try_from(format!("http://{}/charges", provider.address()))?;
     let payments = payments::payments(without, open_for, log.clone())?;
-    Ok(orders::order_service(without, payments, charges)?)
+    orders::order_service(without, payments, charges, log.clone())
 }
 
 /// Serves the router in the background, and returns where.

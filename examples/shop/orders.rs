@@ -2,12 +2,16 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `POST /orders` `{"order_no": "..", "cents": n}` | 201 `paid`, 202 `pay-later`, or a problem |
+//! | `POST /orders` `{"order_no": "..", "cents": n}` | 201 `paid`, 202 `pay-later`, 429 if too many come, or a problem |
 //! | `GET /orders/{no}` | 200 or 404 |
 //! | `GET /health` | 200 |
 //!
-//! The door timeout is a layer like any other to axum: it answers with a response, so there is no error to handle.
+//! The limit and the door timeout are layers like any other to axum: they answer with a response, so there is no error to
+//! handle.
 
+mod noted;
+
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,31 +22,52 @@ use axum::http::{Request, StatusCode, Uri};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use buttress::Degraded;
-use buttress::timeout::{InvalidTimeout, TimeoutConfig, TimeoutLayer};
+use buttress::rate_limit::{Quota, RateLimitConfig, RateLimitLayer};
+use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use http_body_util::{BodyExt, Full};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tower::ServiceExt;
 use tower::util::option_layer;
+use tower::{ServiceBuilder, ServiceExt};
 
+use self::noted::Noted;
 use crate::layers::{Layer, Without};
 use crate::payments::{PaymentError, Payments};
 use crate::problem::Problem;
+use crate::record::Log;
 
 /// What the shop promises its customers.
 pub(crate) const DOOR: Duration = Duration::from_secs(1);
 
+/// How many orders a second the shop takes,
+pub(crate) const RATE: u32 = 1000;
+
+/// and how many at once after a pause.
+pub(crate) const BURST: u32 = 100;
+
 /// The service, which pays through `payments` at the provider's `charges`.
-pub(crate) fn order_service(without: &Without, payments: Payments, charges: Uri) -> Result<Router, InvalidTimeout> {
+pub(crate) fn order_service(
+    without: &Without,
+    payments: Payments,
+    charges: Uri,
+    log: Log,
+) -> Result<Router, Box<dyn Error>> {
+    let quota = Quota::per_second(RATE).burst(BURST);
+    let limit = RateLimitLayer::new(RateLimitConfig::new(quota).name("orders"))?.http_server();
     let door = TimeoutLayer::new(TimeoutConfig::new(DOOR).name("door"))?.http_server().export_deadline();
+    let door = option_layer(without.keep(Layer::Timeout, door));
+
+    // What is refused costs nothing more, so the limit is outermost; only orders are worth one.
+    let orders =
+        ServiceBuilder::new().layer(Noted(log)).option_layer(without.keep(Layer::Limit, limit)).layer(door.clone());
 
     let shop = Shop { payments, charges, book: Arc::default() };
     Ok(Router::new()
-        .route("/orders", post(place))
         .route("/orders/{no}", get(look_up))
         .route("/health", get(health))
-        .with_state(shop)
-        .layer(option_layer(without.keep(Layer::Timeout, door))))
+        .layer(door)
+        .route("/orders", post(place).route_layer(orders))
+        .with_state(shop))
 }
 
 #[derive(Clone)]

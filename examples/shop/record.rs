@@ -1,4 +1,5 @@
-//! What a run leaves behind: every order, every call to the provider, and every switch of the breaker, with its times.
+//! What a run leaves behind: every order, every decision of the limit, every call to the provider, and every
+//! switch of the breaker, with its times.
 //!
 //! Times are counted from the start of the run.
 
@@ -32,8 +33,22 @@ pub(crate) struct Answer {
 pub(crate) enum Said {
     Paid,
     PayLater,
+    /// Refused since too many came, and told when to come back or not.
+    Limited {
+        told_when: bool,
+    },
     /// Anything else.
     Failed,
+}
+
+/// What the limit decided on an order, as it was seen from just outside of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decision {
+    /// Just before.
+    pub(crate) began: Duration,
+    /// Just after.
+    pub(crate) ended: Duration,
+    pub(crate) admitted: bool,
 }
 
 /// A call to the provider, as our innermost client saw it.
@@ -90,6 +105,7 @@ impl Played {
 pub(crate) struct Run {
     pub(crate) played: Vec<Played>,
     pub(crate) orders: Vec<Order>,
+    pub(crate) decisions: Vec<Decision>,
     pub(crate) calls: Vec<Call>,
     pub(crate) switches: Vec<Switch>,
     /// How long the breaker was told to leave the provider alone at a time.
@@ -116,6 +132,7 @@ pub(crate) struct Log(Arc<Pages>);
 struct Pages {
     start: Moment,
     orders: Mutex<Vec<Order>>,
+    decisions: Mutex<Vec<Decision>>,
     calls: Mutex<Vec<Call>>,
     switches: Mutex<Vec<Switch>>,
 }
@@ -126,6 +143,7 @@ impl Log {
         Self(Arc::new(Pages {
             start: Moment::now(),
             orders: Mutex::default(),
+            decisions: Mutex::default(),
             calls: Mutex::default(),
             switches: Mutex::default(),
         }))
@@ -148,6 +166,18 @@ impl Log {
         order.answer = Some(Answer { said, after: now.saturating_sub(order.sent) });
     }
 
+    /// Notes a decision that has just been made, and returns its number. The order is admitted, unless it is turned away.
+    pub(crate) fn decided(&self, began: Duration) -> usize {
+        let ended = self.now();
+        let mut decisions = self.decisions();
+        decisions.push(Decision { began, ended, admitted: true });
+        decisions.len() - 1
+    }
+
+    pub(crate) fn turned_away(&self, decision: usize) {
+        self.decisions()[decision].admitted = false;
+    }
+
     pub(crate) fn called(&self, call: Call) {
         self.calls().push(call);
     }
@@ -165,6 +195,10 @@ impl Log {
 
     pub(crate) fn orders(&self) -> MutexGuard<'_, Vec<Order>> {
         self.0.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn decisions(&self) -> MutexGuard<'_, Vec<Decision>> {
+        self.0.decisions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn calls(&self) -> MutexGuard<'_, Vec<Call>> {

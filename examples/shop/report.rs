@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::figures::{Figures, Tally};
+use crate::figures::{Figures, Rush, Tally};
 use crate::judge::Verdict;
 use crate::layers::{Layer, Without};
-use crate::record::{Log, Order, Said, Switch};
-use crate::script::{Act, Script};
+use crate::orders::{BURST, RATE};
+use crate::record::{Log, Switch};
+use crate::script::{Act, Phase, Script};
 
 /// A line on the terminal that says what is happening, until it is dropped.
 pub(crate) struct Progress(JoinHandle<()>);
@@ -51,40 +52,42 @@ fn line(log: &Log, acts: &[Act]) -> String {
     let time = log.now().as_secs_f64();
     let orders = log.orders();
     let act = orders.last().map_or(0, |order| order.act);
-    let said = |said| orders.iter().filter(|order| is_in(order, act) && says(order) == Some(said)).count();
+    let Tally { paid, pay_later, limited, failed, .. } = Tally::of(orders.iter().filter(|order| order.act == act));
     let waiting = orders.iter().filter(|order| order.answer.is_none()).count();
     format!(
-        "{time:5.1} s  {:<8}  paid {:>5}  pay-later {:>5}  failed {:>5}  waiting {waiting:>4}",
+        "{time:5.1} s  {:<8}  paid {paid:>5}  pay-later {pay_later:>5}  limited {limited:>5}  failed {failed:>5}  \
+         waiting {waiting:>4}",
         acts[act].phase.name(),
-        said(Said::Paid),
-        said(Said::PayLater),
-        said(Said::Failed),
     )
-}
-
-const fn is_in(order: &Order, act: usize) -> bool {
-    order.act == act
-}
-
-fn says(order: &Order) -> Option<Said> {
-    order.answer.map(|answer| answer.said)
 }
 
 /// Prints what became of the orders of each phase, then what the breaker did, and then what became of the promises.
 pub(crate) fn print(verdict: &Verdict) {
     println!(
-        "{:<9}{:>9}{:>9}{:>7}{:>11}{:>8}{:>10}{:>10}  {:>7}{:>7}{:>9}",
-        "phase", "offered", "answered", "paid", "pay-later", "failed", "p50 ms", "p99 ms", "calls", "503", "no-conn",
+        "{:<9}{:>9}{:>9}{:>7}{:>11}{:>9}{:>8}{:>10}{:>10}  {:>7}{:>7}{:>9}",
+        "phase",
+        "offered",
+        "answered",
+        "paid",
+        "pay-later",
+        "limited",
+        "failed",
+        "p50 ms",
+        "p99 ms",
+        "calls",
+        "503",
+        "no-conn",
     );
     for figures in &verdict.phases {
         let Figures { played, orders, calls, .. } = figures;
         println!(
-            "{:<9}{:>9}{:>9}{:>7}{:>11}{:>8}{:>10}{:>10}  {:>7}{:>7}{:>9}",
+            "{:<9}{:>9}{:>9}{:>7}{:>11}{:>9}{:>8}{:>10}{:>10}  {:>7}{:>7}{:>9}",
             played.act.phase.name(),
             orders.offered,
             orders.answered(),
             orders.paid,
             orders.pay_later,
+            orders.limited,
             orders.failed,
             in_a_column(figures.p50),
             in_a_column(figures.p99),
@@ -94,6 +97,7 @@ pub(crate) fn print(verdict: &Verdict) {
         );
     }
     print_switches(&verdict.phases);
+    print_rushes(&verdict.phases);
     println!();
     for promise in &verdict.promises {
         let held = if promise.held { "held" } else { "BROKEN" };
@@ -113,6 +117,20 @@ fn print_switches(phases: &[Figures]) {
     for (phase, Switch { at, from, to, reason }) in switches {
         let why = reason.map(|reason| format!(" after {reason}")).unwrap_or_default();
         println!("{:<9}{:>7.2} s  breaker {from} -> {to}{why}", phase.name(), at.as_secs_f64());
+    }
+}
+
+fn print_rushes(phases: &[Figures]) {
+    for Figures { rush, .. } in phases.iter().filter(|phase| phase.played.act.phase == Phase::Burst) {
+        let Rush { offered, admitted, time, idle } = rush;
+        println!(
+            "\nburst    limit {RATE}/s, burst {BURST}: {offered} offered, {admitted} admitted, {} refused; rate x time = {} \
+             in {:.1} ms, of which {:.1} idle",
+            rush.refused(),
+            rush.rate_by_time(),
+            millis(*time),
+            millis(*idle),
+        );
     }
 }
 
@@ -148,7 +166,7 @@ pub(crate) fn json(script: Script, without: &Without, verdict: &Verdict) -> Valu
 }
 
 fn phase(figures: &Figures) -> Value {
-    let Figures { played, orders, judged, p50, p99, calls, switches } = figures;
+    let Figures { played, orders, judged, rush, p50, p99, calls, switches } = figures;
     let mut phase = json!({
         "name": played.act.phase.name(),
         "ms": millis(played.until - played.from),
@@ -157,6 +175,14 @@ fn phase(figures: &Figures) -> Value {
         "p50_ms": p50.map(millis),
         "p99_ms": p99.map(millis),
         "judged": tally(judged),
+        "limit": {
+            "offered": rush.offered,
+            "admitted": rush.admitted,
+            "refused": rush.refused(),
+            "ms": millis(rush.time),
+            "idle_ms": millis(rush.idle),
+            "rate_by_time": u64::try_from(rush.rate_by_time()).unwrap_or(u64::MAX),
+        },
         "provider_calls": {
             "made": calls.made,
             "answered": calls.answered,
@@ -188,6 +214,7 @@ fn tally(orders: &Tally) -> Value {
         "answered": orders.answered(),
         "paid": orders.paid,
         "pay_later": orders.pay_later,
+        "limited": orders.limited,
         "failed": orders.failed,
     })
 }

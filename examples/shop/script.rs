@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::orders::RATE;
 use crate::provider::Mood;
 
 /// What happens to the payment provider, and so to the shop.
@@ -14,6 +15,7 @@ pub(crate) enum Phase {
     Slow,
     Outage,
     Recovery,
+    Burst,
 }
 
 impl Phase {
@@ -23,13 +25,14 @@ impl Phase {
             Self::Slow => "slow",
             Self::Outage => "outage",
             Self::Recovery => "recovery",
+            Self::Burst => "burst",
         }
     }
 
     /// How the provider fares in it.
     pub(crate) const fn mood(self) -> Mood {
         match self {
-            Self::Calm | Self::Recovery => Mood::Healthy,
+            Self::Calm | Self::Recovery | Self::Burst => Mood::Healthy,
             Self::Slow => Mood::Slow,
             Self::Outage => Mood::Outage,
         }
@@ -39,7 +42,7 @@ impl Phase {
     pub(crate) const fn settling(self) -> Duration {
         match self {
             Self::Slow | Self::Outage => Duration::from_millis(500),
-            Self::Calm | Self::Recovery => Duration::from_millis(100),
+            Self::Calm | Self::Recovery | Self::Burst => Duration::from_millis(100),
         }
     }
 }
@@ -64,12 +67,14 @@ const fn act(phase: Phase, millis: u64, rate: u32) -> Act {
 
 // Without timeouts every order of the slow phase holds its client (there are 200) for 2.5 s, far into the outage. Its rate
 // leaves enough of them free for the outage's own orders; otherwise taking away one layer would break another's promise.
-// A recovery is long enough for the promise of being paid again to be kept in the last moment.
+// A recovery is long enough for the promise of being paid again to be kept in the last moment. The burst is last, so that
+// nothing is left of it in any other phase; a storm that is kept from sending a third of it still offers twice the limit.
 const FULL: &[Act] = &[
     act(Phase::Calm, 3500, 400),
     act(Phase::Slow, 2500, 60),
     act(Phase::Outage, 5000, 400),
     act(Phase::Recovery, 3500, 400),
+    act(Phase::Burst, 3000, 3 * RATE),
 ];
 
 const FAST: &[Act] = &[
@@ -77,13 +82,14 @@ const FAST: &[Act] = &[
     act(Phase::Slow, 900, 60),
     act(Phase::Outage, 1500, 600),
     Act { until_decided: true, ..act(Phase::Recovery, 3000, 400) },
+    act(Phase::Burst, 1200, 3 * RATE),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Script {
-    /// About 15 s, to watch.
+    /// About 18 s, to watch.
     Full,
-    /// About 4 s, to check.
+    /// About 5 s, to check.
     Fast,
 }
 

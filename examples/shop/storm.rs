@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Request, StatusCode};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -96,8 +96,8 @@ impl Storm {
         let log = self.log.clone();
         let back = self.back.clone();
         tokio::spawn(async move {
-            if let Ok(status) = client.order(order).await {
-                log.answered(order, meaning(status));
+            if let Ok(said) = client.order(order).await {
+                log.answered(order, said);
             }
             // Nobody waits for it any more once the storm is over.
             let _ = back.try_send(client);
@@ -105,12 +105,18 @@ impl Storm {
     }
 }
 
-fn meaning(status: StatusCode) -> Said {
-    match status {
+fn meaning<B>(response: &Response<B>) -> Said {
+    match response.status() {
         StatusCode::CREATED => Said::Paid,
         StatusCode::ACCEPTED => Said::PayLater,
+        StatusCode::TOO_MANY_REQUESTS => Said::Limited { told_when: tells_when(response.headers()) },
         _ => Said::Failed,
     }
+}
+
+fn tells_when(headers: &HeaderMap) -> bool {
+    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::parse::<u32>);
+    matches!(seconds, Some(Ok(_)))
 }
 
 /// A customer's client. It keeps its connection from one order to the next, unless something went wrong.
@@ -120,7 +126,7 @@ struct Client {
 }
 
 impl Client {
-    async fn order(&mut self, number: usize) -> Result<StatusCode, BoxError> {
+    async fn order(&mut self, number: usize) -> Result<Said, BoxError> {
         let mut connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => connection,
             None => self.connect().await?,
@@ -132,10 +138,10 @@ impl Client {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::from(order.to_string()))?;
         let response = connection.send_request(request).await?;
-        let status = response.status();
+        let said = meaning(&response);
         response.into_body().collect().await?;
         self.connection = Some(connection);
-        Ok(status)
+        Ok(said)
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, BoxError> {

@@ -2,15 +2,25 @@ use buttress::circuit_breaker::{State, TripReason};
 
 use super::*;
 use crate::figures::due;
-use crate::record::{Call, Ending, Played, Switch};
+use crate::record::{Call, Decision, Ending, Played, Switch};
 use crate::script::{RUN_OUT, Script};
 
 const MS: Duration = Duration::from_millis(1);
 
 fn nothing() -> Run {
     let open_for = Script::Fast.open_for();
-    Run { played: vec![], orders: vec![], calls: vec![], switches: vec![], open_for, latest_wake: Duration::ZERO }
+    Run {
+        played: vec![],
+        orders: vec![],
+        decisions: vec![],
+        calls: vec![],
+        switches: vec![],
+        open_for,
+        latest_wake: Duration::ZERO,
+    }
 }
+
+const LIMITED: Said = Said::Limited { told_when: true };
 
 /// The fast script, in full and on time, with everything as it should be.
 fn good_run() -> Run {
@@ -28,8 +38,11 @@ fn good_run() -> Run {
                 Phase::Slow => (Said::PayLater, 250 * MS, Some(Ending::GivenUp)),
                 // A probe in half a second, and two of the three are judged.
                 Phase::Outage => (Said::PayLater, MS, (order % 300 == 50).then_some(Ending::Refused)),
+                Phase::Burst if order % 3 == 0 => (Said::Paid, 6 * MS, Some(Ending::Answered)),
+                Phase::Burst => (LIMITED, MS, None),
             };
             run.orders.push(Order { act: number, sent, answer: Some(Answer { said, after }) });
+            run.decisions.push(Decision { began: sent, ended: sent, admitted: said != LIMITED });
             run.calls.extend(ending.map(|ending| Call { began: sent, ending }));
         }
         from = until;
@@ -43,6 +56,13 @@ fn judged_orders(run: &mut Run, phase: Phase) -> Vec<&mut Order> {
     let played = &run.played[act];
     let judged = played.from + phase.settling()..played.until - RUN_OUT;
     run.orders.iter_mut().filter(|order| order.act == act && judged.contains(&order.sent)).collect()
+}
+
+/// The limit's decisions in the burst, in their order.
+fn decisions(run: &mut Run) -> Vec<&mut Decision> {
+    let act = run.act(Phase::Burst).expect("it is in the script");
+    let during = run.during(act);
+    run.decisions.iter_mut().filter(|decision| during.contains(&decision.began)).collect()
 }
 
 /// The calls of the part of the outage that is judged, instead of what there was.
@@ -71,23 +91,25 @@ const CALM: &str = "paid while calm";
 const OUTAGE: &str = "pay later in the outage";
 const ALONE: &str = "provider left alone in the outage";
 const AGAIN: &str = "paid again after recovery";
+const LIMIT: &str = "held to the limit in the burst";
+const WHEN: &str = "refused with when to come back";
 
 #[test]
 fn a_good_run_keeps_every_promise() {
     let verdict = judge(&good_run());
     assert!(verdict.all_held() && verdict.void.is_none());
-    assert_eq!(verdict.promises.len(), 5);
+    assert_eq!(verdict.promises.len(), 7);
 }
 
 #[test]
 fn a_run_of_nothing_keeps_none() {
-    assert_eq!(broken(&nothing()), [IN_TIME, CALM, OUTAGE, ALONE, AGAIN]);
+    assert_eq!(broken(&nothing()), [IN_TIME, CALM, OUTAGE, ALONE, AGAIN, LIMIT, WHEN]);
 }
 
 #[test]
 fn a_storm_that_sent_nothing_keeps_none() {
-    let run = Run { orders: vec![], ..good_run() };
-    assert_eq!(broken(&run), [IN_TIME, CALM, OUTAGE, ALONE, AGAIN]);
+    let run = Run { orders: vec![], decisions: vec![], ..good_run() };
+    assert_eq!(broken(&run), [IN_TIME, CALM, OUTAGE, ALONE, AGAIN, LIMIT, WHEN]);
 }
 
 #[test]
@@ -240,10 +262,11 @@ fn four_orders_in_five_must_have_been_sent() {
 #[test]
 fn a_run_short_of_orders_does_not_answer_in_time() {
     let mut run = good_run();
-    let due = run.orders.len();
-    run.orders.truncate(due * 4 / 5 - 1);
-    assert!(broken(&run).contains(&IN_TIME));
-    assert_eq!(figure(&run, IN_TIME), format!("too few orders: {} of {due}", due * 4 / 5 - 1));
+    let burst = run.act(Phase::Burst).expect("it is in the script");
+    let steady = run.orders.iter().filter(|order| order.act != burst).count();
+    run.orders.drain(..steady - (steady * 4 / 5 - 1));
+    assert!(broken(&run).contains(&IN_TIME), "however many the burst has");
+    assert_eq!(figure(&run, IN_TIME), format!("too few orders: {} of {steady}", steady * 4 / 5 - 1));
 }
 
 fn recovery_of(answers: impl IntoIterator<Item = (u32, Option<Said>)>) -> Vec<Order> {
@@ -269,6 +292,9 @@ fn a_hundred_in_a_row_are_paid_again_and_the_first_of_them_counts() {
         let broken_off = recovery_of((0..300).map(|at| (at, if at == 99 { other } else { paid })));
         assert_eq!(again(&broken_off), Some(105 * MS), "{other:?} breaks the row");
     }
+    let limited = |at| recovery_of((0..=at).map(|order| (order, if order == 50 { Some(LIMITED) } else { paid })));
+    assert_eq!(again(&limited(100)), Some(5 * MS), "it was not admitted, and breaks no row");
+    assert_eq!(again(&limited(99)), None, "nor does it count in one");
 }
 
 #[test]
@@ -343,5 +369,97 @@ fn the_breaker_switches_in_the_act_that_is_on() {
         run.switches.push(Switch { at, from: State::Closed, to: State::Open, reason });
     }
     let switches: Vec<_> = judge(&run).phases.iter().map(|phase| phase.switches.len()).collect();
-    assert_eq!(switches, [0, 0, 2, 1]);
+    assert_eq!(switches, [0, 0, 2, 1, 0]);
+}
+
+#[test]
+fn in_the_burst_no_more_get_in_than_rate_and_bucket_allow_and_not_much_less_than_the_rate() {
+    for (admitted, held) in [(1163, false), (1164, true), (1299, true), (1300, false)] {
+        let mut run = good_run();
+        let all = decisions(&mut run);
+        assert_eq!((all.len(), all[3599].ended - all[0].began), (3600, Duration::from_nanos(1_199_666_666)));
+        for (number, decision) in all.into_iter().enumerate() {
+            decision.admitted = number < admitted;
+        }
+        assert_eq!(broken(&run), if held { vec![] } else { vec![LIMIT] }, "{admitted}");
+        assert_eq!(figure(&run, LIMIT), format!("{admitted} of 3600 let in, allowed 1164 to 1299"));
+        assert_eq!(judge(&run).void, None);
+    }
+}
+
+#[test]
+fn the_time_of_the_burst_runs_to_the_end_of_the_latest_decision() {
+    let mut run = good_run();
+    decisions(&mut run)[3000].ended += 1000 * MS;
+    assert_eq!(figure(&run, LIMIT), "1200 of 3600 let in, allowed 1940 to 2100");
+    assert_eq!(broken(&run), [LIMIT], "in which more were to be let in");
+}
+
+#[test]
+fn while_nobody_comes_the_bucket_fills_and_then_there_is_no_overload() {
+    let mut run = good_run();
+    let times: Vec<_> = decisions(&mut run).iter().map(|decision| decision.began).collect();
+    run.decisions.retain(|decision| !times[1500..2400].contains(&decision.began));
+    assert_eq!(figure(&run, LIMIT), "900 of 2700 let in, allowed 969 to 1299", "the bucket bridges 100 ms of 300");
+    assert_eq!(broken(&run), [LIMIT]);
+    decisions(&mut run).into_iter().filter(|decision| !decision.admitted).take(100).for_each(|it| it.admitted = true);
+    assert!(broken(&run).is_empty());
+}
+
+#[test]
+fn a_burst_that_refuses_nobody_shows_no_limit() {
+    let mut run = good_run();
+    decisions(&mut run).into_iter().for_each(|decision| decision.admitted = true);
+    run.orders.iter_mut().filter(|order| order.answer.is_some_and(|answer| answer.said == LIMITED)).for_each(|order| {
+        say(order, Said::Paid);
+    });
+    assert_eq!(broken(&run), [LIMIT, WHEN]);
+    assert_eq!(figure(&run, LIMIT), "nobody of 3600 was refused, allowed 1164 to 1299");
+    assert_eq!(figure(&run, WHEN), "nobody was refused");
+    assert_eq!(judge(&run).void, None);
+}
+
+#[test]
+fn everybody_who_is_refused_is_told_when_to_come_back() {
+    let mut run = good_run();
+    say(run.orders.last_mut().expect("an order"), Said::Limited { told_when: false });
+    assert_eq!(broken(&run), [WHEN]);
+    assert_eq!(figure(&run, WHEN), "2399 of 2400");
+}
+
+#[test]
+fn a_burst_of_less_than_twice_the_limit_is_void() {
+    // Every third is gone, which leaves 2400 in a time in which the limit lets 1199.7 in.
+    let mut run = good_run();
+    let times: Vec<_> = decisions(&mut run).iter().skip(1).step_by(3).map(|decision| decision.began).collect();
+    run.decisions.retain(|decision| !times.contains(&decision.began));
+    assert!(judge(&run).void.is_none() && broken(&run).is_empty());
+
+    let gone = decisions(&mut run)[1].began;
+    run.decisions.retain(|decision| decision.began != gone);
+    let void = judge(&run).void;
+    assert_eq!(void.as_deref(), Some("2399 orders in 1199 ms are less than twice the limit of 1000/s"));
+
+    run.decisions.clear();
+    assert!(judge(&run).void.is_some());
+}
+
+#[test]
+fn who_is_refused_by_the_limit_has_an_answer_and_is_in_no_share() {
+    let mut run = good_run();
+    for phase in [Phase::Calm, Phase::Outage] {
+        judged_orders(&mut run, phase).into_iter().take(40).for_each(|order| say(order, LIMITED));
+    }
+    assert!(broken(&run).is_empty());
+    assert_eq!(figure(&run, CALM), "200 of 200");
+    assert_eq!(figure(&run, OUTAGE), "500 of 500, errors: 0");
+
+    judged_orders(&mut run, Phase::Calm).into_iter().for_each(|order| say(order, LIMITED));
+    assert_eq!(broken(&run), [CALM], "a share of nothing");
+    assert_eq!(figure(&run, CALM), "too few orders: 0 of 240");
+
+    let mut run = good_run();
+    let limited = run.orders.last_mut().expect("an order");
+    limited.answer = Some(Answer { said: LIMITED, after: 1501 * MS });
+    assert_eq!(broken(&run), [IN_TIME], "a refusal is to come in time as well");
 }
