@@ -88,7 +88,7 @@ async fn a_wait_that_is_known_to_be_too_long_is_refused_at_once() {
     let mut never = spawn(limiter.take(2));
     assert_eq!(assert_ready_err!(never.poll()).reason(), LimitReason::CostAboveBurst);
     drop(first);
-    let _moved_up = waiting(&limiter, 1);
+    drop(waiting(&limiter, 1));
     let mut within = spawn(limiter.take_before(1, Deadline::within(SEC)));
     assert_eq!(assert_ready_err!(within.poll()), refused(LimitReason::WaitTooLong, 2 * SEC), "the deadline is nearer");
 }

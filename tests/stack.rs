@@ -155,7 +155,7 @@ fn a_service_that_cannot_fail_still_cannot() {
 }
 
 #[test]
-fn a_service_that_cannot_be_cloned_or_sent_has_its_timeout_and_breaker() {
+fn a_service_that_cannot_be_cloned_or_sent_has_its_timeout_breaker_and_limit() {
     struct NotClone(std::rc::Rc<()>);
     impl Service<u32> for NotClone {
         type Response = ();
@@ -174,7 +174,8 @@ fn a_service_that_cannot_be_cloned_or_sent_has_its_timeout_and_breaker() {
             })
         }
     }
-    let service = timeout().layer(breaker().layer(NotClone(std::rc::Rc::new(())))).check::<u32>();
+    let inner = NotClone(std::rc::Rc::new(()));
+    let service = limiter().layer(timeout().layer(breaker().layer(inner))).check::<u32>();
     futures::executor::block_on(service.oneshot(1)).expect("at once");
 }
 
@@ -272,5 +273,12 @@ fn ready_made_parts_are_plain_values() {
     goes_anywhere(breaker().breaker().clone());
     let by_key = CircuitBreakerLayer::by_key::<u32, _>(CircuitBreakerConfig::new(), |_: &()| None::<u32>);
     goes_anywhere(by_key.expect("valid"));
+    goes_anywhere(limiter().http_server().rate_limit_headers());
+    goes_anywhere(limiter().cost(|_: &()| 2).wait().http_client());
+    goes_anywhere(limiter().limits().clone());
+    let config = RateLimitConfig::new(Quota::per_second(1));
+    goes_anywhere(
+        RateLimitLayer::by_key::<u32, _>(config, |_: &()| None::<u32>).expect("valid").and(limiter().limits().clone()),
+    );
     goes_anywhere((StatusClassifier, InExtensions, AnyErrorIsFailure));
 }

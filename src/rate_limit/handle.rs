@@ -204,13 +204,12 @@ impl Member {
     }
 
     fn drain(&self, now: Moment) {
-        let wakers = {
+        let _woken = {
             let mut locked = self.lock();
             let emptied = locked.rules().emptied(now).max(locked.full_at(self));
             locked.put(self, emptied, now);
             locked.line_mut_if_any(self).map(Line::plan_anew).unwrap_or_default()
         };
-        wakers.into_iter().for_each(std::task::Waker::wake);
     }
 }
 

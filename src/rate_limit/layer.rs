@@ -151,7 +151,8 @@ impl<L, C, R, A> RateLimitLayer<L, C, R, A> {
     }
 
     /// Lets calls wait in line instead of refusing them, as long as [`max_wait`](RateLimitConfig::max_wait),
-    /// [`max_waiting`](RateLimitConfig::max_waiting) and their deadlines allow. The service must then be `Clone`.
+    /// [`max_waiting`](RateLimitConfig::max_waiting) and their deadlines allow. The service must then be `Clone`. Say before
+    /// this what calls are counted in, what they cost and what is announced.
     pub fn wait(self) -> WaitingRateLimitLayer<L, C, R, A> {
         WaitingRateLimitLayer::new(self)
     }

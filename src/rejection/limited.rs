@@ -16,7 +16,7 @@ use crate::name::Name;
 /// use buttress::rate_limit::{LimitReason, Limited};
 ///
 /// let limited = Limited::new("orders".into(), LimitReason::QuotaUsedUp).with_retry_after(Duration::from_millis(20));
-/// assert_eq!(limited.to_string(), "the quota is used up, for another 20ms");
+/// assert_eq!(limited.to_string(), "the quota is used up; it could pass in 20ms");
 /// assert_eq!(Rejection::from(limited).to_string(), "refused by the rate limiter `orders`");
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl fmt::Display for Limited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.reason)?;
         match self.retry_after() {
-            Some(wait) => write!(f, ", for another {wait:?}"),
+            Some(wait) => write!(f, "; it could pass in {wait:?}"),
             None => Ok(()),
         }
     }

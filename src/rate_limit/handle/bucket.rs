@@ -94,12 +94,11 @@ impl Bucket {
 
     /// Goes on under other rules and owes the same time, but no more than an empty bucket.
     pub(super) fn adopt(&self, rules: Rules, bounds: Bounds) {
-        let wakers = {
+        let _woken = {
             let mut held = self.hold();
             held.adopt(rules, bounds, Moment::now());
             held.line().plan_anew()
         };
-        wakers.into_iter().for_each(std::task::Waker::wake);
     }
 
     /// Where it comes when several are locked.

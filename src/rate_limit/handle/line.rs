@@ -23,19 +23,24 @@ struct Waiter {
     waker: Option<Waker>,
 }
 
-/// What somebody leaves behind. Dropped, it wakes whoever is first now, and so it is dropped outside of locks.
+/// Somebody to be woken, which dropping it does; and so it is dropped outside of locks.
+#[must_use = "it is dropped outside of locks"]
+#[derive(Debug)]
+pub(super) struct Woken(Option<Waker>);
+
+impl Drop for Woken {
+    fn drop(&mut self) {
+        if let Some(waker) = self.0.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// What somebody leaves behind: a waker that nobody needs any more, and whoever is first now.
 #[must_use = "it is dropped outside of locks"]
 pub(super) struct Left {
     _own: Option<Waker>,
-    next: Option<Waker>,
-}
-
-impl Drop for Left {
-    fn drop(&mut self) {
-        if let Some(next) = self.next.take() {
-            next.wake();
-        }
-    }
+    _next: Woken,
 }
 
 impl Line {
@@ -95,13 +100,12 @@ impl Line {
         } else {
             None
         };
-        Left { _own: own, next }
+        Left { _own: own, _next: Woken(next) }
     }
 
-    /// What lies before them has changed, and all are to be woken, outside of locks.
-    #[must_use]
-    pub(super) fn plan_anew(&mut self) -> Vec<Waker> {
+    /// What lies before them has changed, for all of them.
+    pub(super) fn plan_anew(&mut self) -> Vec<Woken> {
         self.plans += 1;
-        self.waiting.values_mut().filter_map(|waiter| waiter.waker.take()).collect()
+        self.waiting.values_mut().map(|waiter| Woken(waiter.waker.take())).collect()
     }
 }

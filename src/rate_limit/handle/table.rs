@@ -111,13 +111,12 @@ impl Table {
 
     pub(super) fn adopt(&self, rules: Rules, bounds: Bounds, now: Moment) {
         for shard in &self.shards {
-            let wakers: Vec<_> = {
+            let _woken: Vec<_> = {
                 let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
                 (shard.rules, shard.bounds) = (rules, bounds);
                 shard.slots.change_each(|full_at| rules.adopt(full_at, now));
                 shard.lines.values_mut().flat_map(Line::plan_anew).collect()
             };
-            wakers.into_iter().for_each(std::task::Waker::wake);
         }
     }
 

@@ -71,13 +71,13 @@ impl Future for Taking {
 impl Stage {
     fn poll(&mut self, mut timer: Pin<&mut Option<Timer>>, cx: &mut Context<'_>) -> Poll<Result<(), Limited>> {
         let mut now = Moment::now();
-        if let Self::New(_) = self {
-            let Self::New(asked) = std::mem::replace(self, Self::Finished) else { unreachable!() };
-            match asked.take_or_join(now)? {
-                Some(place) => *self = Self::InLine(place),
+        *self = match std::mem::replace(self, Self::Finished) {
+            Self::New(asked) => match asked.take_or_join(now)? {
+                Some(place) => Self::InLine(place),
                 None => return Poll::Ready(Ok(())),
-            }
-        }
+            },
+            begun => begun,
+        };
         let Self::InLine(place) = self else {
             panic!("a wait for tokens was polled after it finished");
         };
