@@ -109,6 +109,51 @@ async fn what_finds_no_place_shares_a_bucket_or_is_refused_and_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_a_full_table_a_look_says_what_a_call_would_meet_and_counts_nothing() {
+    let refuses = keys::<u32>(config(Quota::per_hour(1)).max_keys(1).when_full(WhenFull::Refuse));
+    refuses.try_take(&0, 1).expect("a place");
+    let peeked = refuses.peek(&1, 1);
+    assert_eq!(refuses.snapshot().calls_overflowed, 0);
+    assert_eq!(peeked, refuses.try_take(&1, 1));
+    assert_eq!(reason(refuses.try_take(&1, 2)), Some(LimitReason::CostAboveBurst));
+    assert_eq!(refuses.snapshot().calls_overflowed, 1, "what can never pass has not looked for a place");
+    refuses.drain(&2);
+    assert_eq!(refuses.remaining(&2), 0, "who is emptied by hand has a place");
+}
+
+/// Two who changed the settings at the same time had their way with some of the keys each, for good.
+#[test]
+fn however_many_change_the_quota_all_keys_have_the_same() {
+    let keys = keys::<u32>(config(Quota::per_hour(1)));
+    for _ in 0..300 {
+        let all_came = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            for burst in [7, 8] {
+                let (keys, all_came) = (&keys, &all_came);
+                scope.spawn(move || {
+                    all_came.wait();
+                    keys.reconfigure(&RateLimitConfig::new(Quota::per_hour(1).burst(burst))).expect("valid");
+                });
+            }
+        });
+        let burst = keys.overflow().snapshot().burst;
+        assert!((0..1000).all(|key| keys.get(&key).burst == burst));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_needs_to_be_hashed_and_nothing_else() {
+    #[derive(Hash)]
+    struct Tenant(u32);
+    let layer =
+        RateLimitLayer::by_key(config(Quota::per_hour(1)), |tenant: &u32| Some(Tenant(*tenant))).expect("valid");
+    let service = layer.layer(service_fn(async |_: u32| Ok::<_, BoxError>(())));
+    service.clone().oneshot(1).await.expect("a token");
+    service.oneshot(1).await.expect_err("none left");
+    assert_eq!(layer.limits().limiter().remaining(&Tenant(1)), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_without_a_key_shares_a_bucket_is_refused_or_passes_and_is_counted() {
     for (choice, passes, refused) in [
         (WithoutKey::Share, 2, Some(LimitReason::QuotaUsedUp)),

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use buttress::http::AsResponse;
+use buttress::http::{AsResponse, InExtensions};
 use buttress::rate_limit::{
-    KeyedConfig, KeyedRateLimiter, LimitReason, Limited, Quota, RateLimitConfig, RateLimitLayer, Snapshot, Standing,
-    WithoutKey,
+    KeyedConfig, KeyedRateLimiter, LimitReason, Limited, NotAnnounced, OneEach, Quota, RateLimitConfig, RateLimitLayer,
+    RateLimiter, Snapshot, Standing, Waits, WithoutKey,
 };
-use buttress::{BoxError, Deadline, Error, Rejection};
+use buttress::{AsError, BoxError, Deadline, Error, Rejection};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -217,9 +217,31 @@ async fn where_there_is_no_http_a_closure_tells_it() {
     assert_eq!(bucket.map(|bucket| bucket.remaining), Some(2));
 }
 
+type Paced = RateLimitLayer<RateLimiter, OneEach, AsError, NotAnnounced, InExtensions, Waits>;
+
+#[tokio::test(start_paused = true)]
+async fn an_overflowed_key_is_told_of_the_bucket_it_was_counted_in() {
+    let told = |names: &mut Vec<String>, standings: &[Standing]| {
+        names.extend(standings.iter().map(|standing| format!("{} {}", standing.name, standing.bucket.remaining)));
+    };
+    let config = KeyedConfig::new(RateLimitConfig::new(Quota::per_hour(3)).name("keys")).max_keys(1);
+    let layer = || RateLimitLayer::by_key(config.clone(), |key: &u32| Some(*key)).expect("valid").announce(told);
+    let inner = service_fn(async |_: u32| Ok::<_, BoxError>(Vec::new()));
+    let (refuses, waits) = (layer().layer(inner), layer().wait().layer(inner));
+    refuses.clone().oneshot(1).await.expect("a place");
+    waits.clone().oneshot(1).await.expect("a place");
+    assert_eq!(refuses.oneshot(2).await.expect("the shared bucket"), ["keys[overflow] 2"]);
+    assert_eq!(waits.oneshot(2).await.expect("the shared bucket"), ["keys[overflow] 2"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_waits_keeps_to_the_deadline_it_is_called_in() {
-    let layer = layer(Quota::per_second(1)).wait().http_client();
+    for layer in [layer(Quota::per_second(1)).wait().http_client(), layer(Quota::per_second(1)).http_client().wait()] {
+        keeps_to_the_deadline(&layer).await;
+    }
+}
+
+async fn keeps_to_the_deadline(layer: &Paced) {
     let client = layer.layer(service_fn(async |_: Request<()>| Ok::<_, Error<()>>(Response::new(()))));
     layer.limits().drain();
     let soon = Deadline::within(SEC / 2);

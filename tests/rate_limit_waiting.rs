@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use buttress::clock::Moment;
@@ -311,8 +311,146 @@ async fn a_call_stands_before_a_shared_bucket_only_when_its_own_key_would_let_it
     assert_eq!((all.snapshot().waiting, keys.snapshot().waiting), (0, 0));
 }
 
+/// A call that waited for one limit stood in the line of the other as well, which shut out everybody else for an hour.
 #[tokio::test(start_paused = true)]
-async fn whoever_leaves_several_lines_leaves_all_of_them() {
+async fn whoever_waits_for_one_limit_keeps_nobody_from_another() {
+    for swapped in [false, true] {
+        let mut limiters = [(); 2].map(|()| limiter(config(Quota::per_hour(1))));
+        if swapped {
+            limiters.reverse();
+        }
+        let [slow, quick] = limiters;
+        quick.reconfigure(&config(Quota::per_second(1000))).expect("valid");
+        slow.drain();
+        let service = RateLimitLayer::of(slow.clone()).and(quick.clone()).wait().layer(service_fn(when));
+        let mut waits = spawn(service.oneshot(1));
+        assert_pending!(waits.poll());
+        advance(SEC).await;
+        assert_eq!(quick.try_take(1000), Ok(()));
+        assert_eq!((slow.snapshot().waiting, quick.snapshot().waiting), (1, 0));
+    }
+}
+
+/// It was refused for want of a place in the line of a bucket that had tokens for it.
+#[tokio::test(start_paused = true)]
+async fn nobody_needs_a_place_in_the_line_of_a_bucket_that_lets_it_pass() {
+    let all = limiter(config(Quota::per_second(100)).max_waiting(0));
+    let keys = KeyedRateLimiter::<u32>::new(config(Quota::per_second(1))).expect("valid");
+    let layer = RateLimitLayer::of(all).and_by_key(keys, |key: &u32| Some(*key)).wait();
+    let service = layer.layer(service_fn(when));
+    let start = Moment::now();
+    service.clone().oneshot(1).await.expect("a token of both");
+    assert_eq!(service.oneshot(1).await.expect("its key's turn").since(start), SEC);
+}
+
+/// Calls of one key waited for their key's turn, to be told then that the wait for what all share would be too long.
+#[tokio::test(start_paused = true)]
+async fn a_wait_known_to_be_too_long_for_any_of_the_limits_is_refused_at_once() {
+    let all = limiter(config(Quota::per(1, 10 * SEC)));
+    let keys = KeyedRateLimiter::<u32>::new(config(Quota::per_second(1)).max_wait(25 * SEC)).expect("valid");
+    all.drain();
+    let layer = RateLimitLayer::of(all).and_by_key(keys, |key: &u32| Some(*key)).wait();
+    let service = layer.layer(service_fn(when));
+    let start = Moment::now();
+    let calls = (0..5).map(|_| {
+        let call = service.clone().oneshot(1);
+        tokio::spawn(async move { (call.await.is_ok(), Moment::now().since(start)) })
+    });
+    let ended: Vec<_> = join_all(calls).await.into_iter().map(|call| call.expect("no panic")).collect();
+    let at_once = (false, Duration::ZERO);
+    assert_eq!(ended, [(true, 10 * SEC), (true, 20 * SEC), at_once, at_once, at_once]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_goes_from_line_to_line_stays_before_those_who_came_later() {
+    let (a, b) = (limiter(config(Quota::per_second(1))), limiter(config(Quota::per(1, 4 * SEC))));
+    b.drain();
+    let both = RateLimitLayer::of(a.clone()).and(b.clone()).wait().layer(service_fn(when));
+    let mut of_both = spawn(both.oneshot(1));
+    assert_pending!(of_both.poll());
+    assert_eq!((a.snapshot().waiting, b.snapshot().waiting), (0, 1), "b keeps it longer");
+    a.try_take(1).expect("a is not concerned");
+    let mut of_a = waiting(&a, 1);
+    advance(SEC).await;
+    assert_ready_ok!(of_a.poll());
+    advance(3 * SEC - MS).await;
+    a.drain();
+    let (mut second, mut third) = (waiting(&a, 1), waiting(&a, 1));
+    advance(MS).await;
+    assert_pending!(of_both.poll());
+    assert_eq!((a.snapshot().waiting, b.snapshot().waiting), (3, 0), "now a keeps it");
+    advance(SEC).await;
+    assert_pending!(second.poll());
+    assert_ready_ok!(of_both.poll());
+    assert!(second.is_woken());
+    advance(SEC).await;
+    assert_pending!(third.poll());
+    assert_ready_ok!(second.poll());
+}
+
+// The bounds of a wait.
+
+#[tokio::test(start_paused = true)]
+async fn behind_somebody_who_does_not_move_nobody_waits_longer_than_it_may() {
+    let limiter = limiter(config(Quota::per_second(1)));
+    limiter.drain();
+    let _kept_and_not_polled = waiting(&limiter, 1);
+    let start = Moment::now();
+    let second = timeout(3600 * SEC, limiter.take_before(1, Deadline::within(5 * SEC))).await;
+    assert_eq!(second.expect("it gives up").expect_err("no turn").reason(), LimitReason::WaitTooLong);
+    assert!(Moment::now().since(start) <= 5 * SEC + 2 * MS);
+    assert_eq!(limiter.snapshot().waiting, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_in_line_wait_as_long_as_the_new_settings_say() {
+    let limiter = limiter(config(Quota::per_second(1)).max_wait(2 * SEC));
+    limiter.drain();
+    let mut waits = waiting(&limiter, 1);
+    limiter.reconfigure(&config(Quota::per(1, 10 * SEC)).max_wait(100 * SEC)).expect("valid");
+    limiter.drain();
+    assert_pending!(waits.poll());
+    limiter.reconfigure(&config(Quota::per(1, 10 * SEC)).max_wait(SEC)).expect("valid");
+    assert_eq!(assert_ready_err!(waits.poll()).reason(), LimitReason::WaitTooLong);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cost_above_the_burst_does_not_stand_in_a_keys_line() {
+    let keys = KeyedRateLimiter::<u32>::new(config(Quota::per_second(1))).expect("valid");
+    keys.drain(&1);
+    let mut waits = spawn(keys.take(&1, 1));
+    assert_pending!(waits.poll());
+    assert_eq!(keys.try_take(&1, 2).expect_err("never").reason(), LimitReason::CostAboveBurst);
+    let mut never = spawn(keys.take(&1, 2));
+    assert_eq!(assert_ready_err!(never.poll()).reason(), LimitReason::CostAboveBurst);
+}
+
+struct PanicsWhenWoken;
+
+impl Wake for PanicsWhenWoken {
+    fn wake(self: Arc<Self>) {
+        panic!("on purpose");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_holds_up_nobody_else() {
+    let limiter = limiter(config(Quota::per_second(1)));
+    limiter.drain();
+    let mut first = Box::pin(limiter.take(1));
+    let waker = Waker::from(Arc::new(PanicsWhenWoken));
+    assert!(first.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let second = tokio::spawn(limiter.take(1));
+    tokio::task::yield_now().await;
+    assert_eq!(limiter.snapshot().waiting, 2);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| limiter.drain())).expect_err("the first panics");
+    drop(first);
+    let second = timeout(3600 * SEC, second).await.expect("the second has its turn");
+    second.expect("no panic").expect("a token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_several_limits_and_leaves_leaves_nothing_behind() {
     let (all, some) = (limiter(config(Quota::per_second(1))), limiter(config(Quota::per_second(1))));
     all.drain();
     let service = RateLimitLayer::of(all.clone()).and(some.clone()).wait().layer(service_fn(when));
@@ -321,7 +459,7 @@ async fn whoever_leaves_several_lines_leaves_all_of_them() {
         assert_pending!(call.poll());
     }
     let in_lines = || all.snapshot().waiting + some.snapshot().waiting;
-    assert!(in_lines() >= 3);
+    assert_eq!(in_lines(), 3);
     drop(calls.remove(0));
     assert!(calls[0].is_woken());
     assert_pending!(calls[0].poll());
@@ -341,6 +479,34 @@ async fn two_limits_in_either_order_cannot_wait_for_each_other() {
     let calls = join_all((0..40).map(both));
     let answers = timeout(60 * SEC, calls).await.expect("nobody waits for ever");
     assert!(answers.iter().all(Result::is_ok));
+}
+
+/// The places of keys that waited were free just when their turn came. Newcomers took them, and nobody remembered what
+/// those took who had waited: twice as much passed.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_takes_who_has_waited_is_remembered_in_a_full_table_too() {
+    for number in [4, 100] {
+        let limits = KeyedConfig::new(config(Quota::per_second(1).burst(2))).max_keys(number as usize);
+        let keys = KeyedRateLimiter::<u32>::new(limits).expect("valid");
+        let mut line: Vec<_> = (0..number)
+            .map(|key| {
+                keys.try_take(&key, 2).expect("a full bucket");
+                let mut waits = spawn(keys.take(&key, 2));
+                assert_pending!(waits.poll());
+                waits
+            })
+            .collect();
+        advance(2 * SEC).await;
+        for fresh in 1000..1000 + number {
+            let _ = keys.try_take(&fresh, 1);
+        }
+        for waits in &mut line {
+            assert_ready_ok!(waits.poll());
+        }
+        advance(SEC).await;
+        let over = (0..number).filter(|key| keys.try_take(key, 2).is_ok()).count();
+        assert_eq!(over, 0, "of {number} keys so many had four within a second");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -425,7 +591,7 @@ impl History {
 
     fn poll(&mut self, number: usize) {
         let (cost, taking) = self.waiting.get_mut(&number).expect("it waits");
-        let Poll::Ready(taken) = taking.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())) else {
+        let Poll::Ready(taken) = taking.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
             return;
         };
         if taken.is_ok() {
@@ -464,12 +630,68 @@ fn within_no_span_of_time_more_passes_than_rate_and_burst() {
                 }
             }
             // Whoever stays has its turn.
-            let mut rest = history.waiting;
-            let all = join_all(rest.values_mut().map(|(_, taking)| taking.as_mut()));
+            let rest = history.waiting.into_values().map(|(_, taking)| tokio::spawn(taking));
+            let all = join_all(rest.collect::<Vec<_>>());
             prop_assert!(timeout(60 * SEC, all).await.is_ok(), "somebody waits for ever");
             Ok(())
         })
     });
     result.unwrap_or_else(|error| panic!("{error}"));
     assert!(waited.into_inner() > 1_000, "hardly anybody waited");
+}
+
+/// A call of one of three keys, in a table of two, and in what all share; some give up.
+#[test]
+fn with_keys_and_several_limits_no_more_passes_either() {
+    let call = (0..3_usize, 1..3_u32, 0..2_000_u64, prop::option::of(0..3_000_u64));
+    let histories = (proptest::collection::vec(call, 1..40), 1..5_u64);
+    let passed_in_all = AtomicUsize::new(0);
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 300, ..ProptestConfig::default() });
+    let result = runner.run(&histories, |(calls, drains)| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            let all = limiter(config(Quota::per_second(4).burst(3)));
+            let limits = KeyedConfig::new(config(Quota::per_second(2).burst(2))).max_keys(2);
+            let keys = KeyedRateLimiter::<usize>::new(limits).expect("valid");
+            let layer = RateLimitLayer::of(all.clone()).and_by_key(keys.clone(), |call: &(usize, u32)| Some(call.0));
+            let layer = layer.cost(|call: &(usize, u32)| call.1).wait();
+            let service = layer
+                .layer(service_fn(async |(key, cost): (usize, u32)| Ok::<_, BoxError>((Moment::now(), key, cost))));
+            let start = async |(key, cost, after, gives_up): (usize, u32, u64, Option<u64>)| {
+                sleep(Duration::from_millis(after)).await;
+                let within = gives_up.map_or(3600 * SEC, Duration::from_millis);
+                timeout(within, service.clone().oneshot((key, cost))).await
+            };
+            let running = join_all(calls.iter().map(|call| start(*call)));
+            let drained = async {
+                for drain in 0..drains {
+                    sleep(400 * MS).await;
+                    if drain.is_multiple_of(2) { all.drain() } else { keys.drain(&0) }
+                }
+            };
+            let (ended, ()) = futures::future::join(running, drained).await;
+            let mut passed: Vec<_> = ended.into_iter().flatten().map(|call| call.expect("nobody is refused")).collect();
+            passed.sort();
+            passed_in_all.fetch_add(passed.len(), Ordering::SeqCst);
+            let holds = |burst: u128, interval: u128, of: &[(Moment, usize, u32)]| {
+                (0..of.len()).all(|first| {
+                    let mut total = 0;
+                    of[first..].iter().all(|(at, _, cost)| {
+                        total += u128::from(*cost);
+                        total <= burst + at.since(of[first].0).as_millis() / interval
+                    })
+                })
+            };
+            prop_assert!(holds(3, 250, &passed), "all: {:?}", passed);
+            // A key that finds no place has the shared bucket besides its own.
+            for key in 0..3 {
+                let of_key: Vec<_> = passed.iter().filter(|call| call.1 == key).copied().collect();
+                prop_assert!(holds(4, 250, &of_key), "key {}: {:?}", key, of_key);
+            }
+            prop_assert_eq!((all.snapshot().waiting, keys.snapshot().waiting), (0, 0));
+            Ok(())
+        })
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+    assert!(passed_in_all.into_inner() > 1_000);
 }

@@ -1,7 +1,7 @@
 use super::{AsResponse, InExtensions, RateLimitHeaders, StatusClassifier};
 use crate::circuit_breaker::{CircuitBreakerLayer, KeyedCircuitBreakerLayer};
 use crate::fallback::FallbackLayer;
-use crate::rate_limit::{RateLimitLayer, WaitingRateLimitLayer};
+use crate::rate_limit::RateLimitLayer;
 use crate::rejection::AsError;
 use crate::timeout::TimeoutLayer;
 
@@ -68,34 +68,22 @@ impl<K, F, C, R> KeyedCircuitBreakerLayer<K, F, C, R> {
     }
 }
 
-impl<L, C, R, A> RateLimitLayer<L, C, R, A> {
-    /// For a server: refuses with a response, 429 with `Retry-After` ([`AsResponse`]).
-    pub fn http_server(self) -> RateLimitLayer<L, C, AsResponse, A> {
-        self.reject_with(AsResponse::new())
+impl<L, C, R, A, D, W> RateLimitLayer<L, C, R, A, D, W> {
+    /// For a server: refuses with a response, 429 with `Retry-After` ([`AsResponse`]). Where calls wait, none does beyond the
+    /// deadline in its extensions or in scope ([`InExtensions`]).
+    pub fn http_server(self) -> RateLimitLayer<L, C, AsResponse, A, InExtensions, W> {
+        self.reject_with(AsResponse::new()).deadline_of(InExtensions)
     }
 
-    /// For a client: refuses with the client's error ([`AsError`]).
-    pub fn http_client(self) -> RateLimitLayer<L, C, AsError, A> {
-        self.reject_with(AsError)
+    /// For a client: refuses with the client's error ([`AsError`]). Where calls wait, none does beyond the deadline in its
+    /// extensions or in scope ([`InExtensions`]).
+    pub fn http_client(self) -> RateLimitLayer<L, C, AsError, A, InExtensions, W> {
+        self.reject_with(AsError).deadline_of(InExtensions)
     }
 
     /// Tells the caller with every answer how the limiters stand, in the header fields `RateLimit` and `RateLimit-Policy`
     /// ([`RateLimitHeaders`]).
-    pub fn rate_limit_headers(self) -> RateLimitLayer<L, C, R, RateLimitHeaders> {
+    pub fn rate_limit_headers(self) -> RateLimitLayer<L, C, R, RateLimitHeaders, D, W> {
         self.announce(RateLimitHeaders)
-    }
-}
-
-impl<L, C, R, A, D> WaitingRateLimitLayer<L, C, R, A, D> {
-    /// For a server: refuses with a response, 429 with `Retry-After` ([`AsResponse`]), and lets no call wait beyond the
-    /// deadline in its extensions or in scope ([`InExtensions`]).
-    pub fn http_server(self) -> WaitingRateLimitLayer<L, C, AsResponse, A, InExtensions> {
-        self.reject_with(AsResponse::new()).deadline_of(InExtensions)
-    }
-
-    /// For a client: refuses with the client's error ([`AsError`]), and lets no call wait beyond the deadline in its
-    /// extensions or in scope ([`InExtensions`]).
-    pub fn http_client(self) -> WaitingRateLimitLayer<L, C, AsError, A, InExtensions> {
-        self.reject_with(AsError).deadline_of(InExtensions)
     }
 }

@@ -6,8 +6,6 @@ mod line;
 mod member;
 mod standing;
 mod table;
-#[cfg(test)]
-mod tests;
 mod together;
 mod waiting;
 
@@ -19,16 +17,15 @@ use self::bucket::{Bounds, Bucket};
 pub use self::by_key::{KeyedRateLimiter, KeyedSnapshot};
 pub use self::limits::{ByKey, Limits};
 use self::line::Line;
+use self::member::Member;
 pub(super) use self::member::Members;
-use self::member::{Member, Refused};
 pub use self::standing::{Announce, NotAnnounced, Standing};
 pub use self::waiting::Taking;
 use super::config::{InvalidRateLimit, RateLimitConfig};
-use super::state::Verdict;
 use crate::clock::Moment;
 use crate::deadline::Deadline;
 use crate::name::Name;
-use crate::rejection::{LimitReason, Limited};
+use crate::rejection::Limited;
 use crate::telemetry;
 
 /// A rate limiter itself, apart from any service: to watch it, to take a hand in it, and to use it without tower.
@@ -127,15 +124,13 @@ impl RateLimiter {
     ///
     /// [`Limited`], as `try_take`.
     pub fn peek(&self, cost: u32) -> Result<(), Limited> {
-        let now = Moment::now();
-        self.member().peek(cost, now).map_err(|refused| refused.limited)
+        Ok(together::peek(self.members(), cost, Moment::now())?)
     }
 
     /// How many tokens there are.
     #[must_use]
     pub fn remaining(&self) -> u32 {
-        let (full_at, rules) = self.bucket.look();
-        rules.remaining(full_at, Moment::now())
+        self.snapshot().remaining
     }
 
     /// All there is to know of it at this moment.
@@ -159,8 +154,8 @@ impl RateLimiter {
     ///
     /// [`InvalidRateLimit`] says which setting cannot work, and nothing has changed.
     pub fn reconfigure(&self, config: &RateLimitConfig) -> Result<(), InvalidRateLimit> {
-        let (rules, bounds) = (config.rules()?, Bounds::from(config));
-        self.bucket.adopt(rules, bounds);
+        let rules = config.quota.rules(self.name())?;
+        let _woken = self.bucket.adopt(rules, Bounds::from(config), Moment::now());
         telemetry::rate_limit_reconfigured(self.name(), rules.interval, rules.burst.get());
         Ok(())
     }
@@ -175,18 +170,6 @@ impl RateLimiter {
 }
 
 impl Member {
-    /// Whether `cost` could be taken.
-    fn peek(&self, cost: u32, now: Moment) -> Result<(), Refused> {
-        let locked = self.lock();
-        match locked.rules().decide(locked.full_at(self), cost, now) {
-            Verdict::Passes(_) if locked.line(self).is_none() => Ok(()),
-            Verdict::Never => Err(Refused::for_good(self.name(), LimitReason::CostAboveBurst)),
-            Verdict::Passes(_) | Verdict::Waits(_) => {
-                Err(Refused::until(self.name(), LimitReason::QuotaUsedUp, locked.outlook(self, cost, now), now))
-            }
-        }
-    }
-
     /// The bucket at this moment.
     fn snapshot(&self, now: Moment) -> Snapshot {
         let locked = self.lock();

@@ -41,7 +41,8 @@
 //! has anything reserved, and only the first one sleeps. Whoever leaves has spent nothing, and those behind it move up. The
 //! line has an end ([`max_waiting`](RateLimitConfig::max_waiting)); a wait that is known to be longer than
 //! [`max_wait`](RateLimitConfig::max_wait) or than the call's deadline allows is refused at once. While a call waits, it
-//! holds no place in the wrapped service. A *leaky bucket* is a line before a burst of one:
+//! holds no place in the wrapped service. A future that is kept and not polled holds up the line; those behind it wait no
+//! longer than they may. A *leaky bucket* is a line before a burst of one:
 //! [`RateLimitConfig::leaky`].
 //!
 //! ```
@@ -66,10 +67,11 @@
 //! # One for each, and several at once
 //!
 //! [`RateLimitLayer::by_key`] keeps a bucket for each tenant, user or [address](crate::http::ClientIp). Keys take 16 bytes
-//! each (and places for more, at most 24), whatever they are made of, and no more than you allow. A key whose bucket is full
+//! each (and places for more; where there are many, at most 24), whatever they are made of, and no more than you allow. A key whose bucket is full
 //! again is as if it had never come, so nothing is ever swept; a key that owes something is never forgotten for another.
 //! [`and`](RateLimitLayer::and) and [`and_by_key`](RateLimitLayer::and_by_key) count a call in several buckets: it takes its
-//! tokens from all of them or from none, and one that is refused was never short in another's eyes.
+//! tokens from all of them or from none, and one that is refused was never short in another's eyes. One that waits stands in
+//! one line at a time, that of the bucket that keeps it the longest, before all who came later.
 //!
 //! # What it costs
 //!
@@ -94,6 +96,6 @@ pub use self::future::{ResponseFuture, WaitingFuture};
 pub use self::handle::{
     Announce, ByKey, KeyedRateLimiter, KeyedSnapshot, Limits, NotAnnounced, RateLimiter, Snapshot, Standing, Taking,
 };
-pub use self::layer::{RateLimitLayer, WaitingRateLimitLayer};
+pub use self::layer::{RateLimitLayer, Refuses, Waits};
 pub use self::service::{RateLimit, WaitingRateLimit};
 pub use crate::rejection::{LimitReason, Limited};

@@ -27,7 +27,7 @@ impl Rules {
 }
 
 impl Quota {
-    pub(super) fn rules(self, name: &Name) -> Result<Rules, InvalidRateLimit> {
+    pub(in super::super) fn rules(self, name: &Name) -> Result<Rules, InvalidRateLimit> {
         let Self { amount, per, burst } = self;
         if amount == 0 {
             return Err(InvalidRateLimit::ZeroAmount(name.clone()));

@@ -8,9 +8,8 @@ use tower::Service;
 use tower::util::Oneshot;
 
 use super::{News, ResponseFuture};
-use crate::clock::Moment;
 use crate::deadline::Deadline;
-use crate::rate_limit::handle::{Announce, Members, Taking};
+use crate::rate_limit::handle::{Announce, Members, Standing, Taking};
 use crate::rejection::{Limited, Reject};
 
 /// The future of a [`WaitingRateLimit`](crate::rate_limit::WaitingRateLimit).
@@ -24,7 +23,6 @@ where
     stage: Stage<S, Req, R, A>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "a box would ask for memory at every call")]
 #[pin_project(project = StageProj)]
 enum Stage<S, Req, R, A>
 where
@@ -47,14 +45,11 @@ struct Then<S, Req, R, A> {
     request: Req,
     reject: R,
     announce: A,
-    /// What to tell of, if anything is told.
-    members: Option<Members>,
 }
 
 impl<S, Req, R, A> WaitingFuture<S, Req, R, A>
 where
     S: Service<Req>,
-    A: Announce<S::Response>,
 {
     pub(in super::super) fn new(
         inner: S,
@@ -65,8 +60,7 @@ where
         reject: R,
         announce: A,
     ) -> Self {
-        let told = if A::ANNOUNCES { members.as_ref().ok().cloned() } else { None };
-        let then = Some(Then { inner, request, reject, announce, members: told });
+        let then = Some(Then { inner, request, reject, announce });
         Self { stage: Stage::Waiting { taking: Taking::new(members, cost, deadline), then } }
     }
 }
@@ -81,10 +75,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut stage = self.project().stage;
-        if let StageProj::Waiting { taking, then } = stage.as_mut().project() {
-            let taken = ready!(taking.poll(cx));
+        if let StageProj::Waiting { mut taking, then } = stage.as_mut().project() {
+            let taken = ready!(taking.as_mut().poll(cx));
             let then = then.take().expect("it is only taken when the stage is left");
-            stage.set(Stage::Answering { response: then.go_on(taken) });
+            let standings = if A::ANNOUNCES { Some(taking.standings()) } else { None };
+            stage.set(Stage::Answering { response: then.go_on(taken, standings) });
         }
         match stage.project() {
             StageProj::Answering { response } => response.poll(cx),
@@ -97,9 +92,13 @@ impl<S, Req, R, A> Then<S, Req, R, A>
 where
     S: Service<Req>,
 {
-    fn go_on(self, taken: Result<(), Limited>) -> ResponseFuture<Oneshot<S, Req>, R, A> {
-        let Self { inner, request, reject, announce, members } = self;
-        let news = members.map(|members| News { announce, standings: members.standings(Moment::now()) });
+    fn go_on(
+        self,
+        taken: Result<(), Limited>,
+        standings: Option<Box<[Standing]>>,
+    ) -> ResponseFuture<Oneshot<S, Req>, R, A> {
+        let Self { inner, request, reject, announce } = self;
+        let news = standings.map(|standings| News { announce, standings });
         match (taken, news) {
             (Ok(()), None) => ResponseFuture::calling(Oneshot::new(inner, request)),
             (Ok(()), Some(news)) => ResponseFuture::calling_and_telling(Oneshot::new(inner, request), news),

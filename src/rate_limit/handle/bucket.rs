@@ -3,8 +3,8 @@ use std::ops::Deref;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::gate::{Gate, Seen};
-use super::line::Line;
+use super::gate::{Gate, Passage, Seen};
+use super::line::{Line, Woken};
 use super::member::{Member, Refused};
 use super::together;
 use crate::clock::Moment;
@@ -53,10 +53,26 @@ impl Bucket {
     /// Takes `cost` tokens, or says what is in the way. `None` if that cannot be told without the lock.
     #[inline]
     pub(super) fn pass(&self, cost: u32, now: Moment) -> Option<Result<(), Verdict>> {
-        self.gate.pass(|seen| match rules(seen).decide(full_at(seen), cost, now) {
+        let passage = self.gate.pass(|seen| match rules(seen).decide(full_at(seen), cost, now) {
             Verdict::Passes(full_at) => Ok(full_at.to_nanos()),
             refused => Err(refused),
-        })
+        });
+        match passage {
+            Passage::Passed => Some(Ok(())),
+            Passage::Refused(verdict) => Some(Err(verdict)),
+            Passage::PassedByOldRules => {
+                self.settle(now);
+                Some(Ok(()))
+            }
+            Passage::Held => None,
+        }
+    }
+
+    /// Somebody took by rules that hold no more: what that left is not to exceed what the new ones allow.
+    #[cold]
+    fn settle(&self, now: Moment) {
+        let mut held = self.hold();
+        held.full_at = held.rules.adopt(held.full_at, now);
     }
 
     /// Takes `cost` tokens.
@@ -74,17 +90,6 @@ impl Bucket {
         Ok(together::take(&mut Member::Bucket(self.clone()).into(), cost, now)?)
     }
 
-    /// What the bucket and its rules are.
-    pub(super) fn look(&self) -> (Moment, Rules) {
-        match self.gate.look() {
-            Some(seen) => (full_at(seen), rules(seen)),
-            None => {
-                let held = self.hold();
-                (held.full_at, held.rules)
-            }
-        }
-    }
-
     /// Keeps all others out until it is dropped.
     pub(super) fn hold(&self) -> Held<'_> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,13 +97,11 @@ impl Bucket {
         Held { gate: &self.gate, queue, full_at: full_at(seen), rules: rules(seen) }
     }
 
-    /// Goes on under other rules and owes the same time, but no more than an empty bucket.
-    pub(super) fn adopt(&self, rules: Rules, bounds: Bounds) {
-        let _woken = {
-            let mut held = self.hold();
-            held.adopt(rules, bounds, Moment::now());
-            held.line().plan_anew()
-        };
+    /// Goes on under other rules and owes the same time, but no more than an empty bucket. Who waits is to be woken.
+    pub(super) fn adopt(&self, rules: Rules, bounds: Bounds, now: Moment) -> Vec<Woken> {
+        let mut held = self.hold();
+        held.adopt(rules, bounds, now);
+        held.line().plan_anew()
     }
 
     /// Where it comes when several are locked.
@@ -124,10 +127,7 @@ impl Held<'_> {
         self.gate.set_rules(to_words(rules));
         self.rules = rules;
         self.queue.bounds = bounds;
-        let adopted = rules.adopt(self.full_at, now).to_nanos();
-        // Who has read the old rules and has not decided yet is to find another number than it has read.
-        let differs = if adopted == self.full_at.to_nanos() { adopted.checked_sub(1).unwrap_or(1) } else { adopted };
-        self.full_at = Moment::from_nanos(differs);
+        self.full_at = rules.adopt(self.full_at, now);
     }
 
     pub(super) fn line(&mut self) -> &mut Line {

@@ -9,7 +9,7 @@ use super::bucket::Bounds;
 use super::member::{Member, Members, Refused};
 use super::table::Table;
 use super::waiting::Taking;
-use super::{RateLimiter, Snapshot};
+use super::{RateLimiter, Snapshot, together};
 use crate::clock::{Moment, Now};
 use crate::deadline::Deadline;
 use crate::name::Name;
@@ -48,7 +48,7 @@ pub struct KeyedSnapshot {
     pub keys: usize,
     /// How many calls stand in the lines of keys.
     pub waiting: usize,
-    /// The bytes that all keys take, and the places for more.
+    /// The bytes of all places, taken or not.
     pub bytes: usize,
     /// The bucket that calls without a key share.
     pub without_key: Snapshot,
@@ -127,7 +127,7 @@ impl<K: Hash> KeyedRateLimiter<K> {
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        self.member(key).peek(cost, Moment::now()).map_err(|refused| refused.limited)
+        Ok(together::peek(self.member(key).into(), cost, Moment::now())?)
     }
 
     /// How many tokens `key` has.
@@ -195,10 +195,8 @@ impl<K: Hash> KeyedRateLimiter<K> {
     ///
     /// [`InvalidRateLimit`] says which setting cannot work, and nothing has changed.
     pub fn reconfigure(&self, config: &RateLimitConfig) -> Result<(), InvalidRateLimit> {
-        let (rules, bounds) = (config.rules()?, Bounds::from(config));
-        self.table.adopt(rules, bounds, Moment::now());
-        self.table.without_key.adopt(rules, bounds);
-        self.table.overflow.adopt(rules, bounds);
+        let rules = config.quota.rules(self.name())?;
+        let _woken = self.table.adopt(rules, Bounds::from(config), Moment::now());
         telemetry::rate_limit_reconfigured(self.name(), rules.interval, rules.burst.get());
         Ok(())
     }

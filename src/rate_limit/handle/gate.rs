@@ -11,46 +11,54 @@ const HELD: u64 = 1 << 63;
 pub(super) struct Gate {
     word: AtomicU64,
     rules: [AtomicU64; 2],
+    /// How often the rules have changed, twice; odd while they do (a seqlock).
+    version: AtomicU64,
 }
 
-/// What a bucket and its rules are at one moment.
+/// What a bucket and its rules are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) full_at: u64,
     pub(super) rules: [u64; 2],
 }
 
+/// What came of a look without the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passage<E> {
+    Passed,
+    /// By rules that were changed meanwhile: they have left a number that the new ones may not allow.
+    PassedByOldRules,
+    Refused(E),
+    /// Nobody passes without the lock.
+    Held,
+}
+
 impl Gate {
     pub(super) fn new(rules: [u64; 2]) -> Self {
-        Self { word: AtomicU64::new(0), rules: rules.map(AtomicU64::new) }
+        Self { word: AtomicU64::new(0), rules: rules.map(AtomicU64::new), version: AtomicU64::new(0) }
     }
 
-    /// Asks `decide` for the bucket's next number, again if somebody was faster; it reads and writes nothing else. `None`
-    /// while the gate is held.
+    /// Asks `decide` for the bucket's next number, again if somebody was faster; it reads and writes nothing else.
     #[inline]
-    pub(super) fn pass<E>(&self, decide: impl Fn(Seen) -> Result<u64, E>) -> Option<Result<(), E>> {
+    pub(super) fn pass<E>(&self, decide: impl Fn(Seen) -> Result<u64, E>) -> Passage<E> {
         let mut word = self.word.load(Ordering::Acquire);
         while word & HELD == 0 {
-            let decided = decide(Seen { full_at: word, rules: self.read_rules() });
-            // Whoever has seen any new rule sees here that the gate was held meanwhile.
-            let now = match decided {
+            let version = self.version.load(Ordering::Acquire);
+            let seen = Seen { full_at: word, rules: self.read_rules() };
+            // Whoever has read any new rule sees here that they change.
+            if version & 1 == 1 || self.version.load(Ordering::Acquire) != version {
+                break;
+            }
+            match decide(seen) {
+                Err(refused) => return Passage::Refused(refused),
                 Ok(next) => match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
-                    Ok(_) => return Some(Ok(())),
-                    Err(now) => now,
+                    Ok(_) if self.version.load(Ordering::Acquire) == version => return Passage::Passed,
+                    Ok(_) => return Passage::PassedByOldRules,
+                    Err(now) => word = now,
                 },
-                Err(refused) => match self.word.load(Ordering::Acquire) {
-                    now if now == word => return Some(Err(refused)),
-                    now => now,
-                },
-            };
-            word = now;
+            }
         }
-        None
-    }
-
-    /// What the bucket and its rules are. `None` while the gate is held.
-    pub(super) fn look(&self) -> Option<Seen> {
-        self.pass(Err)?.err()
+        Passage::Held
     }
 
     /// Nobody passes from here on. Only for whoever has the lock.
@@ -59,11 +67,13 @@ impl Gate {
         Seen { full_at, rules: self.read_rules() }
     }
 
-    /// Changes the rules. Only for whoever holds the gate; it must leave another number behind than it found.
+    /// Changes the rules. Only for whoever holds the gate.
     pub(super) fn set_rules(&self, rules: [u64; 2]) {
+        self.version.fetch_add(1, Ordering::AcqRel);
         for (rule, new) in self.rules.iter().zip(rules) {
             rule.store(new, Ordering::Release);
         }
+        self.version.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Leaves the bucket's number behind, and lets others pass unless the gate stays held. Only for whoever holds it.

@@ -16,6 +16,15 @@ use crate::rejection::Limited;
     note = "the key's closure needs the type of its parameter, and finds an `Option`: `|request: &{Req}| Some(..)`"
 )]
 pub trait Limits<Req>: Sealed {
+    /// Takes `cost` tokens for `request` from all of them or from none, for use without tower.
+    ///
+    /// # Errors
+    ///
+    /// [`Limited`] names the one that has kept it longest, or for good.
+    fn try_take(&self, request: &Req, cost: u32) -> Result<(), Limited> {
+        self.take_now(request, cost, &Now::unread())
+    }
+
     /// All that the call is counted in.
     #[doc(hidden)]
     fn add_to(&self, members: &mut Members, request: &Req) -> Result<(), Limited>;
@@ -52,7 +61,6 @@ impl<Req> Limits<Req> for RateLimiter {
 }
 
 /// A rate limiter by key, and who tells the key.
-#[derive(Clone)]
 pub struct ByKey<K, F> {
     limiter: KeyedRateLimiter<K>,
     key_of: F,
@@ -66,6 +74,12 @@ impl<K, F> ByKey<K, F> {
     /// The limiter, to watch it and to take a hand in it.
     pub const fn limiter(&self) -> &KeyedRateLimiter<K> {
         &self.limiter
+    }
+}
+
+impl<K, F: Clone> Clone for ByKey<K, F> {
+    fn clone(&self) -> Self {
+        Self { limiter: self.limiter.clone(), key_of: self.key_of.clone() }
     }
 }
 

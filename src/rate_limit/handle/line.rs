@@ -1,21 +1,28 @@
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
-/// Those who wait for tokens, first come, first served. Nobody has anything reserved: only the first may take, and whoever
-/// leaves has spent nothing.
+/// Those who wait for tokens, in the order in which they came, if they were in another line meanwhile or not. Nobody has
+/// anything reserved: only the first may take, and whoever leaves has spent nothing.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     waiting: BTreeMap<Ticket, Waiter>,
-    next: u64,
     /// What all of them cost together.
     cost: u64,
     /// How often what lies before them has changed.
     plans: u64,
 }
 
-/// A place in a line.
+/// When somebody came, among all who wait anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket(u64);
+
+impl Ticket {
+    pub(super) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 #[derive(Debug)]
 struct Waiter {
@@ -52,30 +59,32 @@ impl Line {
         self.waiting.len()
     }
 
-    /// What all who stand in it cost together.
-    pub(super) const fn cost(&self) -> u64 {
-        self.cost
+    /// What those cost together who come before `ticket`; without one, all of them.
+    pub(super) fn cost_before(&self, ticket: Option<Ticket>) -> u64 {
+        match ticket {
+            Some(ticket) if self.waiting.last_key_value().is_some_and(|(last, _)| *last >= ticket) => {
+                self.waiting.range(..ticket).map(|(_, waiter)| u64::from(waiter.cost)).sum()
+            }
+            _ => self.cost,
+        }
     }
 
     pub(super) const fn plans(&self) -> u64 {
         self.plans
     }
 
-    pub(super) fn join(&mut self, cost: u32) -> Ticket {
-        let ticket = Ticket(self.next);
-        self.next += 1;
+    pub(super) fn join(&mut self, ticket: Ticket, cost: u32) {
         self.cost += u64::from(cost);
         self.waiting.insert(ticket, Waiter { cost, waker: None });
-        ticket
     }
 
-    pub(super) fn is_first(&self, ticket: Ticket) -> bool {
-        self.waiting.first_key_value().is_none_or(|(first, _)| *first == ticket)
-    }
-
-    /// What those cost together who stand up to `ticket`, its own included.
-    pub(super) fn cost_up_to(&self, ticket: Ticket) -> u64 {
-        self.waiting.range(..=ticket).map(|(_, waiter)| u64::from(waiter.cost)).sum()
+    /// Whether nobody came before `ticket`; without one, whether nobody is there.
+    pub(super) fn is_first(&self, ticket: Option<Ticket>) -> bool {
+        match (self.waiting.first_key_value(), ticket) {
+            (None, _) => true,
+            (Some((first, _)), Some(ticket)) => *first >= ticket,
+            (Some(_), None) => false,
+        }
     }
 
     /// Whom to wake when it is `ticket`'s turn, or its wait has changed. Gives back what is not needed, to be dropped
@@ -90,7 +99,7 @@ impl Line {
 
     /// Leaves the line.
     pub(super) fn leave(&mut self, ticket: Ticket) -> Left {
-        let was_first = self.is_first(ticket);
+        let was_first = self.is_first(Some(ticket));
         let own = self.waiting.remove(&ticket).and_then(|waiter| {
             self.cost -= u64::from(waiter.cost);
             waiter.waker

@@ -28,6 +28,8 @@ pub(super) struct Refused {
     pub(super) limited: Limited,
     /// When it could, if the time is all that is in the way.
     pub(super) until: Option<Moment>,
+    /// Which of the members is in the way.
+    pub(super) at: usize,
 }
 
 /// A bucket that nobody else decides about.
@@ -76,20 +78,20 @@ impl Member {
 }
 
 impl Refused {
-    pub(super) fn until(name: &Name, reason: LimitReason, until: Moment, now: Moment) -> Self {
-        Self { limited: Limited::new(name.clone(), reason).with_retry_after(until.since(now)), until: Some(until) }
+    pub(super) fn until(name: &Name, reason: LimitReason, until: Moment, now: Moment, at: usize) -> Self {
+        Self { limited: Limited::new(name.clone(), reason).with_retry_after(until.since(now)), until: Some(until), at }
     }
 
-    pub(super) fn for_good(name: &Name, reason: LimitReason) -> Self {
-        Self { limited: Limited::new(name.clone(), reason), until: None }
+    pub(super) fn for_good(name: &Name, reason: LimitReason, at: usize) -> Self {
+        Self { limited: Limited::new(name.clone(), reason), until: None, at }
     }
 
-    /// By a bucket that did not let a call pass.
+    /// By the only bucket, which did not let a call pass.
     #[cold]
     pub(super) fn by(name: &Name, verdict: Verdict, now: Moment) -> Self {
         match verdict {
-            Verdict::Waits(until) => Self::until(name, LimitReason::QuotaUsedUp, until, now),
-            Verdict::Passes(_) | Verdict::Never => Self::for_good(name, LimitReason::CostAboveBurst),
+            Verdict::Waits(until) => Self::until(name, LimitReason::QuotaUsedUp, until, now, 0),
+            Verdict::Passes(_) | Verdict::Never => Self::for_good(name, LimitReason::CostAboveBurst, 0),
         }
     }
 }
@@ -165,9 +167,9 @@ impl Locked<'_> {
         }
     }
 
-    /// When somebody who comes last could take `cost`.
-    pub(super) fn outlook(&self, member: &Member, cost: u32, now: Moment) -> Moment {
-        let before = self.line(member).map_or(0, Line::cost);
+    /// When somebody who came at `ticket`, or comes last, could take `cost`.
+    pub(super) fn outlook(&self, member: &Member, ticket: Option<Ticket>, cost: u32, now: Moment) -> Moment {
+        let before = self.line(member).map_or(0, |line| line.cost_before(ticket));
         self.rules().outlook(self.full_at(member), before + u64::from(cost), now)
     }
 }
@@ -183,27 +185,11 @@ impl Members {
 
     pub(super) fn replace(&mut self, at: usize, member: Member) {
         self.0[at] = member;
-        self.put_in_order();
-    }
-
-    /// Brings them into the one order in which all calls stand in their lines, and leaves out who comes twice: keys first,
-    /// so that nobody stands before a bucket of many who is still waiting for that of a few.
-    pub(super) fn put_in_order(&mut self) {
-        if self.0.len() > 1 {
-            self.0.sort_by_key(Member::place);
-            self.0.dedup_by_key(|member| member.place());
-        }
     }
 }
 
 impl From<Member> for Members {
     fn from(member: Member) -> Self {
         Self(SmallVec::from_iter([member]))
-    }
-}
-
-impl Member {
-    fn place(&self) -> (bool, usize, u64) {
-        (matches!(self, Self::Bucket(_)), self.address(), self.fingerprint())
     }
 }

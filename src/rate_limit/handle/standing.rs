@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::Snapshot;
+use super::Taking;
 use super::member::{Member, Members};
 use crate::clock::Moment;
 use crate::name::Name;
@@ -15,10 +16,20 @@ pub struct Standing {
     pub bucket: Snapshot,
 }
 
+pub(super) fn standings(members: &[Member], now: Moment) -> Box<[Standing]> {
+    members.iter().map(|member| Standing { name: member.name().clone(), bucket: member.snapshot(now) }).collect()
+}
+
 impl Members {
     pub(in super::super) fn standings(&self, now: Moment) -> Box<[Standing]> {
-        let standing = |member: &Member| Standing { name: member.name().clone(), bucket: member.snapshot(now) };
-        self.each().iter().map(standing).collect()
+        standings(self.each(), now)
+    }
+}
+
+impl Taking {
+    /// Of what it was counted in, once it is finished.
+    pub(in super::super) fn standings(&self) -> Box<[Standing]> {
+        standings(self.members(), Moment::now())
     }
 }
 

@@ -3,10 +3,9 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use super::bucket::{Bounds, Bucket};
-use super::line::{Left, Line, Ticket};
+use super::line::{Left, Line, Ticket, Woken};
 use crate::clock::Moment;
 use crate::name::Name;
 use crate::rate_limit::config::{KeyedConfig, Rules, WhenFull, WithoutKey};
@@ -31,6 +30,7 @@ pub(super) struct Table {
     pub(super) overflow: Arc<Bucket>,
     pub(super) calls_without_key: AtomicU64,
     pub(super) calls_overflowed: AtomicU64,
+    adopting: Mutex<()>,
 }
 
 pub(super) struct Shard {
@@ -60,6 +60,7 @@ impl Table {
             overflow: bucket("overflow"),
             calls_without_key: AtomicU64::new(0),
             calls_overflowed: AtomicU64::new(0),
+            adopting: Mutex::new(()),
             name: limit.name,
         }
     }
@@ -76,10 +77,13 @@ impl Table {
     /// Takes `cost` tokens of a key, or says what is in the way; none if there is no place for the key.
     pub(super) fn pass(&self, fingerprint: u64, cost: u32, now: Moment) -> Option<Result<(), Verdict>> {
         let mut shard = self.shard(fingerprint);
+        let rules = shard.rules;
+        if cost > rules.burst.get() {
+            return Some(Err(Verdict::Never));
+        }
         if let Some(until) = shard.behind_others(fingerprint, cost, now) {
             return Some(Err(Verdict::Waits(until)));
         }
-        let rules = shard.rules;
         let position = shard.slots.place(fingerprint, now)?;
         Some(match rules.decide(shard.slots.full_at(position, fingerprint), cost, now) {
             Verdict::Passes(full_at) => {
@@ -109,15 +113,18 @@ impl Table {
         self.shards().map(|shard| shard.lines.values().map(Line::len).sum::<usize>()).sum()
     }
 
-    pub(super) fn adopt(&self, rules: Rules, bounds: Bounds, now: Moment) {
-        for shard in &self.shards {
-            let _woken: Vec<_> = {
-                let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-                (shard.rules, shard.bounds) = (rules, bounds);
-                shard.slots.change_each(|full_at| rules.adopt(full_at, now));
-                shard.lines.values_mut().flat_map(Line::plan_anew).collect()
-            };
+    /// Goes on under other rules, every key and those who share; who waits is to be woken.
+    pub(super) fn adopt(&self, rules: Rules, bounds: Bounds, now: Moment) -> Vec<Woken> {
+        // Else two who change the rules at the same time might each have its way with some of the keys.
+        let _alone = self.adopting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut woken = self.without_key.adopt(rules, bounds, now);
+        woken.extend(self.overflow.adopt(rules, bounds, now));
+        for mut shard in self.shards() {
+            (shard.rules, shard.bounds) = (rules, bounds);
+            shard.slots.change_each(|full_at| rules.adopt(full_at, now));
+            woken.extend(shard.lines.values_mut().flat_map(Line::plan_anew));
         }
+        woken
     }
 
     /// The bucket of calls without a key. Counted.
@@ -142,6 +149,11 @@ impl Table {
     pub(super) fn overflowed(&self) -> Result<&Arc<Bucket>, Limited> {
         self.calls_overflowed.fetch_add(1, Ordering::Relaxed);
         telemetry::rate_limit_overflowed(&self.name);
+        self.instead_of_new_key()
+    }
+
+    /// The same, only to look.
+    pub(super) fn instead_of_new_key(&self) -> Result<&Arc<Bucket>, Limited> {
         match self.for_new_keys_when_full {
             WhenFull::Share => Ok(&self.overflow),
             WhenFull::Refuse => Err(Limited::new(self.name.clone(), LimitReason::TooManyKeys)),
@@ -178,10 +190,8 @@ impl Shard {
 
     /// Whoever has come so far has a place, even if others took the last ones meanwhile.
     pub(super) fn put(&mut self, fingerprint: u64, full_at: Moment, now: Moment) {
-        let place = self.slots.place(fingerprint, now).or_else(|| self.slots.place_anyway(fingerprint, now));
-        if let Some(position) = place {
-            self.slots.put(position, fingerprint, full_at);
-        }
+        let position = self.slots.place_anyway(fingerprint, now);
+        self.slots.put(position, fingerprint, full_at);
     }
 
     pub(super) fn line(&self, fingerprint: u64) -> Option<&Line> {
@@ -205,13 +215,6 @@ impl Shard {
     fn behind_others(&self, fingerprint: u64, cost: u32, now: Moment) -> Option<Moment> {
         let line = self.line(fingerprint)?;
         let full_at = self.full_at(fingerprint);
-        Some(self.rules.outlook(full_at, line.cost() + u64::from(cost), now))
-    }
-}
-
-impl Bounds {
-    /// The last moment at which a call may pass that begins to wait `now`.
-    pub(super) fn latest(self, now: Moment) -> Moment {
-        now + self.max_wait.unwrap_or(Duration::MAX)
+        Some(self.rules.outlook(full_at, line.cost_before(None) + u64::from(cost), now))
     }
 }

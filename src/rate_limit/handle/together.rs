@@ -4,11 +4,12 @@ use super::line::Ticket;
 use super::member::{Locked, Member, Members, Refused};
 use crate::clock::Moment;
 use crate::rate_limit::state::Verdict;
-use crate::rejection::LimitReason;
+use crate::rejection::{LimitReason, Limited};
 
-/// What [`take`] comes to.
+/// What a decision comes to.
 enum Decided {
-    Taken,
+    /// All can be had, and are taken if that was asked for.
+    Passes,
     Refused(Refused),
     /// There is no place for the key of this member.
     NoPlace(usize),
@@ -17,46 +18,54 @@ enum Decided {
 /// Takes `cost` tokens from each of the members, or from none; a bucket that refuses is the only one that was ever short.
 /// A key that finds no place is counted in its table's overflow, or refused, as was chosen.
 pub(super) fn take(members: &mut Members, cost: u32, now: Moment) -> Result<(), Refused> {
+    if let [only] = members.each()
+        && cost > 0
+        && let Some(taken) = only.pass(cost, now)
+    {
+        return taken;
+    }
+    attempt(members, cost, now, true)
+}
+
+/// Whether [`take`] would take; it takes and counts nothing.
+pub(super) fn peek(mut members: Members, cost: u32, now: Moment) -> Result<(), Refused> {
+    attempt(&mut members, cost, now, false)
+}
+
+fn attempt(members: &mut Members, cost: u32, now: Moment, takes: bool) -> Result<(), Refused> {
     if cost == 0 {
         return Ok(());
     }
     loop {
-        if let [only] = members.each()
-            && let Some(taken) = only.pass(cost, now)
-        {
-            return taken;
-        }
-        match decide(members.each(), &[], cost, now) {
-            Decided::Taken => return Ok(()),
+        match decide(members.each(), None, cost, now, takes) {
+            Decided::Passes => return Ok(()),
             Decided::Refused(refused) => return Err(refused),
             Decided::NoPlace(at) => {
-                let instead = instead_of_new_key(&members.each()[at])?;
-                members.replace(at, instead);
+                let instead = instead_of_new_key(&members.each()[at], takes);
+                members.replace(at, instead.map_err(|limited| Refused { limited, until: None, at })?);
             }
         }
     }
 }
 
-/// The same for somebody who has the first places in the members' lines, and with them a place for each key.
-pub(super) fn take_in_turn(members: &Members, tickets: &[Ticket], cost: u32, now: Moment) -> Result<(), Refused> {
-    match decide(members.each(), tickets, cost, now) {
+/// Takes for somebody who waits: nobody who came after `ticket` is in the way, and each key has a place.
+pub(super) fn take_in_turn(members: &Members, ticket: Ticket, cost: u32, now: Moment) -> Result<(), Refused> {
+    match decide(members.each(), Some(ticket), cost, now, true) {
         Decided::Refused(refused) => Err(refused),
-        Decided::Taken | Decided::NoPlace(_) => Ok(()),
+        Decided::Passes | Decided::NoPlace(_) => Ok(()),
     }
 }
 
 #[cold]
-fn instead_of_new_key(member: &Member) -> Result<Member, Refused> {
+fn instead_of_new_key(member: &Member, counts: bool) -> Result<Member, Limited> {
     match member {
-        Member::Key(table, _) => match table.overflowed() {
-            Ok(bucket) => Ok(Member::Bucket(bucket.clone())),
-            Err(limited) => Err(Refused { limited, until: None }),
-        },
+        Member::Key(table, _) if counts => table.overflowed().cloned().map(Member::Bucket),
+        Member::Key(table, _) => table.instead_of_new_key().cloned().map(Member::Bucket),
         Member::Bucket(_) => Ok(member.clone()),
     }
 }
 
-fn decide(members: &[Member], tickets: &[Ticket], cost: u32, now: Moment) -> Decided {
+fn decide(members: &[Member], ticket: Option<Ticket>, cost: u32, now: Moment, takes: bool) -> Decided {
     // Everybody locks in the order of addresses, and what two members share once.
     let mut order: SmallVec<[(usize, usize); 4]> = members.iter().map(Member::address).zip(0..).collect();
     order.sort_unstable();
@@ -74,29 +83,31 @@ fn decide(members: &[Member], tickets: &[Ticket], cost: u32, now: Moment) -> Dec
     let mut in_the_way: Option<Refused> = None;
     for (at, member) in members.iter().enumerate() {
         let locked = &mut locks[lock_of[at]];
-        let may_take =
-            locked.line(member).is_none_or(|line| tickets.get(at).is_some_and(|ticket| line.is_first(*ticket)));
+        let is_first = locked.line(member).is_none_or(|line| line.is_first(ticket));
         let until = match locked.rules().decide(locked.full_at(member), cost, now) {
-            Verdict::Never => return Decided::Refused(Refused::for_good(member.name(), LimitReason::CostAboveBurst)),
-            Verdict::Passes(full_at) if may_take => {
-                if tickets.is_empty() && !locked.has_place(member, now) {
+            Verdict::Never => {
+                return Decided::Refused(Refused::for_good(member.name(), LimitReason::CostAboveBurst, at));
+            }
+            Verdict::Passes(full_at) if is_first => {
+                if ticket.is_none() && !locked.has_place(member, now) {
                     return Decided::NoPlace(at);
                 }
                 decided.push(full_at);
                 continue;
             }
-            Verdict::Waits(until) if may_take => until,
-            Verdict::Passes(_) | Verdict::Waits(_) => locked.outlook(member, cost, now),
+            Verdict::Passes(_) | Verdict::Waits(_) => locked.outlook(member, ticket, cost, now),
         };
         if in_the_way.as_ref().is_none_or(|refused| refused.until < Some(until)) {
-            in_the_way = Some(Refused::until(member.name(), LimitReason::QuotaUsedUp, until, now));
+            in_the_way = Some(Refused::until(member.name(), LimitReason::QuotaUsedUp, until, now, at));
         }
     }
     if let Some(refused) = in_the_way {
         return Decided::Refused(refused);
     }
-    for ((member, lock), full_at) in members.iter().zip(lock_of).zip(decided) {
-        locks[lock].put(member, full_at, now);
+    if takes {
+        for ((member, lock), full_at) in members.iter().zip(lock_of).zip(decided) {
+            locks[lock].put(member, full_at, now);
+        }
     }
-    Decided::Taken
+    Decided::Passes
 }

@@ -10,7 +10,8 @@ use crate::rate_limit::future::WaitingFuture;
 use crate::rate_limit::handle::{Announce, Limits, NotAnnounced, RateLimiter};
 use crate::rejection::{AsError, Reject};
 
-/// A service before which calls wait in line; made by a [`WaitingRateLimitLayer`](crate::rate_limit::WaitingRateLimitLayer).
+/// A service before which calls wait in line; made by a
+/// [`RateLimitLayer`](crate::rate_limit::RateLimitLayer) that lets them [wait](crate::rate_limit::RateLimitLayer::wait).
 #[derive(Clone)]
 pub struct WaitingRateLimit<S, L = RateLimiter, C = OneEach, R = AsError, A = NotAnnounced, D = OwnLimit> {
     pub(in super::super) inner: S,

@@ -71,11 +71,17 @@ impl Slots {
         if slot.fingerprint == fingerprint.max(1) { slot.full_at } else { Moment::EPOCH }
     }
 
-    /// The same for a key that may come although the table is full: there are places left, which are only to keep it fast.
-    pub(in super::super) fn place_anyway(&mut self, fingerprint: u64, now: Moment) -> Option<Position> {
-        let is_last = |position: &Position| !self.is_taken(*position) && self.taken + 1 >= self.slots.len();
-        let free = || self.find_free(fingerprint.max(1), now).filter(|position| !is_last(position));
-        self.find(fingerprint.max(1)).or_else(free)
+    /// The same for a key that has to come although the table is full, which then grows beyond what it may.
+    pub(in super::super) fn place_anyway(&mut self, fingerprint: u64, now: Moment) -> Position {
+        let fingerprint = fingerprint.max(1);
+        if let Some(position) = self.place(fingerprint, now) {
+            return position;
+        }
+        // One place stays free, or whoever looks for a key that is not there would look for ever.
+        if self.taken + 1 >= self.slots.len() {
+            self.grow_to(self.slots.len() + (self.slots.len() / 8).max(FIRST), now);
+        }
+        self.find_free(fingerprint, now).expect("there are places, and one is free")
     }
 
     #[inline]
@@ -175,14 +181,20 @@ impl Slots {
         self.taken -= 1;
     }
 
-    /// Puts the buckets that are not full into a larger table; says no if there may be none.
+    /// Makes more places; says no if there may be none.
     #[cold]
     fn grow(&mut self, now: Moment) -> bool {
         let places = self.slots.len();
         let grown = (places + (places / 8).max(places.min(FAST)).max(FIRST)).min(self.most());
-        if grown == places {
+        if grown <= places {
             return false;
         }
+        self.grow_to(grown, now);
+        true
+    }
+
+    /// Puts the buckets that are not full into a larger table.
+    fn grow_to(&mut self, grown: usize, now: Moment) {
         let mut slots = Vec::with_capacity(grown);
         slots.resize(grown, NOT_TAKEN);
         let old = std::mem::replace(&mut self.slots, slots);
@@ -195,7 +207,6 @@ impl Slots {
             self.slots[at] = slot;
             self.taken += 1;
         }
-        true
     }
 
     const fn after(&self, at: usize) -> usize {
@@ -216,7 +227,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model;
 
     const T0: Moment = Moment::from_nanos(1_000_000_000_000);
     const SEC: Duration = Duration::from_secs(1);
@@ -284,38 +294,49 @@ mod tests {
         assert_eq!(slots.full_at(again, 0), T0 + SEC);
     }
 
+    /// The small numbers make every run of places wrap around the end, and all keys stand in each other's way.
     #[test]
     fn it_agrees_with_a_map_that_forgets_what_is_full() {
-        // Few homes, so that keys stand in each other's way.
-        let crowded = |key: u64| ((key % 3) << 62) | (key + 1);
-        let subject = || {
-            let mut slots = Slots::new(1000);
-            let mut latest = Moment::EPOCH;
-            move |now: Duration, (key, seconds): &(u64, u64)| {
-                latest = latest.max(Moment::EPOCH + now);
-                let (now, print) = (latest, crowded(*key));
-                let before = slots.get(print);
-                let position = slots.place(print, now).expect("many places");
-                assert_eq!(slots.full_at(position, print).max(now), before.max(now));
-                slots.put(position, print, now + Duration::from_secs(*seconds));
-                (before.max(now), slots.len(now))
+        let crowded = |key: u64| ((key % 4) << 62) | (fingerprint(key) >> 5) | 1;
+        for max_keys in [1, 3, 4, 5, 12, 40, 100] {
+            let mut random = fastrand::Rng::with_seed(max_keys as u64);
+            for _ in 0..400 {
+                let (mut slots, mut map, mut now) = (Slots::new(max_keys), HashMap::new(), T0);
+                for _ in 0..300 {
+                    now = now + Duration::from_millis(random.u64(0..400));
+                    let print = crowded(random.u64(0..2 * max_keys as u64));
+                    let before = slots.get(print).max(now);
+                    let until = before + Duration::from_millis(random.u64(0..3000));
+                    let position = match random.u8(0..9) {
+                        0 => Some(slots.place_anyway(print, now)),
+                        _ => slots.place(print, now),
+                    };
+                    if let Some(position) = position {
+                        assert_eq!(slots.full_at(position, print).max(now), before);
+                        slots.put(position, print, until);
+                        map.insert(print, until);
+                    }
+                    for (print, until) in &map {
+                        assert_eq!(slots.get(*print).max(now), (*until).max(now));
+                    }
+                    assert_eq!(slots.len(now), map.values().filter(|until| **until > now).count());
+                    assert_eq!(slots.taken, slots.slots.iter().filter(|slot| slot.fingerprint != 0).count());
+                    assert!(slots.taken < slots.slots.len());
+                }
             }
-        };
-        let reference = || {
-            let (mut map, mut latest) = (HashMap::new(), Moment::EPOCH);
-            move |now: Duration, (key, seconds): &(u64, u64)| {
-                latest = latest.max(Moment::EPOCH + now);
-                let now = latest;
-                let before = map.insert(*key, now + Duration::from_secs(*seconds)).unwrap_or(now);
-                (before.max(now), map.values().filter(|full_at| **full_at > now).count())
-            }
-        };
-        let operations = (0..40_u64, 0..4_u64);
-        assert_eq!(model::differs(operations.clone(), subject, reference), None);
-        let forgetful = || {
-            let mut reference = reference();
-            move |now: Duration, operation: &(u64, u64)| reference(now, &(operation.0 / 2, operation.1))
-        };
-        assert!(model::differs(operations, subject, forgetful).is_some(), "keys that are mixed up are found out");
+        }
+    }
+
+    #[test]
+    fn whoever_has_to_come_comes_and_the_others_are_turned_away_as_before() {
+        let mut slots = Slots::new(4);
+        for key in 0..100 {
+            let position = slots.place_anyway(fingerprint(key), T0);
+            slots.put(position, fingerprint(key), T0 + SEC);
+        }
+        assert_eq!(slots.len(T0), 100);
+        assert!((0..100).all(|key| slots.get(fingerprint(key)) == T0 + SEC));
+        assert!(!put(&mut slots, 100, T0 + SEC, T0));
+        assert!(put(&mut slots, 100, T0 + 2 * SEC, T0 + SEC));
     }
 }
