@@ -106,19 +106,19 @@ impl Stage {
             let (members, asked) = (std::mem::replace(members, Ok(Members::default())), *asked);
             *self = Self::Finished(Members::default());
             let mut members = members?;
-            let taken = together::take(&mut members, asked.cost, now);
-            let joined = taken.map_err(|refused| InLine::join(&mut members, asked, refused, now));
-            *self = match joined {
-                Err(Ok(place)) => Self::InLine(place),
+            match together::take(&mut members, asked.cost, now) {
                 Ok(()) => {
                     *self = Self::Finished(members);
                     return Ok(Step::Taken);
                 }
-                Err(Err(limited)) => {
-                    *self = Self::Finished(members);
-                    return Err(limited);
-                }
-            };
+                Err(refused) => match InLine::join(&mut members, asked, refused, now) {
+                    Ok(place) => *self = Self::InLine(place),
+                    Err(limited) => {
+                        *self = Self::Finished(members);
+                        return Err(limited);
+                    }
+                },
+            }
         }
         let Self::InLine(place) = self else {
             panic!("a wait for tokens was polled after it finished");
