@@ -1,5 +1,5 @@
-//! An event for every decision, with target `buttress` at `DEBUG`, and at `INFO` where it is about more than one call; no
-//! code at all without the feature `tracing`.
+//! An event for every decision, with target `buttress` at `DEBUG`, at `INFO` where it is about more than one call, and
+//! at `WARN` where something is put together wrongly; no code at all without the feature `tracing`.
 //!
 //! Fields: `layer` (the pattern), `name` (the layer's own), and what the decision adds.
 
@@ -100,6 +100,24 @@ pub(crate) fn circuit_would_have_refused(name: &Name, reason: TripReason) {
 /// An answer came too late to mean anything to its circuit.
 pub(crate) fn circuit_ignored(name: &Name) {
     decided!(layer = "circuit_breaker", name = %name, "stale answer ignored");
+}
+
+/// Nobody told who sent a request, which is how a server is put together and not how the request is made.
+#[cfg(feature = "http")]
+pub(crate) fn peer_unknown(is_first: bool) {
+    const REASON: &str = "its peer is not known";
+    if is_first {
+        #[cfg(feature = "tracing")]
+        tracing::event!(
+            target: "buttress",
+            tracing::Level::WARN,
+            layer = "client_ip",
+            reason = REASON,
+            "client unknown; does the server tell who calls?"
+        );
+    } else {
+        client_unknown(REASON);
+    }
 }
 
 /// It cannot be said which client sent a request.

@@ -11,7 +11,7 @@ use buttress::rate_limit::{
     KeyedConfig, KeyedRateLimiter, LimitReason, Limited, NotAnnounced, OneEach, Quota, RateLimitConfig, RateLimitLayer,
     RateLimiter, Snapshot, Standing, Waits, WithoutKey,
 };
-use buttress::{AsError, BoxError, Deadline, Error, Rejection};
+use buttress::{AsError, BoxError, Deadline, Error, Reject, Rejection};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -133,6 +133,10 @@ async fn the_status_is_the_users_choice() {
     layer.limits().drain();
     let refused = layer.layer(service_fn(fine)).oneshot(Request::new(())).await.expect("cannot fail");
     assert_eq!(refused.status(), 503);
+    let unauthorized = AsResponse::new().when_key_missing(StatusCode::UNAUTHORIZED);
+    let keyless = Limited::new("orders".into(), LimitReason::WithoutKey);
+    let refused: Answer = unauthorized.reject(keyless.into());
+    assert_eq!(refused.expect("cannot fail").status(), 401);
 }
 
 fn fields(response: &Response<Full<Bytes>>) -> [Vec<&str>; 2] {

@@ -217,10 +217,12 @@ fn a_client_that_is_unknown_is_told() {
 
     client_ip.key_of(&from([10, 0, 0, 1]).header("x-forwarded-for", "x").body(()).expect("valid"));
     client_ip.key_of(&Request::new(()));
+    client_ip.clone().key_of(&Request::new(()));
     assert_eq!(
         lines.take(),
         [
             r#"DEBUG buttress: client unknown layer="client_ip" reason="what its proxies say cannot be read""#,
+            r#"WARN buttress: client unknown; does the server tell who calls? layer="client_ip" reason="its peer is not known""#,
             r#"DEBUG buttress: client unknown layer="client_ip" reason="its peer is not known""#,
         ]
     );

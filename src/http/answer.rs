@@ -16,7 +16,7 @@ use crate::rejection::{LimitReason, Reject, Rejection};
 /// |---|---|
 /// | [`Elapsed`](crate::timeout::Elapsed) | 504, settable |
 /// | [`Open`](crate::circuit_breaker::Open) | 503, settable |
-/// | [`Limited`](crate::rate_limit::Limited) | 429, settable; 400 for a request without the key it is to be counted under |
+/// | [`Limited`](crate::rate_limit::Limited) | 429, settable, and without `Retry-After` where the request costs more than can ever pass; 400, settable, where it lacks the key that it is counted under |
 ///
 /// Any body that is `From<Bytes>` will do: axum's `Body`, `Full<Bytes>`, reqwest's.
 ///
@@ -38,6 +38,7 @@ pub struct AsResponse {
     elapsed: StatusCode,
     circuit_open: StatusCode,
     rate_limited: StatusCode,
+    key_missing: StatusCode,
 }
 
 impl AsResponse {
@@ -48,6 +49,7 @@ impl AsResponse {
             elapsed: StatusCode::GATEWAY_TIMEOUT,
             circuit_open: StatusCode::SERVICE_UNAVAILABLE,
             rate_limited: StatusCode::TOO_MANY_REQUESTS,
+            key_missing: StatusCode::BAD_REQUEST,
         }
     }
 
@@ -71,6 +73,14 @@ impl AsResponse {
     #[must_use]
     pub const fn when_rate_limited(mut self, status: StatusCode) -> Self {
         self.rate_limited = status;
+        self
+    }
+
+    /// Answers a call that a rate limiter refused for want of a key with `status` instead of 400: 401, say, where the key is
+    /// that of an account.
+    #[must_use]
+    pub const fn when_key_missing(mut self, status: StatusCode) -> Self {
+        self.key_missing = status;
         self
     }
 
@@ -99,10 +109,10 @@ impl AsResponse {
     const fn too_many(self, reason: LimitReason) -> Problem {
         let (status, kind, title, detail) = match reason {
             LimitReason::WithoutKey => (
-                StatusCode::BAD_REQUEST,
+                self.key_missing,
                 "rate-limit-key-missing",
-                "Not to be counted",
-                "The request lacks what requests are counted under.",
+                "Key missing",
+                "Requests are counted by a key, such as that of an account, and this one has none.",
             ),
             LimitReason::CostAboveBurst => (
                 self.rate_limited,

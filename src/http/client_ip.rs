@@ -6,6 +6,7 @@ mod proxies;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{Extensions, HeaderMap, HeaderValue, Request};
 
@@ -50,7 +51,8 @@ use crate::telemetry;
 ///
 /// By default it is the [`SocketAddr`], or else the [`IpAddr`], in the request's extensions. Where your server keeps it
 /// elsewhere, [`peer_of`](Self::peer_of) finds it. A request whose peer is unknown has no key, since nothing it says can
-/// be believed. axum keeps it in a type of its own:
+/// be believed; where that is so for all of them, a rate limiter counts all of them together, and an event at `WARN` says
+/// so once. **axum keeps it in a type of its own**, and only if it is served so:
 ///
 /// ```
 /// use std::net::SocketAddr;
@@ -94,6 +96,8 @@ pub struct ClientIp {
     peer_of: Arc<PeerOf>,
     ipv6_prefix: u8,
     unknown_client: UnknownClient,
+    /// Whether somebody has been warned that there are no peers.
+    has_warned: Arc<AtomicBool>,
 }
 
 type PeerOf = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
@@ -155,6 +159,7 @@ impl ClientIp {
             peer_of: Arc::new(peer_in),
             ipv6_prefix: 64,
             unknown_client: UnknownClient::default(),
+            has_warned: Arc::default(),
         }
     }
 
@@ -220,7 +225,9 @@ impl ClientIp {
 
     fn client(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
         let Some(peer) = (self.peer_of)(extensions) else {
-            telemetry::client_unknown("its peer is not known");
+            // Once is enough for what is hardly ever the request's fault.
+            let is_first = !self.has_warned.load(Ordering::Relaxed) && !self.has_warned.swap(true, Ordering::Relaxed);
+            telemetry::peer_unknown(is_first);
             return None;
         };
         if !self.proxies.contain(peer) {

@@ -18,7 +18,7 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// ```
 ///
 /// - `q` in `w` is the rate: as many tokens as come back in `w` seconds. `w` is the shortest span of whole seconds in which
-///   an empty bucket is full again.
+///   an empty bucket is full again. It is not what may come at once: that is the burst, and `r` is never more.
 /// - `r` is how many tokens are there, and if there are none, `t` after how many seconds there is one.
 ///
 /// It tells the names of the limiters to the client; characters that the fields cannot hold are left out.

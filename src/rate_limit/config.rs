@@ -25,6 +25,8 @@ use crate::name::Name;
 ///   "max_wait": "2s"
 /// }
 /// ```
+///
+/// The last two are for layers that let calls [wait](super::RateLimitLayer::wait), and mean nothing to others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields))]
 pub struct RateLimitConfig {
@@ -56,7 +58,7 @@ impl RateLimitConfig {
     /// and at most `queue` wait their turn.
     ///
     /// Timers wake to the millisecond, and no call that comes late is made up for. So at paces near a thousand a second
-    /// choose a small burst instead.
+    /// choose a small burst instead. A burst that `rate` has is not taken over.
     #[must_use]
     pub fn leaky(rate: Quota, queue: usize) -> Self {
         Self::new(rate.burst(1)).max_waiting(queue)
@@ -69,15 +71,17 @@ impl RateLimitConfig {
         self
     }
 
-    /// How many may stand in line where calls wait, by key for each key; 1000 by default. What comes then is refused.
+    /// How many may stand in line where calls [wait](super::RateLimitLayer::wait), by key for each key; 1000 by default. What
+    /// comes then is refused. Where calls are refused at once it means nothing.
     #[must_use]
     pub const fn max_waiting(mut self, calls: usize) -> Self {
         self.max_waiting = calls;
         self
     }
 
-    /// A call that would have to wait longer is refused at once. Without it, which is the default, the length of the line
-    /// and the call's deadline are the bounds.
+    /// Where calls [wait](super::RateLimitLayer::wait), one that would have to wait longer is refused at once. Without it,
+    /// which is the default, the length of the line and the call's deadline are the bounds. Of several limits the shortest
+    /// holds for all.
     #[must_use]
     pub const fn max_wait(mut self, wait: Duration) -> Self {
         self.max_wait = Some(wait);

@@ -30,7 +30,9 @@ use crate::telemetry;
 
 /// A rate limiter itself, apart from any service: to watch it, to take a hand in it, and to use it without tower.
 ///
-/// Clones are the same limiter. It works from any thread, in and out of a runtime (only waiting needs one).
+/// Clones are the same limiter. It works from any thread, in and out of a runtime (only waiting needs one). All who share it
+/// should have the same time: one that is shared by tests with paused times of their own is as empty as the one furthest
+/// ahead has left it.
 ///
 /// ```
 /// use buttress::rate_limit::{Quota, RateLimitConfig, RateLimiter};
@@ -105,6 +107,10 @@ impl RateLimiter {
     /// At once, where it is known that the wait would be too long ([`max_wait`](RateLimitConfig::max_wait)), that as many
     /// wait as may ([`max_waiting`](RateLimitConfig::max_waiting)), or that there can never be as many. While it waits, if
     /// somebody makes the wait longer ([`drain`](Self::drain), [`reconfigure`](Self::reconfigure)).
+    ///
+    /// # Panics
+    ///
+    /// If it has to wait, and is polled outside of a tokio runtime with its time enabled.
     pub fn take(&self, cost: u32) -> Taking {
         Taking::new(Ok(self.members()), cost, None)
     }
@@ -112,6 +118,10 @@ impl RateLimiter {
     /// The same, but not beyond `deadline`.
     ///
     /// # Errors
+    ///
+    /// As [`take`](Self::take).
+    ///
+    /// # Panics
     ///
     /// As [`take`](Self::take).
     pub fn take_before(&self, cost: u32, deadline: Deadline) -> Taking {

@@ -53,7 +53,8 @@ impl RateLimitLayer {
     /// A bucket for each key that `key_of` finds, such as `|request: &Job| Some(request.tenant)`.
     ///
     /// A [`RateLimitConfig`] will do; a [`KeyedConfig`] says more about the keys. A key is a value of its own (not a borrow of
-    /// the request; `http::HeaderValue` and `Arc<str>` are cheap to clone), and the closure's parameter needs its type.
+    /// the request: `.cloned()` it, as `http::HeaderValue` and `Arc<str>` are cheap to clone), and the closure's parameter
+    /// needs its type. Where the layer goes around nothing, the compiler wants to be told the key's: `by_key::<u32, _>`.
     ///
     /// ```
     /// use buttress::rate_limit::{Quota, RateLimitConfig, RateLimitLayer};
@@ -111,7 +112,19 @@ impl<L> RateLimitLayer<L> {
 }
 
 impl<L, C, R, A, D, W> RateLimitLayer<L, C, R, A, D, W> {
-    /// Counts every call in `limiter` as well. A call that one of them refuses takes nothing from any, at no time.
+    /// Counts every call in `limiter` as well. A call that one of them refuses takes nothing from any, at no time; and what
+    /// it [costs](Self::cost), it costs in all of them. Give each a name, or its refusals and events are those of another.
+    ///
+    /// ```
+    /// use buttress::rate_limit::{Quota, RateLimitConfig, RateLimitLayer, RateLimiter};
+    ///
+    /// # fn main() -> Result<(), buttress::rate_limit::InvalidRateLimit> {
+    /// let hourly = RateLimiter::new(RateLimitConfig::new(Quota::per_hour(1000)).name("hourly"))?;
+    /// let layer = RateLimitLayer::new(RateLimitConfig::new(Quota::per_second(10)).name("each second"))?.and(hourly);
+    /// # let _ = layer;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn and(self, limiter: RateLimiter) -> RateLimitLayer<(L, RateLimiter), C, R, A, D, W> {
         self.counting_in(|limits| (limits, limiter))
     }

@@ -66,11 +66,12 @@
 //!
 //! # One for each, and several at once
 //!
-//! [`RateLimitLayer::by_key`] keeps a bucket for each tenant, user or [address](crate::http::ClientIp). Keys take 16 bytes
-//! each (and places for more; where there are many, at most 24), whatever they are made of, and no more than you allow. A key whose bucket is full
-//! again is as if it had never come, so nothing is ever swept; a key that owes something is never forgotten for another.
+//! [`RateLimitLayer::by_key`] keeps a bucket for each tenant, user or [address](crate::http::ClientIp), whatever the keys are
+//! made of; [`KeyedConfig`] says how many there may be, and what becomes of calls without one. A table of many keys takes at
+//! most 24 bytes for each. Nobody has to sweep it: once a key's bucket is full again, its place is free. Before that, no
+//! key is forgotten for another.
 //! [`and`](RateLimitLayer::and) and [`and_by_key`](RateLimitLayer::and_by_key) count a call in several buckets: it takes its
-//! tokens from all of them or from none, and one that is refused was never short in another's eyes. One that waits stands in
+//! tokens from all of them or from none, and while it is refused nobody else ever finds less than there is. One that waits stands in
 //! one line at a time, that of the bucket that keeps it the longest, before all who came later.
 //!
 //! # What it costs

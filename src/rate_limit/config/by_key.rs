@@ -2,7 +2,27 @@ use super::{InvalidRateLimit, RateLimitConfig, Rules};
 
 /// The settings of a rate limiter by key.
 ///
-/// A [`RateLimitConfig`] alone will do: the limiter by key then has these defaults.
+/// A [`RateLimitConfig`] alone will do: the limiter by key then has these defaults. What is about each key (its name in
+/// events, its quota, its line) is set there; what is about all of them, here.
+///
+/// ```
+/// use buttress::rate_limit::{KeyedConfig, Quota, RateLimitConfig, WithoutKey};
+///
+/// let each = RateLimitConfig::new(Quota::per_minute(60).burst(10)).name("api keys");
+/// let config = KeyedConfig::new(each).max_keys(20_000).without_key(WithoutKey::Refuse);
+/// # let _ = config;
+/// ```
+///
+/// In a settings file (all but `limit` may be left out):
+///
+/// ```json
+/// {
+///   "limit": { "name": "api keys", "quota": { "amount": 60, "per": "1m", "burst": 10 } },
+///   "max_keys": 20000,
+///   "without_key": "refuse",
+///   "when_full": "share"
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields))]
 pub struct KeyedConfig {
@@ -26,7 +46,7 @@ pub enum WithoutKey {
     /// All of them share one quota, so that leaving the key away gains nothing.
     #[default]
     Share,
-    /// It is refused.
+    /// It is refused; over HTTP with a 400, unless [`AsResponse`](crate::http::AsResponse) is told otherwise.
     Refuse,
     /// It passes, and nothing is taken.
     Pass,
@@ -50,11 +70,17 @@ impl KeyedConfig {
         Self { limit, max_keys: default_max_keys(), without_key: WithoutKey::Share, when_full: WhenFull::Share }
     }
 
+    /// What is set for each key, to [`reconfigure`](super::super::KeyedRateLimiter::reconfigure) with it.
+    #[must_use]
+    pub const fn limit(&self) -> &RateLimitConfig {
+        &self.limit
+    }
+
     /// How many keys are remembered at a time; 100 000 by default, which takes at most 2.4 MB.
     ///
     /// A key is remembered only until its bucket is full again; from then on it is as if it had never come, and its place
-    /// is free. No key that owes anything is forgotten for the sake of another. Keys have their places by chance, so a
-    /// table can turn a key away when it is all but full.
+    /// is free. No key that owes anything is forgotten for the sake of another. Where a key may stand is a matter of chance, so
+    /// the last few places of a table may stay free while new keys are turned away.
     #[must_use]
     pub const fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys;

@@ -20,7 +20,9 @@ use crate::telemetry;
 /// A quota for each key: to watch it, to take a hand in it, and to use it without tower.
 ///
 /// Clones are the same limiter. It does not keep the keys, only 64 bits of each, computed with a secret that differs from
-/// limiter to limiter: two keys share a bucket with a chance of one in 2⁶⁴, and nobody can choose keys that do.
+/// limiter to limiter: two keys share a bucket with a chance of one in 2⁶⁴, and nobody can choose keys that do. In refusals,
+/// events and header fields each key's bucket is called after the limiter (`clients`), the shared ones
+/// `clients[without a key]` and `clients[overflow]`.
 ///
 /// ```
 /// use buttress::rate_limit::{KeyedRateLimiter, Quota, RateLimitConfig};
@@ -96,6 +98,10 @@ impl<K: Hash> KeyedRateLimiter<K> {
     /// # Errors
     ///
     /// As [`RateLimiter::take`].
+    ///
+    /// # Panics
+    ///
+    /// As [`RateLimiter::take`].
     pub fn take<Q>(&self, key: &Q, cost: u32) -> Taking
     where
         K: Borrow<Q>,
@@ -107,6 +113,10 @@ impl<K: Hash> KeyedRateLimiter<K> {
     /// The same, but not beyond `deadline`.
     ///
     /// # Errors
+    ///
+    /// As [`RateLimiter::take`].
+    ///
+    /// # Panics
     ///
     /// As [`RateLimiter::take`].
     pub fn take_before<Q>(&self, key: &Q, cost: u32, deadline: Deadline) -> Taking
