@@ -378,7 +378,7 @@ async fn whoever_goes_from_line_to_line_stays_before_those_who_came_later() {
     let (mut second, mut third) = (waiting(&a, 1), waiting(&a, 1));
     advance(MS).await;
     assert_pending!(of_both.poll());
-    assert_eq!((a.snapshot().waiting, b.snapshot().waiting), (3, 0), "now a keeps it");
+    assert_eq!((a.snapshot().waiting, b.snapshot().waiting), (3, 1), "now a keeps it, and it keeps its place at b");
     advance(SEC).await;
     assert_pending!(second.poll());
     assert_ready_ok!(of_both.poll());
@@ -388,7 +388,121 @@ async fn whoever_goes_from_line_to_line_stays_before_those_who_came_later() {
     assert_ready_ok!(second.poll());
 }
 
+/// The first of a key's line went on to the line of all and left its token lying, with which the next went on, and the next:
+/// all of one key's calls stood before the bucket of all, in the way of everybody else's.
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_what_all_share_keeps_its_place_in_its_keys_line() {
+    let all = limiter(config(Quota::per_second(10).burst(1)).max_waiting(2));
+    let keys = KeyedRateLimiter::<u32>::new(config(Quota::per_second(1).burst(1))).expect("valid");
+    let layer = RateLimitLayer::of(all.clone()).and_by_key(keys.clone(), |key: &u32| Some(*key)).wait();
+    let service = layer.layer(service_fn(when));
+    let start = Moment::now();
+    let calls: Vec<_> = (0..8).map(|_| tokio::spawn(service.clone().oneshot(1))).collect();
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(keys.snapshot().waiting, 7);
+    advance(SEC - MS).await;
+    all.try_take(1).expect("somebody else's token");
+    sleep(2 * MS).await;
+    assert_eq!(all.snapshot().waiting, 1);
+    let ended = join_all(calls).await.into_iter().map(|call| call.expect("no panic").expect("its turn").since(start));
+    let expected = [0, 1099, 2099, 3099, 4099, 5099, 6099, 7099].map(|ms| MS * ms);
+    assert_eq!(ended.collect::<Vec<_>>(), expected);
+}
+
+/// It had the token of one when the other was short and the other way round, and gave up its place each time.
+#[tokio::test(start_paused = true)]
+async fn a_call_of_several_limits_is_not_overtaken_for_ever() {
+    let [a, b] = [(); 2].map(|()| limiter(config(Quota::per_second(1))));
+    a.drain();
+    advance(SEC / 2).await;
+    b.drain();
+    let both = RateLimitLayer::of(a.clone()).and(b.clone()).wait().layer(service_fn(when));
+    let call = tokio::spawn(both.oneshot(1));
+    tokio::task::yield_now().await;
+    for limiter in [a, b] {
+        for _ in 0..2 {
+            let limiter = limiter.clone();
+            tokio::spawn(async move { while limiter.take(1).await.is_ok() {} });
+        }
+    }
+    let start = Moment::now();
+    timeout(1000 * SEC, call).await.expect("it has its turn").expect("no panic").expect("a token of both");
+    assert!(Moment::now().since(start) <= 3 * SEC);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_call_that_is_elsewhere_leaves_over_others_may_take() {
+    let (wide, narrow) = (limiter(config(Quota::per_hour(1).burst(3))), limiter(config(Quota::per_second(1))));
+    narrow.drain();
+    wide.drain();
+    let both = RateLimitLayer::of(wide.clone()).and(narrow.clone()).wait().layer(service_fn(when));
+    let mut call = spawn(both.oneshot(1));
+    assert_pending!(call.poll());
+    assert_eq!((wide.snapshot().waiting, narrow.snapshot().waiting), (1, 0));
+    wide.reconfigure(&config(Quota::per_second(1).burst(3))).expect("valid");
+    advance(3 * SEC - MS).await;
+    narrow.drain();
+    advance(MS).await;
+    assert_pending!(call.poll());
+    assert_eq!(
+        (wide.snapshot().waiting, narrow.snapshot().waiting),
+        (1, 1),
+        "it waits at one and is away at the other"
+    );
+    assert_eq!(wide.try_take(3), Err(refused(LimitReason::QuotaUsedUp, SEC)), "one of three is kept for it");
+    wide.try_take(1).expect("and two are not");
+    let mut behind = spawn(wide.take(1));
+    assert_ready_ok!(behind.poll());
+    let mut behind = waiting(&wide, 1);
+    advance(SEC).await;
+    assert_ready_ok!(call.poll());
+    assert!(behind.is_woken());
+    assert_ready_ok!(behind.poll());
+    assert_eq!((wide.snapshot().waiting, narrow.snapshot().waiting), (0, 0));
+}
+
 // The bounds of a wait.
+
+#[tokio::test(start_paused = true)]
+async fn a_line_may_be_full_for_those_who_come_but_not_for_those_who_move() {
+    let (a, b) = (limiter(config(Quota::per(1, 10 * SEC))), limiter(config(Quota::per_second(1)).max_waiting(1)));
+    a.drain();
+    let both = RateLimitLayer::of(a).and(b.clone()).wait().layer(service_fn(when));
+    let mut call = spawn(both.oneshot(1));
+    assert_pending!(call.poll());
+    advance(10 * SEC - MS).await;
+    b.drain();
+    let mut newcomer = waiting(&b, 1);
+    advance(MS).await;
+    assert_pending!(call.poll());
+    advance(SEC).await;
+    assert_ready_ok!(call.poll());
+    assert_pending!(newcomer.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounds_that_change_anywhere_hold_everywhere() {
+    for (before, after) in [(100, 6), (6, 100)] {
+        let (a, b) = (limiter(config(Quota::per(1, 5 * SEC))), config(Quota::per(1, 4 * SEC)));
+        let with = |seconds: u32| b.clone().max_wait(SEC * seconds);
+        let b = limiter(with(before));
+        a.drain();
+        let both = RateLimitLayer::of(a).and(b.clone()).wait().layer(service_fn(when));
+        let mut call = spawn(both.oneshot(1));
+        assert_pending!(call.poll());
+        b.reconfigure(&with(after)).expect("valid");
+        advance(5 * SEC - MS).await;
+        b.drain();
+        advance(MS).await;
+        if after < before {
+            assert_eq!(limited(&assert_ready_err!(call.poll())).reason(), LimitReason::WaitTooLong, "9 s of 6");
+        } else {
+            assert_pending!(call.poll(), "9 s of 100");
+        }
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn behind_somebody_who_does_not_move_nobody_waits_longer_than_it_may() {

@@ -165,7 +165,7 @@ impl RateLimiter {
     /// [`InvalidRateLimit`] says which setting cannot work, and nothing has changed.
     pub fn reconfigure(&self, config: &RateLimitConfig) -> Result<(), InvalidRateLimit> {
         let rules = config.quota.rules(self.name())?;
-        let _woken = self.bucket.adopt(rules, Bounds::from(config), Moment::now());
+        let _woken = self.bucket.adopt(rules, Bounds::from(config));
         telemetry::rate_limit_reconfigured(self.name(), rules.interval, rules.burst.get());
         Ok(())
     }

@@ -71,8 +71,8 @@
 //! most 24 bytes for each. Nobody has to sweep it: once a key's bucket is full again, its place is free. Before that, no
 //! key is forgotten for another.
 //! [`and`](RateLimitLayer::and) and [`and_by_key`](RateLimitLayer::and_by_key) count a call in several buckets: it takes its
-//! tokens from all of them or from none, and while it is refused nobody else ever finds less than there is. One that waits stands in
-//! one line at a time, that of the bucket that keeps it the longest, before all who came later.
+//! tokens from all of them or from none, and while it is refused nobody else ever finds less than there is. One that waits
+//! does so for one bucket at a time, and keeps its place before the others: those who came later get what it leaves over.
 //!
 //! # What it costs
 //!

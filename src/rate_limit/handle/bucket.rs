@@ -61,7 +61,7 @@ impl Bucket {
             Passage::Passed => Some(Ok(())),
             Passage::Refused(verdict) => Some(Err(verdict)),
             Passage::PassedByOldRules => {
-                self.settle(now);
+                self.settle();
                 Some(Ok(()))
             }
             Passage::Held => None,
@@ -70,9 +70,12 @@ impl Bucket {
 
     /// Somebody took by rules that hold no more: what that left is not to exceed what the new ones allow.
     #[cold]
-    fn settle(&self, now: Moment) {
-        let mut held = self.hold();
-        held.full_at = held.rules.adopt(held.full_at, now);
+    fn settle(&self) {
+        let _woken = {
+            let mut held = self.hold();
+            held.full_at = held.rules.adopt(held.full_at, Moment::now());
+            held.line().plan_anew()
+        };
     }
 
     /// Takes `cost` tokens.
@@ -98,9 +101,9 @@ impl Bucket {
     }
 
     /// Goes on under other rules and owes the same time, but no more than an empty bucket. Who waits is to be woken.
-    pub(super) fn adopt(&self, rules: Rules, bounds: Bounds, now: Moment) -> Vec<Woken> {
+    pub(super) fn adopt(&self, rules: Rules, bounds: Bounds) -> Vec<Woken> {
         let mut held = self.hold();
-        held.adopt(rules, bounds, now);
+        held.adopt(rules, bounds);
         held.line().plan_anew()
     }
 
@@ -123,11 +126,12 @@ impl Held<'_> {
         self.rules
     }
 
-    fn adopt(&mut self, rules: Rules, bounds: Bounds, now: Moment) {
+    fn adopt(&mut self, rules: Rules, bounds: Bounds) {
         self.gate.set_rules(to_words(rules));
         self.rules = rules;
         self.queue.bounds = bounds;
-        self.full_at = rules.adopt(self.full_at, now);
+        // Read under the lock: by an earlier moment, what was taken meanwhile would be forgiven.
+        self.full_at = rules.adopt(self.full_at, Moment::now());
     }
 
     pub(super) fn line(&mut self) -> &mut Line {

@@ -206,7 +206,7 @@ impl<K: Hash> KeyedRateLimiter<K> {
     /// [`InvalidRateLimit`] says which setting cannot work, and nothing has changed.
     pub fn reconfigure(&self, config: &RateLimitConfig) -> Result<(), InvalidRateLimit> {
         let rules = config.quota.rules(self.name())?;
-        let _woken = self.table.adopt(rules, Bounds::from(config), Moment::now());
+        let _woken = self.table.adopt(rules, Bounds::from(config));
         telemetry::rate_limit_reconfigured(self.name(), rules.interval, rules.burst.get());
         Ok(())
     }
@@ -236,7 +236,10 @@ impl<K: Hash> KeyedRateLimiter<K> {
         match self.table.pass(fingerprint, cost, now.moment()) {
             Some(Ok(())) => Ok(()),
             Some(Err(verdict)) => Err(Refused::by(self.name(), verdict, now.moment()).limited),
-            None => self.table.overflowed()?.take(cost, now.moment()),
+            None => {
+                let member = Member::Key(self.table.clone(), fingerprint);
+                Ok(together::take(&mut member.into(), cost, now.moment())?)
+            }
         }
     }
 

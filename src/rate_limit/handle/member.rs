@@ -3,7 +3,7 @@ use std::sync::{Arc, MutexGuard};
 use smallvec::SmallVec;
 
 use super::bucket::{Bounds, Bucket, Held};
-use super::line::{Left, Line, Ticket};
+use super::line::{Ahead, Left, Line, Ticket};
 use super::table::{Shard, Table};
 use crate::clock::Moment;
 use crate::name::Name;
@@ -164,6 +164,25 @@ impl Locked<'_> {
         match self {
             Self::Bucket(_) => true,
             Self::Shard(shard) => shard.has_place(member.fingerprint(), now),
+        }
+    }
+
+    /// Whether somebody who came at `ticket`, or comes last, may take `cost` now. [`Verdict::Waits`] at the end of time stands
+    /// for as long as those before it take.
+    pub(super) fn decide(&self, member: &Member, ticket: Option<Ticket>, cost: u32, now: Moment) -> Verdict {
+        let (rules, full_at) = (self.rules(), self.full_at(member));
+        let verdict = rules.decide(full_at, cost, now);
+        match (verdict, self.line(member).map_or(Ahead::Away(0), |line| line.ahead(ticket))) {
+            (Verdict::Never, _) | (_, Ahead::Away(0)) => verdict,
+            (_, Ahead::Somebody) => Verdict::Waits(Moment::MAX),
+            (_, Ahead::Away(kept)) => match u32::try_from(kept + u64::from(cost)) {
+                Ok(together) => match rules.decide(full_at, together, now) {
+                    Verdict::Passes(_) => verdict,
+                    Verdict::Waits(until) => Verdict::Waits(until),
+                    Verdict::Never => Verdict::Waits(Moment::MAX),
+                },
+                Err(_) => Verdict::Waits(Moment::MAX),
+            },
         }
     }
 

@@ -74,15 +74,16 @@ impl Table {
         self.hasher.hash_one(key)
     }
 
-    /// Takes `cost` tokens of a key, or says what is in the way; none if there is no place for the key.
+    /// Takes `cost` tokens of a key, or says what is in the way. None if there is no place for the key, or somebody waits
+    /// for its tokens.
     pub(super) fn pass(&self, fingerprint: u64, cost: u32, now: Moment) -> Option<Result<(), Verdict>> {
         let mut shard = self.shard(fingerprint);
         let rules = shard.rules;
         if cost > rules.burst.get() {
             return Some(Err(Verdict::Never));
         }
-        if let Some(until) = shard.behind_others(fingerprint, cost, now) {
-            return Some(Err(Verdict::Waits(until)));
+        if shard.line(fingerprint).is_some() {
+            return None;
         }
         let position = shard.slots.place(fingerprint, now)?;
         Some(match rules.decide(shard.slots.full_at(position, fingerprint), cost, now) {
@@ -114,13 +115,15 @@ impl Table {
     }
 
     /// Goes on under other rules, every key and those who share; who waits is to be woken.
-    pub(super) fn adopt(&self, rules: Rules, bounds: Bounds, now: Moment) -> Vec<Woken> {
+    pub(super) fn adopt(&self, rules: Rules, bounds: Bounds) -> Vec<Woken> {
         // Else two who change the rules at the same time might each have its way with some of the keys.
         let _alone = self.adopting.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut woken = self.without_key.adopt(rules, bounds, now);
-        woken.extend(self.overflow.adopt(rules, bounds, now));
+        let mut woken = self.without_key.adopt(rules, bounds);
+        woken.extend(self.overflow.adopt(rules, bounds));
         for mut shard in self.shards() {
             (shard.rules, shard.bounds) = (rules, bounds);
+            // Read under each lock: by an earlier moment, what was taken meanwhile would be forgiven.
+            let now = Moment::now();
             shard.slots.change_each(|full_at| rules.adopt(full_at, now));
             woken.extend(shard.lines.values_mut().flat_map(Line::plan_anew));
         }
@@ -209,12 +212,5 @@ impl Shard {
             self.lines.remove(&fingerprint);
         }
         left
-    }
-
-    /// When it is the turn of somebody who does not wait, if others do.
-    fn behind_others(&self, fingerprint: u64, cost: u32, now: Moment) -> Option<Moment> {
-        let line = self.line(fingerprint)?;
-        let full_at = self.full_at(fingerprint);
-        Some(self.rules.outlook(full_at, line.cost_before(None) + u64::from(cost), now))
     }
 }

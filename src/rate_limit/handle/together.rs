@@ -83,19 +83,18 @@ fn decide(members: &[Member], ticket: Option<Ticket>, cost: u32, now: Moment, ta
     let mut in_the_way: Option<Refused> = None;
     for (at, member) in members.iter().enumerate() {
         let locked = &mut locks[lock_of[at]];
-        let is_first = locked.line(member).is_none_or(|line| line.is_first(ticket));
-        let until = match locked.rules().decide(locked.full_at(member), cost, now) {
+        let until = match locked.decide(member, ticket, cost, now) {
             Verdict::Never => {
                 return Decided::Refused(Refused::for_good(member.name(), LimitReason::CostAboveBurst, at));
             }
-            Verdict::Passes(full_at) if is_first => {
+            Verdict::Passes(full_at) => {
                 if ticket.is_none() && !locked.has_place(member, now) {
                     return Decided::NoPlace(at);
                 }
                 decided.push(full_at);
                 continue;
             }
-            Verdict::Passes(_) | Verdict::Waits(_) => locked.outlook(member, ticket, cost, now),
+            Verdict::Waits(_) => locked.outlook(member, ticket, cost, now),
         };
         if in_the_way.as_ref().is_none_or(|refused| refused.until < Some(until)) {
             in_the_way = Some(Refused::until(member.name(), LimitReason::QuotaUsedUp, until, now, at));

@@ -5,8 +5,9 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use pin_project::pin_project;
+use smallvec::SmallVec;
 
-use super::line::{Line, Ticket};
+use super::line::{Left, Line, Ticket};
 use super::member::{Member, Members, Refused};
 use super::together;
 use crate::clock::{self, Moment, Timer};
@@ -137,120 +138,105 @@ impl Stage {
     }
 }
 
-/// Somebody stands in one line at a time: that of the bucket that keeps it the longest, before all who came later. So
-/// nobody stands before a bucket that could let others pass.
+/// Somebody waits in one line at a time, that of the bucket that keeps it the longest, before all who came later. Where it
+/// could take already it is away and keeps its place: whoever came first is never overtaken for good, and so nobody can
+/// wait for each other.
 struct InLine {
     members: Members,
-    /// In whose line; in none for a moment, while it goes from one to another.
-    at: Option<usize>,
+    /// Whose line it waits in.
+    at: usize,
+    /// In whose lines it has a place.
+    has_place: SmallVec<[bool; 4]>,
     ticket: Ticket,
     asked: Asked,
     since: Moment,
-    /// It must not pass later.
-    latest: Moment,
-    /// What was planned in its line when it was last found that it can pass in time.
-    plans: u64,
 }
 
 impl InLine {
     /// Takes `members` along, if it may wait.
     fn join(members: &mut Members, asked: Asked, refused: Refused, now: Moment) -> Result<Self, Limited> {
-        let latest = latest(members, asked, now);
-        match refused.until {
-            Some(until) if until > latest => return Err(too_long(&refused)),
-            Some(_) => {}
-            None => return Err(refused.limited),
+        let Some(until) = refused.until else {
+            return Err(refused.limited);
+        };
+        if until > latest(members, asked, now) {
+            return Err(too_long(&refused));
         }
-        let (taken, ticket) = (std::mem::take(members), Ticket::next());
-        let mut place = Self { members: taken, at: None, ticket, asked, since: now, latest, plans: 0 };
-        match place.go_to(refused.at, now) {
-            Ok(()) => Ok(place),
-            Err(limited) => {
-                *members = std::mem::take(&mut place.members);
-                Err(limited)
+        let member = &members.each()[refused.at];
+        let ticket = Ticket::next();
+        {
+            let mut locked = member.lock();
+            if locked.line(member).map_or(0, Line::len) >= locked.bounds().max_waiting {
+                return Err(Refused::until(member.name(), LimitReason::LineFull, until, now, 0).limited);
             }
+            locked.line_mut(member).join(ticket, asked.cost);
         }
+        let mut has_place = SmallVec::from_elem(false, members.each().len());
+        has_place[refused.at] = true;
+        Ok(Self { members: std::mem::take(members), at: refused.at, has_place, ticket, asked, since: now })
     }
 
     fn step(&mut self, waker: &Waker, now: Moment) -> Result<Step, Limited> {
+        let latest = latest(&self.members, self.asked, self.since);
         loop {
-            if let Some(step) = self.look(waker, now)? {
+            self.register(waker);
+            if let Some(step) = self.look(latest, now)? {
                 return Ok(step);
             }
             match together::take_in_turn(&self.members, self.ticket, self.asked.cost, now) {
                 Ok(()) => return Ok(Step::Taken),
-                Err(refused) if Some(refused.at) == self.at => return self.sleep(refused),
                 Err(Refused { until: None, limited, .. }) => return Err(limited),
-                Err(refused) => {
-                    self.leave();
-                    self.go_to(refused.at, now)?;
-                }
+                Err(refused) if refused.until > Some(latest) => return Err(too_long(&refused)),
+                Err(refused) => self.go_to(refused.at),
             }
         }
     }
 
-    fn go_to(&mut self, at: usize, now: Moment) -> Result<(), Limited> {
+    /// Whoever changes something in any of the lines wakes it.
+    fn register(&self, waker: &Waker) {
+        for (member, _) in self.members.each().iter().zip(&self.has_place).filter(|(_, has_place)| **has_place) {
+            let waker = waker.clone();
+            // What is given back is dropped when the lock is free again.
+            let _unneeded = { member.lock().line_mut(member).wake_with(self.ticket, waker) };
+        }
+    }
+
+    fn go_to(&mut self, at: usize) {
+        if at != self.at {
+            let member = &self.members.each()[self.at];
+            let _woken = { member.lock().line_mut(member).go_away(self.ticket) };
+        }
         let member = &self.members.each()[at];
-        let mut locked = member.lock();
-        let until = locked.outlook(member, Some(self.ticket), self.asked.cost, now);
-        if until > self.latest {
-            return Err(too_long(&Refused::until(member.name(), LimitReason::WaitTooLong, until, now, at)));
-        }
-        if locked.line(member).map_or(0, Line::len) >= locked.bounds().max_waiting {
-            return Err(Refused::until(member.name(), LimitReason::LineFull, until, now, at).limited);
-        }
-        let line = locked.line_mut(member);
-        line.join(self.ticket, self.asked.cost);
-        (self.at, self.plans) = (Some(at), line.plans());
-        Ok(())
+        member.lock().line_mut(member).join(self.ticket, self.asked.cost);
+        (self.at, self.has_place[at]) = (at, true);
     }
 
     /// What there is to do in its line; nothing if the bucket behind it has what is needed.
-    fn look(&mut self, waker: &Waker, now: Moment) -> Result<Option<Step>, Limited> {
-        let at = self.at.expect("it stands in a line between two steps");
-        let member = &self.members.each()[at];
-        let waker = waker.clone();
-        // What is given back is dropped when the lock is free again.
-        let (_unneeded, plans) = {
-            let mut locked = member.lock();
-            let line = locked.line_mut(member);
-            (line.wake_with(self.ticket, waker), line.plans())
-        };
-        if std::mem::replace(&mut self.plans, plans) != plans {
-            self.latest = latest(&self.members, self.asked, self.since);
-        }
-        let (is_first, outlook, verdict) = {
+    fn look(&self, latest: Moment, now: Moment) -> Result<Option<Step>, Limited> {
+        let member = &self.members.each()[self.at];
+        let (verdict, outlook) = {
             let locked = member.lock();
-            let is_first = locked.line(member).is_none_or(|line| line.is_first(Some(self.ticket)));
-            let verdict = locked.rules().decide(locked.full_at(member), self.asked.cost, now);
-            (is_first, locked.outlook(member, Some(self.ticket), self.asked.cost, now), verdict)
+            let verdict = locked.decide(member, Some(self.ticket), self.asked.cost, now);
+            // Where nothing bounds the wait, nobody asks how long it is.
+            let is_bounded = latest < Moment::MAX && !matches!(verdict, Verdict::Passes(_));
+            let outlook = is_bounded.then(|| locked.outlook(member, Some(self.ticket), self.asked.cost, now));
+            (verdict, outlook.unwrap_or(now))
         };
         match verdict {
-            Verdict::Never => Err(Refused::for_good(member.name(), LimitReason::CostAboveBurst, at).limited),
-            Verdict::Passes(_) if is_first => Ok(None),
-            Verdict::Passes(_) | Verdict::Waits(_) if now > self.latest || outlook > self.latest => {
-                Err(too_long(&Refused::until(member.name(), LimitReason::WaitTooLong, outlook, now, at)))
+            Verdict::Never => Err(Refused::for_good(member.name(), LimitReason::CostAboveBurst, self.at).limited),
+            Verdict::Passes(_) => Ok(None),
+            Verdict::Waits(_) if now > latest || outlook > latest => {
+                Err(too_long(&Refused::until(member.name(), LimitReason::WaitTooLong, outlook, now, self.at)))
             }
-            Verdict::Waits(until) if is_first => Ok(Some(Step::SleepUntil(until))),
             // Whoever is first sleeps for the tokens; the others only so as not to wait too long.
-            Verdict::Passes(_) | Verdict::Waits(_) => Ok(Some(Step::SleepUntil(self.latest + TICK))),
-        }
-    }
-
-    fn sleep(&self, refused: Refused) -> Result<Step, Limited> {
-        match refused.until {
-            Some(until) if until <= self.latest => Ok(Step::SleepUntil(until)),
-            Some(_) => Err(too_long(&refused)),
-            None => Err(refused.limited),
+            Verdict::Waits(until) => Ok(Some(Step::SleepUntil(until.min(latest + TICK)))),
         }
     }
 
     fn leave(&mut self) {
-        if let Some(at) = self.at.take() {
-            let member = &self.members.each()[at];
-            // Whoever is first now is woken when the lock is free again.
-            let _left = { member.lock().leave(member, self.ticket) };
-        }
+        let members = self.members.each().iter().zip(std::mem::take(&mut self.has_place));
+        let leave = |(member, _): (&Member, bool)| member.lock().leave(member, self.ticket);
+        // All lines are left before anybody is woken, who may panic.
+        let _left: SmallVec<[Left; 4]> = members.filter(|(_, has_place)| *has_place).map(leave).collect();
     }
 }
 

@@ -12,7 +12,7 @@ const FIRST: usize = 16;
 const FAST: usize = 512;
 
 /// How many places are looked at for some that are free again before there are more, or none for a new key.
-const SWEPT: usize = 32;
+const SWEPT: usize = 64;
 
 /// The buckets of many keys, 16 bytes each.
 ///
