@@ -171,3 +171,29 @@ fn rules(seen: Seen) -> Rules {
 const fn full_at(seen: Seen) -> Moment {
     Moment::from_nanos(seen.full_at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rate_limit::config::Quota;
+    use crate::rate_limit::handle::line::Ticket;
+
+    #[test]
+    fn nobody_needs_the_lock_but_while_there_is_a_line() {
+        let config = RateLimitConfig::new(Quota::per_hour(10));
+        let rules = config.rules().expect("valid");
+        let bucket = Bucket::new("orders".into(), rules, Bounds::from(&config));
+        let now = Moment::now();
+        assert_eq!(bucket.pass(1, now), Some(Ok(())));
+        drop(bucket.hold());
+        assert_eq!(bucket.pass(1, now), Some(Ok(())), "it was only held for a moment");
+        let ticket = Ticket::next();
+        bucket.hold().line().join(ticket, 1);
+        assert_eq!(bucket.pass(1, now), None);
+        let _left = { bucket.hold().line().leave(ticket) };
+        assert_eq!(bucket.pass(1, now), Some(Ok(())));
+        drop(bucket.adopt(rules, Bounds::from(&config)));
+        assert_eq!(bucket.pass(1, now), Some(Ok(())));
+        assert!(matches!(bucket.pass(10, now), Some(Err(Verdict::Waits(_)))));
+    }
+}
