@@ -37,13 +37,12 @@
 //! # Refuse or wait
 //!
 //! A server refuses: a line before it only makes its clients wait for what they have given up on. A client that must keep
-//! to somebody else's limit waits ([`RateLimitLayer::wait`]). Calls stand in line in the order in which they came, nobody
-//! has anything reserved, and only the first one sleeps. Whoever leaves has spent nothing, and those behind it move up. The
-//! line has an end ([`max_waiting`](RateLimitConfig::max_waiting)); a wait that is known to be longer than
+//! to somebody else's limit waits ([`RateLimitLayer::wait`]). Calls stand in line in the order in which they came, and only
+//! the first one sleeps for tokens. Whoever leaves has spent nothing, and those behind it move up. The line has an end
+//! ([`max_waiting`](RateLimitConfig::max_waiting)); a wait that is known to be longer than
 //! [`max_wait`](RateLimitConfig::max_wait) or than the call's deadline allows is refused at once. While a call waits, it
 //! holds no place in the wrapped service. A future that is kept and not polled holds up the line; those behind it wait no
-//! longer than they may. A *leaky bucket* is a line before a burst of one:
-//! [`RateLimitConfig::leaky`].
+//! longer than they may. A *leaky bucket* is a line before a burst of one: [`RateLimitConfig::leaky`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -70,6 +69,7 @@
 //! made of; [`KeyedConfig`] says how many there may be, and what becomes of calls without one. A table of many keys takes at
 //! most 24 bytes for each. Nobody has to sweep it: once a key's bucket is full again, its place is free. Before that, no
 //! key is forgotten for another.
+//!
 //! [`and`](RateLimitLayer::and) and [`and_by_key`](RateLimitLayer::and_by_key) count a call in several buckets: it takes its
 //! tokens from all of them or from none, and while it is refused nobody else ever finds less than there is. One that waits
 //! does so for one bucket at a time, and keeps its place before the others: those who came later get what it leaves over.
@@ -77,7 +77,8 @@
 //! # What it costs
 //!
 //! A call that passes one bucket reads the clock, and changes one atomic number that all threads share; a refused call
-//! changes nothing. A call by key takes one of many short locks. Several limits take the lock of each. None of them
+//! changes nothing. A call by key takes one of many short locks. Several limits take the lock of each, and so do all calls
+//! while somebody waits. None of them
 //! allocates, but where a call has to wait, or [is announced](RateLimitLayer::announce).
 //!
 //! # With tower's own layers

@@ -12,7 +12,7 @@ use crate::rate_limit::state::Verdict;
 use crate::rejection::{LimitReason, Limited};
 
 /// The buckets that one call is counted in. Few are more than two, and those ask for memory.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Members(SmallVec<[Member; 2]>);
 
 /// A bucket of its own, or that of a key.

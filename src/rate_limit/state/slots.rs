@@ -19,7 +19,7 @@ const SWEPT: usize = 64;
 /// A key is known by its fingerprint, which must be as good as random. A bucket that is full again has nothing to tell:
 /// its place is free for whoever comes by, and so no task ever sweeps. Places are looked for one after the other from where
 /// the fingerprint says, up to one that is not taken (linear probing; Knuth, The Art of Computer Programming, 6.4).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in super::super) struct Slots {
     slots: Vec<Slot>,
     /// Places that are taken, if only by a bucket that is full again.
