@@ -91,6 +91,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod attempt;
 mod check;
 pub mod circuit_breaker;
 pub mod clock;
@@ -109,10 +110,13 @@ mod name;
 pub mod outcome;
 pub mod rate_limit;
 pub mod rejection;
+pub mod retry;
+mod striped;
 mod sync;
 mod telemetry;
 pub mod timeout;
 
+pub use crate::attempt::Attempt;
 pub use crate::check::Check;
 pub use crate::deadline::{Deadline, DeadlineOf};
 pub use crate::jitter::Jitter;

@@ -92,6 +92,28 @@ impl fmt::Display for FailureKind {
     }
 }
 
+/// Some of the kinds of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds(u32);
+
+impl Kinds {
+    /// These.
+    #[must_use]
+    pub fn of(kinds: &[FailureKind]) -> Self {
+        Self(kinds.iter().fold(0, |all, kind| all | bit(*kind)))
+    }
+
+    /// Whether `kind` is one of them.
+    #[must_use]
+    pub const fn contain(self, kind: FailureKind) -> bool {
+        self.0 & bit(kind) != 0
+    }
+}
+
+const fn bit(kind: FailureKind) -> u32 {
+    1 << kind as u32
+}
+
 /// What went wrong with a call, in so far as layers act on it.
 ///
 /// ```
@@ -108,13 +130,14 @@ pub struct Failure {
     code: Option<u16>,
     retry_after: Option<Duration>,
     rejection: Option<Rejection>,
+    is_final: bool,
 }
 
 impl Failure {
     /// A failure of this kind.
     #[must_use]
     pub const fn new(kind: FailureKind) -> Self {
-        Self { kind, code: None, retry_after: None, rejection: None }
+        Self { kind, code: None, retry_after: None, rejection: None, is_final: false }
     }
 
     /// Adds the protocol's own number for it, such as the HTTP status.
@@ -128,6 +151,13 @@ impl Failure {
     #[must_use]
     pub const fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds that the request is not to be sent again, whatever the kind of failure: the service said so.
+    #[must_use]
+    pub const fn not_to_be_retried(mut self) -> Self {
+        self.is_final = true;
         self
     }
 
@@ -149,6 +179,12 @@ impl Failure {
         self.retry_after
     }
 
+    /// Whether the service said that the request is not to be sent again.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        self.is_final
+    }
+
     /// The refusal, if a layer further in refused or timed out.
     #[must_use]
     pub const fn rejection(&self) -> Option<&Rejection> {
@@ -163,7 +199,7 @@ impl From<Rejection> for Failure {
             Rejection::Elapsed(_) => FailureKind::Expired,
             Rejection::CircuitOpen(_) | Rejection::RateLimited(_) => FailureKind::Refused,
         };
-        Self { kind, code: None, retry_after: rejection.retry_after(), rejection: Some(rejection) }
+        Self { kind, code: None, retry_after: rejection.retry_after(), rejection: Some(rejection), is_final: false }
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use crate::attempt::Attempt;
 use crate::name::Name;
 use crate::outcome::{Degraded, Failure};
 use crate::rejection::{Elapsed, Limited, Open, TripReason};
@@ -161,4 +162,45 @@ pub(crate) fn rate_limit_drained(name: &Name) {
 /// A rate limiter has other settings.
 pub(crate) fn rate_limit_reconfigured(name: &Name, interval: Duration, burst: u32) {
     changed!(layer = "rate_limit", name = %name, ?interval, burst, "reconfigured");
+}
+
+/// A call failed, and is made again after a wait.
+pub(crate) fn retrying(name: &Name, attempt: Attempt, failure: &Failure, wait: Duration) {
+    decided!(
+        layer = "retry",
+        name = %name,
+        attempt = attempt.number(),
+        failure = %failure,
+        ?wait,
+        "retrying"
+    );
+}
+
+/// A call failed, and is not made again.
+pub(crate) fn retry_stopped(name: &Name, attempt: Attempt, failure: &Failure, reason: &'static str) {
+    decided!(
+        layer = "retry",
+        name = %name,
+        attempt = attempt.number(),
+        failure = %failure,
+        reason,
+        "not retried"
+    );
+}
+
+/// A call succeeded after it had failed.
+pub(crate) fn retry_succeeded(name: &Name, attempt: Attempt) {
+    decided!(layer = "retry", name = %name, attempt = attempt.number(), "succeeded in the end");
+}
+
+/// The service was to be called again, and failed to become ready.
+pub(crate) fn retry_not_ready(name: &Name, attempt: Attempt) {
+    decided!(layer = "retry", name = %name, attempt = attempt.number(), "not ready for another attempt");
+}
+
+/// A request is sent again on behalf of the current span.
+#[cfg(feature = "http")]
+pub(crate) fn resent(attempt: Attempt) {
+    #[cfg(feature = "tracing")]
+    tracing::Span::current().record("http.request.resend_count", attempt.resends());
 }

@@ -7,7 +7,7 @@ use std::fmt;
 pub use self::substitute::{
     Asynchronous, Backup, Failed, Function, NoSubstitute, NoSummary, Substitute, Summary, Value,
 };
-pub use self::trigger::{Kinds, Trigger};
+pub use self::trigger::Trigger;
 use crate::name::Name;
 use crate::outcome::FailureKind;
 

@@ -3,12 +3,10 @@ use std::sync::Arc;
 
 use tower::Layer;
 
-use super::config::{
-    Asynchronous, Backup, FallbackConfig, Function, InvalidFallback, Kinds, NoSubstitute, NoSummary, Value,
-};
+use super::config::{Asynchronous, Backup, FallbackConfig, Function, InvalidFallback, NoSubstitute, NoSummary, Value};
 use super::future::Plan;
 use super::service::Fallback;
-use crate::outcome::{ErrorsAreFailures, Unmarked};
+use crate::outcome::{ErrorsAreFailures, Kinds, Unmarked};
 
 /// Answers something else when a call fails; [the module](super) tells the whole story.
 ///

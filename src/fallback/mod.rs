@@ -52,9 +52,10 @@ mod layer;
 mod service;
 
 pub use self::config::{
-    Asynchronous, Backup, Failed, FallbackConfig, Function, InvalidFallback, Kinds, NoSubstitute, NoSummary,
-    Substitute, Summary, Trigger, Value,
+    Asynchronous, Backup, Failed, FallbackConfig, Function, InvalidFallback, NoSubstitute, NoSummary, Substitute,
+    Summary, Trigger, Value,
 };
 pub use self::future::ResponseFuture;
 pub use self::layer::FallbackLayer;
 pub use self::service::Fallback;
+pub use crate::outcome::Kinds;

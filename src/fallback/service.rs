@@ -3,9 +3,9 @@ use std::task::{Context, Poll};
 
 use tower::{Service, ServiceExt};
 
-use super::config::{Kinds, NoSubstitute, NoSummary, Substitute, Summary, Trigger};
+use super::config::{NoSubstitute, NoSummary, Substitute, Summary, Trigger};
 use super::future::{Plan, ResponseFuture};
-use crate::outcome::{Classify, ErrorsAreFailures, MarkDegraded, Unmarked};
+use crate::outcome::{Classify, ErrorsAreFailures, Kinds, MarkDegraded, Unmarked};
 
 /// A service that answers something else when a call fails; made by a [`FallbackLayer`](super::FallbackLayer).
 #[derive(Clone)]

@@ -1,14 +1,12 @@
-use std::time::{Duration, SystemTime};
-
-use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::clock;
+use super::hints;
 use crate::outcome::{self, Classify, Failure, FailureKind, Outcome};
 use crate::rejection::{MayCarryRejection, Rejection};
 
-/// Reads what a call means from its status code, and how long the server asks to be left alone from `Retry-After`
-/// (RFC 9110, section 10.2.3).
+/// Reads what a call means from its status code; how long the server asks to be left alone from `Retry-After` (RFC 9110,
+/// section 10.2.3) or else from `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10); and from `x-should-retry: false` that
+/// the request is not to be sent again.
 ///
 /// | status | means |
 /// |---|---|
@@ -47,15 +45,28 @@ where
         if let Some(rejection) = response.extensions().get::<Rejection>() {
             return Failure::from(rejection.clone()).with_code(response.status().as_u16()).into();
         }
-        let Some(kind) = kind_of(response.status()) else {
-            return Outcome::Success;
-        };
-        let failure = Failure::new(kind).with_code(response.status().as_u16());
-        match retry_after(response.headers()) {
-            Some(wait) => failure.with_retry_after(wait).into(),
-            None => failure.into(),
+        self.of_head(response.status(), response.headers())
+    }
+}
+
+impl StatusClassifier {
+    /// What a response with this status and these headers means; for clients whose responses are not those of `http`.
+    #[must_use]
+    pub fn of_head(self, status: StatusCode, headers: &HeaderMap) -> Outcome {
+        match kind_of(status) {
+            None => Outcome::Success,
+            Some(kind) => failed(kind, status, headers).into(),
         }
     }
+}
+
+#[cold]
+fn failed(kind: FailureKind, status: StatusCode, headers: &HeaderMap) -> Failure {
+    let mut failure = Failure::new(kind).with_code(status.as_u16());
+    if let Some(wait) = hints::wait(headers) {
+        failure = failure.with_retry_after(wait);
+    }
+    if hints::forbid_retry(headers) { failure.not_to_be_retried() } else { failure }
 }
 
 fn kind_of(status: StatusCode) -> Option<FailureKind> {
@@ -69,28 +80,10 @@ fn kind_of(status: StatusCode) -> Option<FailureKind> {
     }
 }
 
-/// How long a server asks to be left alone: whole seconds, or a date, which is compared with the server's own `Date`
-/// where it gives one, since its clock need not agree with ours. A date that has passed asks for no wait.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // All digits and yet no number means longer than a `u64` of seconds can say.
-        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
-    }
-    let until = httpdate::parse_http_date(value).ok()?;
-    let now = date(headers).unwrap_or_else(clock::wall_time);
-    Some(until.duration_since(now).unwrap_or_default())
-}
-
-fn date(headers: &HeaderMap) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io;
-
-    use proptest::prelude::*;
+    use std::time::Duration;
 
     use super::*;
     use crate::rejection::{Cause, Elapsed, Error};
@@ -142,50 +135,12 @@ mod tests {
         assert_eq!(outcome, Failure::new(FailureKind::Error).into());
     }
 
-    fn hint(retry_after: &str, date: Option<&str>) -> Option<Duration> {
-        let mut response = Response::builder().status(503).header(RETRY_AFTER, retry_after);
-        if let Some(date) = date {
-            response = response.header(DATE, date);
-        }
-        let response = response.body(()).expect("valid headers");
-        meaning(&response).failure().and_then(|failure| failure.retry_after())
-    }
-
     #[test]
-    fn a_hint_in_seconds_is_read() {
-        assert_eq!(hint("120", None), Some(Duration::from_secs(120)));
-        assert_eq!(hint(" 0 ", None), Some(Duration::ZERO));
-        assert_eq!(hint("99999999999999999999999", None), Some(Duration::from_secs(u64::MAX)));
-    }
-
-    #[test]
-    fn a_hint_as_date_counts_from_the_servers_own_date() {
-        let now = "Sun, 06 Nov 1994 08:49:37 GMT";
-        assert_eq!(hint("Sun, 06 Nov 1994 08:50:07 GMT", Some(now)), Some(Duration::from_secs(30)));
-        assert_eq!(hint("Sunday, 06-Nov-94 08:50:07 GMT", Some(now)), Some(Duration::from_secs(30)));
-        assert_eq!(hint("Sun, 06 Nov 1994 08:00:00 GMT", Some(now)), Some(Duration::ZERO), "it has passed");
-        assert_eq!(hint("Sun, 06 Nov 1994 08:50:07 GMT", None), Some(Duration::ZERO), "long ago by the wall clock");
-        let far = httpdate::fmt_http_date(clock::wall_time() + Duration::from_secs(1000));
-        let left = hint(&far, None).expect("a date");
-        assert!(left > Duration::from_secs(900) && left <= Duration::from_secs(1000));
-    }
-
-    #[test]
-    fn a_malformed_hint_is_no_hint() {
-        for value in ["", "-1", "1.5", "soon", "+3", "0x10", "1 2"] {
-            assert_eq!(hint(value, None), None, "{value:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_header_can_panic(value in proptest::collection::vec(any::<u8>(), 0..40)) {
-            if let Ok(value) = http::HeaderValue::from_bytes(&value) {
-                let mut headers = HeaderMap::new();
-                headers.insert(RETRY_AFTER, value.clone());
-                headers.insert(DATE, value);
-                retry_after(&headers);
-            }
-        }
+    fn what_the_server_says_about_another_try_is_read() {
+        let busy = Response::builder().status(429).header("retry-after", "2").header("x-should-retry", "false");
+        let expected = Failure::new(FailureKind::Throttled).with_code(429).with_retry_after(Duration::from_secs(2));
+        assert_eq!(meaning(&busy.body(()).expect("valid")), expected.not_to_be_retried().into());
+        let fine = Response::builder().status(200).header("retry-after", "2").header("x-should-retry", "false");
+        assert_eq!(meaning(&fine.body(()).expect("valid")), Outcome::Success);
     }
 }

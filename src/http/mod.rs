@@ -40,18 +40,23 @@
 //! To wrap it as it is, leave the preset out: `.deadline_of(InScope)` finds deadlines, and a closure classifies.
 
 mod answer;
+mod attempt;
 mod body;
 mod classify;
 mod client_ip;
 mod deadline;
 mod extensions;
+mod hints;
+mod idempotent;
 mod presets;
 mod rate_limit;
 
 pub use self::answer::{AsResponse, response};
+pub use self::attempt::AttemptHeader;
 pub use self::body::BodyDeadline;
 pub use self::classify::StatusClassifier;
 pub use self::client_ip::{ClientIp, InvalidClientIp, ProxyHeader, UnknownClient};
 pub use self::deadline::{DeadlineHeader, InvalidDeadlineHeader, TrustedDeadline};
 pub use self::extensions::InExtensions;
+pub use self::idempotent::IdempotentRequests;
 pub use self::rate_limit::RateLimitHeaders;

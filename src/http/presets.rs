@@ -1,8 +1,9 @@
-use super::{AsResponse, InExtensions, RateLimitHeaders, StatusClassifier};
+use super::{AsResponse, IdempotentRequests, InExtensions, RateLimitHeaders, StatusClassifier};
 use crate::circuit_breaker::{CircuitBreakerLayer, KeyedCircuitBreakerLayer};
 use crate::fallback::FallbackLayer;
 use crate::rate_limit::RateLimitLayer;
 use crate::rejection::AsError;
+use crate::retry::RetryLayer;
 use crate::timeout::TimeoutLayer;
 
 impl<L, D, R, X> TimeoutLayer<L, D, R, X> {
@@ -85,5 +86,25 @@ impl<L, C, R, A, D, W> RateLimitLayer<L, C, R, A, D, W> {
     /// ([`RateLimitHeaders`]).
     pub fn rate_limit_headers(self) -> RateLimitLayer<L, C, R, RateLimitHeaders, D, W> {
         self.announce(RateLimitHeaders)
+    }
+}
+
+/// A retry as the presets make it.
+type HttpRetry<P, W, N> = RetryLayer<P, StatusClassifier, IdempotentRequests, W, N, InExtensions, InExtensions>;
+
+impl<P, C, M, W, N, A, D> RetryLayer<P, C, M, W, N, A, D> {
+    /// For a server: the same as [`http_client`](Self::http_client), since a retry never refuses.
+    pub fn http_server(self) -> HttpRetry<P, W, N> {
+        self.http_client()
+    }
+
+    /// For a client: reads failures and hints from the response ([`StatusClassifier`]), repeats what is idempotent
+    /// ([`IdempotentRequests`]), tells requests which attempt they are and keeps to the deadline in their extensions or in
+    /// scope ([`InExtensions`]).
+    pub fn http_client(self) -> HttpRetry<P, W, N> {
+        self.classify(StatusClassifier)
+            .may_repeat(IdempotentRequests)
+            .on_attempt(InExtensions)
+            .deadline_of(InExtensions)
     }
 }

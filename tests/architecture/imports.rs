@@ -18,6 +18,7 @@ const ORDER: &[&[&str]] = &[
     &["telemetry"],
     &["jitter"],
     &["key"],
+    &["attempt"],
     &["deadline"],
     &["outcome"],
     &["rejection"],
@@ -25,6 +26,7 @@ const ORDER: &[&[&str]] = &[
     &["human_duration"],
     &["name"],
     &["clock"],
+    &["striped"],
     &["sync"],
 ];
 

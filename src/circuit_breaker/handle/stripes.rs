@@ -1,22 +1,12 @@
-use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::available_parallelism;
 
 use crate::circuit_breaker::state::Buckets;
 use crate::clock::Moment;
+use crate::striped::Striped;
 
-/// More would cost memory, and a failure the time to look at them all.
-const MOST_STRIPES: usize = 64;
-
-/// The good calls within a time window, counted apart by the threads that make them. As long as there are no more threads
-/// than processors, and none has ended, no thread writes what another one writes.
+/// The good calls within a time window, counted apart by the threads that make them.
 #[derive(Debug)]
-pub(super) struct Stripes(Box<[Stripe]>);
-
-#[derive(Debug)]
-#[repr(align(128))]
-struct Stripe(Mutex<Good>);
+pub(super) struct Stripes(Striped<Mutex<Good>>);
 
 /// What is counted, and in which generation. Older counts are dropped when somebody needs the place.
 #[derive(Debug)]
@@ -36,11 +26,9 @@ pub(super) enum Counted {
 }
 
 impl Stripes {
-    /// For as many threads as the machine runs at a time; `buckets` are as they begin, before any generation.
+    /// `buckets` are as they begin, before any generation.
     pub(super) fn new(buckets: &Buckets) -> Self {
-        let threads = available_parallelism().map_or(1, usize::from).next_power_of_two().min(MOST_STRIPES);
-        let stripe = || Stripe(Mutex::new(Good { generation: 0, buckets: buckets.emptied() }));
-        Self((0..threads).map(|_| stripe()).collect())
+        Self(Striped::new(|| Mutex::new(Good { generation: 0, buckets: buckets.emptied() })))
     }
 
     pub(super) fn record(&self, generation: u64, now: Moment) -> Counted {
@@ -69,12 +57,12 @@ impl Stripes {
             true => good.buckets.sum(now).calls,
             false => 0,
         };
-        self.0.iter().fold(0, |sum: u32, stripe| sum.saturating_add(of_one(stripe.lock())))
+        self.0.iter().fold(0, |sum: u32, stripe| sum.saturating_add(of_one(lock(stripe))))
     }
 
     /// Takes out all that was counted in `generation`, which is about to end.
     pub(super) fn take(&self, generation: u64) -> Vec<Buckets> {
-        let counted = self.0.iter().map(Stripe::lock).filter(|good| good.generation == generation);
+        let counted = self.0.iter().map(lock).filter(|good| good.generation == generation);
         counted
             .map(|mut good| {
                 let empty = good.buckets.emptied();
@@ -84,25 +72,10 @@ impl Stripes {
     }
 
     fn mine(&self) -> MutexGuard<'_, Good> {
-        self.0[number_of_thread() & (self.0.len() - 1)].lock()
+        lock(self.0.mine())
     }
 }
 
-impl Stripe {
-    fn lock(&self) -> MutexGuard<'_, Good> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Threads count themselves as they come, so that neighbours in time do not share a stripe.
-fn number_of_thread() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-    NUMBER.get().unwrap_or_else(|| {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        NUMBER.set(Some(number));
-        number
-    })
+fn lock(stripe: &Mutex<Good>) -> MutexGuard<'_, Good> {
+    stripe.lock().unwrap_or_else(PoisonError::into_inner)
 }

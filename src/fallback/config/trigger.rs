@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::outcome::{Failure, FailureKind};
+use crate::outcome::{Failure, Kinds};
 
 /// Says which failures are stood in for.
 ///
@@ -15,23 +15,9 @@ pub trait Trigger {
     fn stands_in_for(&self, failure: &Failure) -> bool;
 }
 
-/// Kinds of failure, by their kind alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kinds(u32);
-
-impl Kinds {
-    pub(in super::super) fn of(kinds: &[FailureKind]) -> Self {
-        Self(kinds.iter().fold(0, |all, kind| all | bit(*kind)))
-    }
-}
-
-const fn bit(kind: FailureKind) -> u32 {
-    1 << kind as u32
-}
-
 impl Trigger for Kinds {
     fn stands_in_for(&self, failure: &Failure) -> bool {
-        self.0 & bit(failure.kind()) != 0
+        self.contain(failure.kind())
     }
 }
 

@@ -1,0 +1,183 @@
+//! Which try of a request this is.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project::pin_project;
+
+thread_local! {
+    static IN_SCOPE: Cell<Option<Inbound>> = const { Cell::new(None) };
+}
+
+/// Which try of a request this is, counted from 1.
+///
+/// ```
+/// use buttress::Attempt;
+///
+/// let second = Attempt::FIRST.next();
+/// assert_eq!((second.number(), second.resends(), second.is_retry()), (2, 1, true));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attempt(NonZeroU32);
+
+impl Attempt {
+    /// The first one.
+    pub const FIRST: Self = Self(NonZeroU32::MIN);
+
+    /// The one of this number.
+    #[must_use]
+    pub const fn new(number: NonZeroU32) -> Self {
+        Self(number)
+    }
+
+    /// Its number, from 1.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0.get()
+    }
+
+    /// How many came before it.
+    #[must_use]
+    pub const fn resends(self) -> u32 {
+        self.number() - 1
+    }
+
+    /// Whether another came before it.
+    #[must_use]
+    pub const fn is_retry(self) -> bool {
+        self.resends() > 0
+    }
+
+    /// The one after it.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// Runs `future` on behalf of a request that came as this attempt, so that a
+    /// [retry](crate::retry) in it knows: what is sent for a retry is not multiplied by retries of its own.
+    ///
+    /// A task that `future` spawns is not in the scope; give it one of its own.
+    pub fn scope<F: Future>(self, future: F) -> Scoped<F> {
+        Scoped { future, inbound: Inbound { attempt: self, is_exhausted: false } }
+    }
+
+    /// As which attempt the request came that the current task works for, if it runs inside a [`scope`](Self::scope).
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        IN_SCOPE.get().map(|inbound| inbound.attempt)
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The request that the current task works for.
+#[derive(Clone, Copy, Debug)]
+struct Inbound {
+    attempt: Attempt,
+    is_exhausted: bool,
+}
+
+/// Retries of something that is done for the inbound request were given up: it is of no use to repeat the whole.
+pub(crate) fn exhausted() {
+    if let Some(inbound) = IN_SCOPE.get() {
+        IN_SCOPE.set(Some(Inbound { is_exhausted: true, ..inbound }));
+    }
+}
+
+/// A future that runs on behalf of an inbound [`Attempt`].
+#[pin_project]
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Scoped<F> {
+    #[pin]
+    future: F,
+    inbound: Inbound,
+}
+
+impl<F> Scoped<F> {
+    /// Whether a retry inside was given up, so that whoever repeats the whole only adds to the load.
+    pub const fn is_exhausted(&self) -> bool {
+        self.inbound.is_exhausted
+    }
+}
+
+impl<F: Future> Future for Scoped<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _entered = Entered { outer: IN_SCOPE.replace(Some(*this.inbound)), inbound: this.inbound };
+        this.future.poll(cx)
+    }
+}
+
+/// Puts back what was there, also when there is a panic.
+struct Entered<'scope> {
+    outer: Option<Inbound>,
+    inbound: &'scope mut Inbound,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        if let Some(inbound) = IN_SCOPE.replace(self.outer) {
+            *self.inbound = inbound;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Attempt = Attempt::FIRST.next();
+
+    #[tokio::test]
+    async fn a_scope_ends_with_its_future() {
+        assert_eq!(Attempt::current(), None);
+        let seen = SECOND.scope(async {
+            tokio::task::yield_now().await;
+            Attempt::current()
+        });
+        assert_eq!(seen.await, Some(SECOND));
+        assert_eq!(Attempt::current(), None);
+    }
+
+    #[tokio::test]
+    async fn the_scope_hears_of_a_retry_that_was_given_up_and_others_do_not() {
+        let mut given_up = std::pin::pin!(SECOND.scope(async {
+            exhausted();
+            tokio::task::yield_now().await;
+        }));
+        let mut other = std::pin::pin!(Attempt::FIRST.scope(async { tokio::task::yield_now().await }));
+        futures::join!(given_up.as_mut(), other.as_mut());
+        assert!(given_up.is_exhausted());
+        assert!(!other.is_exhausted());
+        exhausted();
+        assert_eq!(Attempt::current(), None, "outside of any scope there is nobody to tell");
+    }
+
+    #[test]
+    fn a_panic_inside_leaves_no_scope_behind() {
+        let mut panics = Box::pin(SECOND.scope(async { panic!("on purpose") }));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _ = futures::FutureExt::now_or_never(&mut panics);
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(Attempt::current(), None);
+    }
+
+    #[test]
+    fn the_last_number_has_no_successor() {
+        let last = Attempt::new(NonZeroU32::MAX);
+        assert_eq!(last.next(), last);
+    }
+}

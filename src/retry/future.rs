@@ -1,0 +1,237 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project::pin_project;
+use tower::Service;
+
+use super::config::{NeverSent, OnAttempt, Replay, RetryWhen};
+use super::handle::Shared;
+use super::state::{Session, Stop, Verdict};
+use crate::attempt;
+use crate::clock::{self, Moment, Timer};
+use crate::deadline::Deadline;
+use crate::jitter::Jitter;
+use crate::outcome::{Classify, Failure, FailureKind, Outcome};
+use crate::striped::ForCall;
+use crate::telemetry;
+
+/// What a user chose by way of a trait, as the future needs it.
+#[derive(Clone)]
+pub(super) struct Plan<P, C, W, N, A> {
+    pub(super) replay: P,
+    pub(super) classify: C,
+    pub(super) when: W,
+    pub(super) never_sent: N,
+    pub(super) on_attempt: A,
+}
+
+/// What another attempt is made of.
+pub(super) struct Again<S, K> {
+    /// A clone, which is made ready before each attempt but the first.
+    pub(super) service: S,
+    pub(super) kept: K,
+    /// The request may not be repeated, unless it is certain that it was never sent.
+    pub(super) only_if_never_sent: bool,
+}
+
+/// The future of a [`Retry`](super::Retry).
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture<S, Req, P, C, W, N, A>
+where
+    P: Replay<Req>,
+    S: Service<P::Request>,
+{
+    #[pin]
+    state: State<S::Future>,
+    again: Option<Again<S, P::Kept>>,
+    session: Session,
+    /// Made for the first failure.
+    jitter: Option<Jitter>,
+    deadline: Option<Deadline>,
+    plan: Plan<P, C, W, N, A>,
+    shared: ForCall<Shared>,
+}
+
+#[pin_project(project = StateProj)]
+enum State<F> {
+    Calling {
+        #[pin]
+        call: F,
+    },
+    Waiting {
+        #[pin]
+        timer: Timer,
+    },
+    GettingReady,
+    Finished,
+}
+
+impl<S, Req, P, C, W, N, A> ResponseFuture<S, Req, P, C, W, N, A>
+where
+    P: Replay<Req>,
+    S: Service<P::Request>,
+{
+    pub(super) const fn calling(
+        call: S::Future,
+        again: Option<Again<S, P::Kept>>,
+        session: Session,
+        deadline: Option<Deadline>,
+        plan: Plan<P, C, W, N, A>,
+        shared: ForCall<Shared>,
+    ) -> Self {
+        Self { state: State::Calling { call }, again, session, jitter: None, deadline, plan, shared }
+    }
+}
+
+impl<S, Req, P, C, W, N, A> Future for ResponseFuture<S, Req, P, C, W, N, A>
+where
+    P: Replay<Req>,
+    S: Service<P::Request>,
+    C: Classify<S::Response, S::Error>,
+    W: RetryWhen<P::Head>,
+    N: NeverSent<S::Error>,
+    A: OnAttempt<P::Request>,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let this = self.as_mut().project();
+            if let StateProj::Calling { call } = this.state.project() {
+                let result = ready!(call.poll(cx));
+                match this.plan.classify.classify(result.as_ref()) {
+                    Outcome::Success => {
+                        if this.session.attempt().is_retry() {
+                            telemetry::retry_succeeded(&this.shared.rules.name, this.session.attempt());
+                        } else if let Some(budget) = &this.shared.budget {
+                            budget.deposit();
+                        }
+                        return Poll::Ready(result);
+                    }
+                    Outcome::Failure(failure) => {
+                        if let Some(result) = self.as_mut().failed(&failure, result) {
+                            return Poll::Ready(result);
+                        }
+                    }
+                }
+            }
+            ready!(self.as_mut().poll_between(cx))?;
+        }
+    }
+}
+
+impl<S, Req, P, C, W, N, A> ResponseFuture<S, Req, P, C, W, N, A>
+where
+    P: Replay<Req>,
+    S: Service<P::Request>,
+    W: RetryWhen<P::Head>,
+    N: NeverSent<S::Error>,
+    A: OnAttempt<P::Request>,
+{
+    /// Begins to wait, or gives the result back if there is no further attempt.
+    #[cold]
+    fn failed(
+        mut self: Pin<&mut Self>,
+        failure: &Failure,
+        result: Result<S::Response, S::Error>,
+    ) -> Option<Result<S::Response, S::Error>> {
+        // The attempt is over, and what it holds goes before anything is done about it.
+        self.as_mut().project().state.set(State::Finished);
+        let wait = match self.as_mut().decide(failure, result.as_ref().err()) {
+            Ok(wait) => wait,
+            Err(stop) => {
+                let this = self.project();
+                telemetry::retry_stopped(&this.shared.rules.name, this.session.attempt(), failure, stop.as_str());
+                if stop.is_exhausted() {
+                    attempt::exhausted();
+                }
+                return Some(result);
+            }
+        };
+        // The caller waits, and the last answer must not: it may hold a connection.
+        drop(result);
+        let mut this = self.project();
+        telemetry::retrying(&this.shared.rules.name, this.session.attempt(), failure, wait);
+        this.state.set(match wait.is_zero() {
+            true => State::GettingReady,
+            false => State::Waiting { timer: clock::sleep(wait) },
+        });
+        None
+    }
+
+    /// How long to wait for the next attempt, which is paid for and prepared then.
+    fn decide(self: Pin<&mut Self>, failure: &Failure, error: Option<&S::Error>) -> Result<std::time::Duration, Stop> {
+        let this = self.project();
+        let Some(again) = this.again else {
+            return Err(this.session.nothing_kept());
+        };
+        if again.only_if_never_sent {
+            let is_never_sent = matches!(failure.kind(), FailureKind::Refused | FailureKind::Expired)
+                || error.is_some_and(|error| this.plan.never_sent.never_sent(error));
+            if !is_never_sent {
+                return Err(Stop::NotRepeatable);
+            }
+        }
+        if !this.plan.when.retries(this.plan.replay.head(&again.kept), failure) {
+            return Err(Stop::NotRetried);
+        }
+        let now = Moment::now();
+        let left = this.deadline.map(|deadline| deadline.moment().since(now));
+        let jitter = this.jitter.get_or_insert_with(|| this.shared.jitter());
+        let (wait, cost) = match this.session.failed(failure, left, &this.shared.rules, jitter) {
+            Verdict::Wait(wait, cost) => (wait, cost),
+            Verdict::Stop(stop) => return Err(stop),
+        };
+        // Paid for before the wait: those who wait are retries already, and must not be more than the budget allows.
+        let budget = this.shared.budget.as_ref();
+        if budget.is_some_and(|budget| !budget.withdraw(cost, now)) {
+            return Err(Stop::BudgetUsedUp);
+        }
+        // Last, since it puts an end to what is still being sent.
+        if !this.plan.replay.seal(&mut again.kept) {
+            if let Some(budget) = budget {
+                budget.give_back(cost);
+            }
+            return Err(Stop::NotRepeatable);
+        }
+        Ok(wait)
+    }
+
+    /// From the end of one attempt to the beginning of the next.
+    #[cold]
+    fn poll_between(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        let mut this = self.project();
+        if let StateProj::Waiting { timer } = this.state.as_mut().project() {
+            ready!(timer.poll(cx));
+            this.state.set(State::GettingReady);
+        }
+        let again = match (this.state.as_mut().project(), this.again) {
+            (StateProj::GettingReady, Some(again)) => again,
+            _ => panic!("a retry's future was polled after it finished"),
+        };
+        if let Err(error) = ready!(again.service.poll_ready(cx)) {
+            this.state.set(State::Finished);
+            telemetry::retry_not_ready(&this.shared.rules.name, this.session.attempt());
+            return Poll::Ready(Err(error));
+        }
+        let mut request = this.plan.replay.again(&mut again.kept);
+        this.plan.on_attempt.on_attempt(&mut request, this.session.resent());
+        let call = again.service.call(request);
+        this.state.set(State::Calling { call });
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S, Req, P, C, W, N, A> fmt::Debug for ResponseFuture<S, Req, P, C, W, N, A>
+where
+    P: Replay<Req>,
+    S: Service<P::Request>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").field("name", &self.shared.rules.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,120 @@
+//! One value for each thread that runs at a time, so that threads do not write what others write.
+
+use std::cell::Cell;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
+
+/// More would cost memory, and whoever looks at them all time.
+const MOST: usize = 64;
+
+/// As many values as the machine runs threads at a time. As long as there are no more threads than that, and none has
+/// ended, each has one of its own.
+#[derive(Debug)]
+pub(crate) struct Striped<T>(Box<[Apart<T>]>);
+
+/// On cache lines of its own; two, since some processors fetch them in pairs.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
+impl<T> Striped<T> {
+    pub(crate) fn new(make: impl FnMut() -> T) -> Self {
+        let threads = available_parallelism().map_or(1, usize::from).next_power_of_two().min(MOST);
+        Self(std::iter::repeat_with(make).take(threads).map(Apart).collect())
+    }
+
+    /// The current thread's.
+    #[inline]
+    pub(crate) fn mine(&self) -> &T {
+        &self.0[number_of_thread() & (self.0.len() - 1)].0
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|apart| &apart.0)
+    }
+}
+
+/// Threads count themselves as they come, so that neighbours in time do not share a stripe.
+#[inline]
+fn number_of_thread() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+    NUMBER.get().unwrap_or_else(|| {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        NUMBER.set(Some(number));
+        number
+    })
+}
+
+/// A value that many calls hold on to at a time, each by a reference that is counted apart from those of other threads.
+///
+/// A clone of an [`Arc`] for each call would make all threads write one count.
+#[derive(Debug)]
+pub(crate) struct SharedByCalls<T>(Striped<Arc<Apart<Arc<T>>>>);
+
+impl<T> SharedByCalls<T> {
+    pub(crate) fn new(value: T) -> Self {
+        let value = Arc::new(value);
+        Self(Striped::new(|| Arc::new(Apart(value.clone()))))
+    }
+
+    /// A reference for a call that begins on this thread.
+    #[inline]
+    pub(crate) fn for_call(&self) -> ForCall<T> {
+        ForCall(self.0.mine().clone())
+    }
+}
+
+impl<T> Deref for SharedByCalls<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0.mine().0
+    }
+}
+
+/// A call's reference to a value.
+#[derive(Debug)]
+pub(crate) struct ForCall<T>(Arc<Apart<Arc<T>>>);
+
+impl<T> Deref for ForCall<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_stays_with_its_stripe_and_the_next_one_has_another() {
+        let striped = Striped::new(|| ());
+        let mine = || std::ptr::from_ref(&striped.0[number_of_thread() & (striped.0.len() - 1)]) as usize;
+        let first = mine();
+        assert_eq!(first, mine());
+        if striped.iter().count() > 1 {
+            // Other tests start threads as well, which take numbers in between.
+            let others = std::thread::scope(|scope| [(); 64].map(|()| scope.spawn(mine).join().expect("no panic")));
+            assert!(others.iter().any(|other| *other != first));
+        }
+    }
+
+    #[test]
+    fn a_call_keeps_the_value_alive_and_the_last_one_lets_go_of_it() {
+        let watched = Arc::new(());
+        let shared = SharedByCalls::new(watched.clone());
+        let call = shared.for_call();
+        drop(shared);
+        assert_eq!(Arc::strong_count(&watched), 2);
+        drop(call);
+        assert_eq!(Arc::strong_count(&watched), 1);
+    }
+}
