@@ -36,6 +36,13 @@ impl Jitter {
         Self(Rng::with_seed(seed))
     }
 
+    /// Another source, which differs from this one and all that this one makes; the same each time if this one was
+    /// [seeded](Self::seeded).
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
+        Self(self.0.fork())
+    }
+
     /// A wait from `least` to `most`, both included, all equally likely; `least` if there is nothing in between.
     ///
     /// Both are counted in whole nanoseconds and saturate at 584 years.
@@ -85,5 +92,18 @@ mod tests {
         let draw = |mut jitter: Jitter| [(); 4].map(|()| jitter.between(Duration::ZERO, Duration::from_secs(1)));
         assert_ne!(draw(Jitter::new()), draw(Jitter::new()));
         assert_eq!(draw(Jitter::seeded(3)), draw(Jitter::seeded(3)));
+    }
+
+    #[test]
+    fn forks_of_one_seed_differ_from_each_other_and_repeat() {
+        let forks = |seed| {
+            let mut source = Jitter::seeded(seed);
+            [(); 1000].map(|()| source.fork().between(Duration::ZERO, Duration::from_millis(100)).as_secs_f64() * 1e3)
+        };
+        assert_eq!(forks(3), forks(3));
+        let mean = forks(3).iter().sum::<f64>() / 1e3;
+        assert!((45.0..55.0).contains(&mean), "{mean}");
+        let apart = forks(3).windows(2).map(|two| (two[1] - two[0]).abs()).sum::<f64>() / 999.0;
+        assert!((30.0..37.0).contains(&apart), "two that have nothing in common differ by a third on average: {apart}");
     }
 }

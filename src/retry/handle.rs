@@ -1,7 +1,7 @@
 mod budget;
 mod purse;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 pub use self::budget::Budget;
 use super::config::Rules;
@@ -12,21 +12,19 @@ use crate::jitter::Jitter;
 pub(super) struct Shared {
     pub(super) rules: Rules,
     pub(super) budget: Option<Budget>,
-    /// How many calls have failed, where their waits are seeded.
-    seeded: AtomicU64,
+    /// Where the waits of calls come from that are to be the same each time.
+    seeded: Option<Mutex<Jitter>>,
 }
 
 impl Shared {
-    pub(super) const fn new(rules: Rules, budget: Option<Budget>) -> Self {
-        Self { rules, budget, seeded: AtomicU64::new(0) }
+    pub(super) fn new(rules: Rules, budget: Option<Budget>) -> Self {
+        let seeded = rules.seed.map(|seed| Mutex::new(Jitter::seeded(seed)));
+        Self { rules, budget, seeded }
     }
 
     /// Chance for one call; no two have the same.
     pub(super) fn jitter(&self) -> Jitter {
-        match self.rules.seed {
-            // Neighbouring seeds must not give neighbouring waits; the generator sees to that.
-            Some(seed) => Jitter::seeded(seed.wrapping_add(self.seeded.fetch_add(1, Ordering::Relaxed))),
-            None => Jitter::new(),
-        }
+        let fork = |source: &Mutex<Jitter>| source.lock().unwrap_or_else(PoisonError::into_inner).fork();
+        self.seeded.as_ref().map_or_else(Jitter::new, fork)
     }
 }

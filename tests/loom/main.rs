@@ -4,6 +4,7 @@
 
 mod circuit_breaker;
 mod rate_limit;
+mod retry;
 
 mod sync {
     pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};

@@ -6,6 +6,14 @@ use crate::sync::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub(super) struct Purse(AtomicU64);
 
+/// What came of asking for tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Withdrawal {
+    pub(super) is_paid: bool,
+    /// There was no room for more.
+    pub(super) was_full: bool,
+}
+
 impl Purse {
     pub(super) fn holding(parts: u64) -> Self {
         Self(AtomicU64::new(parts))
@@ -29,13 +37,13 @@ impl Purse {
     }
 
     /// Puts in `come`, and takes out `cost` if that can be had, in one step.
-    pub(super) fn withdraw(&self, come: u64, cost: u64, capacity: u64) -> bool {
+    pub(super) fn withdraw(&self, come: u64, cost: u64, capacity: u64) -> Withdrawal {
         let mut held = self.0.load(Ordering::Relaxed);
         loop {
             let filled = held.saturating_add(come).min(capacity);
             let (left, is_paid) = filled.checked_sub(cost).map_or((filled, false), |left| (left, true));
             match self.0.compare_exchange_weak(held, left, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return is_paid,
+                Ok(_) => return Withdrawal { is_paid, was_full: filled == capacity },
                 Err(now) => held = now,
             }
         }

@@ -32,4 +32,9 @@ impl Refill {
             }
         }
     }
+
+    /// There was no room for more, so a part of a part is lost as well.
+    pub(in super::super) const fn overflowed(&mut self) {
+        self.rest = 0;
+    }
 }
