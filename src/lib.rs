@@ -1,6 +1,6 @@
 //! Composable tower layers that keep a service standing when what it depends on fails.
 //!
-//! Each layer wraps any [`tower::Service`] (the fallback, and a rate limit that waits, any that is `Clone`): an axum router, a hyper server, an outbound hyper, reqwest or tonic client, a
+//! Each layer wraps any [`tower::Service`] (fallback, retry, and a rate limit that waits, any that is `Clone`): an axum router, a hyper server, an outbound hyper, reqwest or tonic client, a
 //! job queue. A layer never changes a service's types: the response and the error that come out are those that went in.
 //!
 //! | layer | what the caller notices |
@@ -8,9 +8,10 @@
 //! | [`timeout`] | a call that takes too long fails, and is dropped |
 //! | [`rate_limit`] | more than the agreed rate is refused at once, or waits its turn |
 //! | [`circuit_breaker`] | a service that keeps failing is left alone for a while, and calls are refused at once |
+//! | [`retry`] | a call that failed is made again, a little later, as long as that helps |
 //! | [`fallback`] | a call that failed is answered with something else, and marked |
 //!
-//! Retry, idempotency and cache fallback are planned.
+//! Idempotency and cache fallback are planned.
 //!
 //! # A server
 //!
@@ -74,8 +75,8 @@
 //! - *What a call's result means* says [`Classify`], for all layers that act on it.
 //! - *Time is tokio's.* `tokio::time::pause` stops a whole stack, so your tests need not wait.
 //! - *Dropping a call is safe* at every point.
-//! - *A call that succeeds* allocates nothing (but for telling an HTTP service its deadline, where you ask for that), arms no timer unless it has to wait, reads the clock at most once in each
-//!   layer that needs the time, and writes nothing that another thread writes (but for the rate limit, whose number is shared). What you put into an `Arc`, and a name that
+//! - *A call that succeeds* allocates nothing (but for telling an HTTP service its deadline, where you ask for that, and what a retry copies of an HTTP request), arms no timer unless it has to wait, reads the clock at most once in each
+//!   layer that needs the time, and writes nothing that another thread writes (but for the rate limit, whose number is shared, and a retry's budget while it is not full). What you put into an `Arc`, and a name that
 //!   is a `String`, cost a reference count.
 //! - *Every decision is told*, as a [`tracing`](https://docs.rs/tracing) event with target `buttress`.
 //!

@@ -10,6 +10,7 @@ use std::time::Duration;
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, LastCalls, OpenFor, TimeWindow};
 use buttress::fallback::{self, Failed, FallbackLayer};
 use buttress::rate_limit::{KeyedRateLimiter, Quota, RateLimitConfig, RateLimitLayer};
+use buttress::retry::{Backoff, BudgetConfig, RetryConfig, RetryLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{Deadline, Error, Rejection};
 use support::allocations::{CALLS, of};
@@ -223,11 +224,50 @@ fn a_rate_limiter_allocates_nothing_whether_calls_pass_or_are_refused() {
 }
 
 #[test]
+fn a_retry_allocates_nothing_whether_or_not_the_first_attempt_succeeds() {
+    let budget = BudgetConfig::new().ratio(1.0).capacity(1_000_000);
+    let retry = |config: RetryConfig| RetryLayer::new(config.budget(budget).max_attempts(2)).expect("valid");
+    let layer = retry(RetryConfig::new());
+    let (at_once, waits) = (layer.layer(AtOnce), layer.layer(AfterAWait));
+    assert_eq!(of(at_once.clone(), || Ok(1), good), 0);
+    assert_eq!(of(waits, || Ok(1), good), 0);
+    let soon = retry(RetryConfig::new().backoff(Backoff::constant(Duration::ZERO)));
+    assert_eq!(of(soon.layer(AtOnce), || Err(()), failed), 0);
+    let paid = 1e6 - soon.budget().expect("it has one").available();
+    assert!(paid > 10_000.0 - 100.0, "each of them was retried: {paid}");
+    control(at_once);
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn a_retry_of_an_http_request_allocates_what_one_clone_does() {
+    let origin = tower::service_fn(|_: http::Request<()>| ready(Ok::<_, Error<()>>(http::Response::new(1))));
+    let request =
+        || http::Request::get("https://example.com/orders/7").header("accept", "text/plain").body(()).expect("valid");
+    let good =
+        |answer: &Result<http::Response<u32>, Error<()>>| answer.as_ref().is_ok_and(|answer| *answer.body() == 1);
+    let retry = RetryLayer::new(RetryConfig::new()).expect("valid").http_client();
+    let made = of(origin, request, good);
+    let cloned =
+        of(tower::ServiceExt::map_request(origin, |request: http::Request<()>| request.clone()), request, good);
+    assert!(cloned > made, "the control: a clone allocates");
+    assert_eq!(of(retry.layer(origin), request, good), cloned);
+    let once = retry.may_repeat(|_: &_| false);
+    assert_eq!(of(once.layer(origin), request, good), made, "what is sent once is not copied");
+}
+
+#[test]
 fn a_stack_of_all_allocates_nothing() {
     let breaker = breaker();
     breaker.breaker().force_closed();
-    let service =
-        ServiceBuilder::new().layer(timeout()).layer(fallback()).layer(breaker).layer(timeout()).service(AfterAWait);
+    let retry = RetryLayer::new(RetryConfig::new().max_attempts(1)).expect("valid");
+    let service = ServiceBuilder::new()
+        .layer(timeout())
+        .layer(fallback())
+        .layer(retry)
+        .layer(breaker)
+        .layer(timeout())
+        .service(AfterAWait);
     assert_eq!(of(service.clone(), || Ok(1), good), 0);
     assert_eq!(of(service.clone(), || Err(()), |answer| *answer == Ok(7)), 0);
     control(service);

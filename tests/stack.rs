@@ -11,6 +11,7 @@ use buttress::fallback::{Failed, FallbackConfig, FallbackLayer};
 use buttress::http::{InExtensions, StatusClassifier};
 use buttress::outcome::AnyErrorIsFailure;
 use buttress::rate_limit::{Quota, RateLimitConfig, RateLimitLayer};
+use buttress::retry::{RetryConfig, RetryLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{BoxError, Check, Classify, Degraded, Error, FailureKind, MayCarryRejection, Rejection};
 use http::{Request, Response};
@@ -31,6 +32,10 @@ fn breaker() -> CircuitBreakerLayer {
 
 fn limiter() -> RateLimitLayer {
     RateLimitLayer::new(RateLimitConfig::new(Quota::per_second(1))).expect("valid")
+}
+
+fn retry() -> RetryLayer {
+    RetryLayer::new(RetryConfig::new()).expect("valid")
 }
 
 /// A service of exactly these types.
@@ -61,9 +66,9 @@ fn same_types<Req, Res, E>(_inner: &Typed<Res, E>, _outer: &impl Service<Req, Re
 
 /// Each layer alone, every order of two, and a stack of all, around a service that answers requests of type `$request`.
 macro_rules! every_stack_keeps_types {
-    ($request:ty, $inner:expr, $timeout:expr, $breaker:expr, $limiter:expr, $line:expr, $fallback:expr) => {{
+    ($request:ty, $inner:expr, $timeout:expr, $breaker:expr, $limiter:expr, $line:expr, $retry:expr, $fallback:expr) => {{
         let (inner, timeout, breaker, fallback) = ($inner, $timeout, $breaker, $fallback);
-        let (limiter, line) = ($limiter, $line);
+        let (limiter, line, retry) = ($limiter, $line, $retry);
         same_types::<$request, _, _>(&inner, &timeout.layer(inner.clone()));
         same_types::<$request, _, _>(&inner, &fallback.layer(inner.clone()));
         same_types::<$request, _, _>(&inner, &fallback.layer(timeout.layer(inner.clone())));
@@ -89,13 +94,26 @@ macro_rules! every_stack_keeps_types {
         same_types::<$request, _, _>(&inner, &timeout.layer(line.layer(inner.clone())));
         same_types::<$request, _, _>(&inner, &breaker.layer(line.layer(inner.clone())));
         same_types::<$request, _, _>(&inner, &fallback.layer(line.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &retry.layer(inner.clone()));
+        same_types::<$request, _, _>(&inner, &retry.layer(timeout.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &retry.layer(breaker.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &retry.layer(fallback.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &retry.layer(limiter.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &retry.layer(line.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &timeout.layer(retry.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &breaker.layer(retry.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &fallback.layer(retry.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &limiter.layer(retry.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &line.layer(retry.layer(inner.clone())));
         let all = ServiceBuilder::new()
             .layer(timeout.clone())
+            .layer(retry.clone())
             .layer(fallback.clone())
             .layer(breaker.clone())
             .layer(limiter.clone())
             .layer(line.clone())
             .layer(timeout.clone())
+            .layer(retry)
             .layer(fallback)
             .layer(breaker)
             .layer(limiter)
@@ -124,14 +142,14 @@ impl MayCarryRejection for UserError {
 fn a_users_enum_needs_one_from() {
     let inner = Typed(|| Err::<u32, _>(UserError::OutOfStock));
     let fallback = FallbackLayer::default().value(1);
-    every_stack_keeps_types!(u32, inner, timeout(), breaker(), limiter(), limiter().wait(), fallback);
+    every_stack_keeps_types!(u32, inner, timeout(), breaker(), limiter(), limiter().wait(), retry(), fallback);
 }
 
 #[test]
 fn a_boxed_error_keeps_types() {
     let inner = Typed(|| Ok::<u32, BoxError>(1));
     let fallback = FallbackLayer::default().value(1);
-    every_stack_keeps_types!(u32, inner, timeout(), breaker(), limiter(), limiter().wait(), fallback);
+    every_stack_keeps_types!(u32, inner, timeout(), breaker(), limiter(), limiter().wait(), retry(), fallback);
 }
 
 #[test]
@@ -140,7 +158,7 @@ fn hyper_utils_error_in_ours_keeps_types() {
     let fallback = FallbackLayer::default().http_client().with(|failed: Failed<_, _>| failed.result);
     let (limiter, line) = (limiter().http_client(), limiter().wait().http_client());
     let (timeout, breaker) = (timeout().http_client(), breaker().http_client());
-    every_stack_keeps_types!(Request<()>, inner, timeout, breaker, limiter, line, fallback);
+    every_stack_keeps_types!(Request<()>, inner, timeout, breaker, limiter, line, retry().http_client(), fallback);
 }
 
 #[test]
@@ -151,7 +169,8 @@ fn a_service_that_cannot_fail_still_cannot() {
     let by_key = RateLimitLayer::by_key(RateLimitConfig::new(Quota::per_second(1)), |_: &Request<()>| Some(1));
     let limiter = by_key.expect("valid").http_server().rate_limit_headers();
     let line = limiter.clone().wait().http_server();
-    every_stack_keeps_types!(Request<()>, inner, timeout, breaker().http_server(), limiter, line, fallback);
+    let (breaker, retry) = (breaker().http_server(), retry().http_server());
+    every_stack_keeps_types!(Request<()>, inner, timeout, breaker, limiter, line, retry, fallback);
 }
 
 #[test]
@@ -255,9 +274,11 @@ async fn readiness_is_kept_through_a_stack() {
             .layer(timeout())
             .layer(breaker())
             .layer(FallbackLayer::default().value(0))
+            .layer(retry())
             .layer(breaker())
             .layer(timeout())
             .layer(FallbackLayer::default().value(0))
+            .layer(retry())
             .service(inner)
     })
     .await;
@@ -280,5 +301,7 @@ fn ready_made_parts_are_plain_values() {
     goes_anywhere(
         RateLimitLayer::by_key::<u32, _>(config, |_: &()| None::<u32>).expect("valid").and(limiter().limits().clone()),
     );
+    goes_anywhere(retry().http_client().may_repeat(|_: &()| true).never_sent(|_: &()| true));
+    goes_anywhere(retry().budget().cloned());
     goes_anywhere((StatusClassifier, InExtensions, AnyErrorIsFailure));
 }

@@ -9,6 +9,7 @@ use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, OpenF
 use buttress::fallback::{FallbackConfig, FallbackLayer};
 use buttress::http::{BodyDeadline, ClientIp, DeadlineHeader};
 use buttress::rate_limit::{KeyedConfig, KeyedRateLimiter, Quota, RateLimitConfig, RateLimitLayer};
+use buttress::retry::{Backoff, BudgetConfig, RetryConfig, RetryLayer, Spread};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{BoxError, Deadline, Failure, KeyOf};
 use http::{Request, Response};
@@ -243,4 +244,57 @@ async fn a_body_that_is_cut_is_told() {
     );
     BodyDeadline::new(Empty::<Bytes>::new(), Deadline::within(Duration::from_secs(1))).collect().await.expect("empty");
     assert_eq!(lines.take(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_tells_of_each_failure_what_it_does_about_it() {
+    let (lines, _listening) = listen();
+    let backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_secs(1)).spread(Spread::None);
+    let budget = BudgetConfig::new().ratio(0.0).per_second(0.0).capacity(3);
+    let config = RetryConfig::new().name("reads").backoff(backoff).budget(budget);
+    let retry = RetryLayer::new(config).expect("valid");
+    retry.layer(slow()).oneshot(1).await.expect("at the first attempt");
+    assert_eq!(lines.take(), [""; 0]);
+
+    retry.layer(slow()).oneshot(0).await.expect_err("always");
+    assert_eq!(
+        lines.take(),
+        [
+            r#"DEBUG buttress: retrying layer="retry" name=reads attempt=1 failure=error wait=100ms"#,
+            r#"DEBUG buttress: retrying layer="retry" name=reads attempt=2 failure=error wait=200ms"#,
+            r#"DEBUG buttress: not retried layer="retry" name=reads attempt=3 failure=error reason="attempts_used_up""#,
+        ]
+    );
+    let flaky = std::sync::atomic::AtomicBool::new(true);
+    let flaky = Arc::new(flaky);
+    let once = service_fn(move |_: u64| {
+        let fails = flaky.swap(false, std::sync::atomic::Ordering::SeqCst);
+        async move { if fails { Err(BoxError::from("down")) } else { Ok(7) } }
+    });
+    retry.layer(once).oneshot(0).await.expect("the second time");
+    retry.layer(slow()).oneshot(0).await.expect_err("always");
+    retry.clone().may_repeat(|_: &u64| false).layer(slow()).oneshot(0).await.expect_err("once");
+    retry.clone().when(|_: &u64, _: &Failure| false).layer(slow()).oneshot(0).await.expect_err("once");
+    assert_eq!(
+        lines.take(),
+        [
+            r#"DEBUG buttress: retrying layer="retry" name=reads attempt=1 failure=error wait=100ms"#,
+            r#"DEBUG buttress: succeeded in the end layer="retry" name=reads attempt=2"#,
+            r#"DEBUG buttress: not retried layer="retry" name=reads attempt=1 failure=error reason="budget_used_up""#,
+            r#"DEBUG buttress: not retried layer="retry" name=reads attempt=1 failure=error reason="not_repeatable""#,
+            r#"DEBUG buttress: not retried layer="retry" name=reads attempt=1 failure=error reason="not_retried""#,
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_current_span_is_told_how_often_a_request_was_sent_again() {
+    let (lines, _listening) = listen();
+    let busy =
+        service_fn(async |_: Request<()>| Ok::<_, BoxError>(Response::builder().status(503).body(()).expect("valid")));
+    let retry = RetryLayer::new(RetryConfig::new().seed(1)).expect("valid").http_client();
+    let span = tracing::info_span!("charge", http.request.resend_count = tracing::field::Empty);
+    tracing::Instrument::instrument(retry.layer(busy).oneshot(Request::new(())), span).await.expect("a response");
+    let last = lines.take().pop().expect("it was given up");
+    assert!(last.contains("charge{http.request.resend_count=1 http.request.resend_count=2}"), "{last}");
 }

@@ -1,4 +1,76 @@
 //! Sends a request again when it failed.
+//!
+//! The caller waits a little longer and gets an answer after all; or the last one that there really was, as it was: a retry
+//! has no refusals of its own. Between the attempts it waits, each time up to twice as long, and chance takes a part of the wait
+//! away, so that callers that failed together do not come back together.
+//!
+//! Retries can do harm: a service that fails because it has too much to do gets more of it. These do not:
+//!
+//! - **They are paid for.** A [budget](Budget), which all calls of the layer share, pays for a retry to every five calls that
+//!   succeed, and for three a second. While everything fails, there are hardly more calls than without retries.
+//! - **They heed what the service says**: `Retry-After` and the like are waited for, and `Failure::is_final` ends the call.
+//!   Also the refusals of our own layers further in say when they end.
+//! - **They end with the caller's patience.** A wait that does not fit the [deadline](RetryLayer::deadline_of) is not begun.
+//! - **They do not multiply.** What is done on behalf of a request that is itself a retry is
+//!   [sent once](RetryConfig::max_attempts_within_retry).
+//! - **They repeat only what may be repeated**: over HTTP what is idempotent, by its method or by an `Idempotency-Key`; elsewhere
+//!   what [`may_repeat`](RetryLayer::may_repeat) says, by default everything. And what was certainly
+//!   [never sent](RetryLayer::never_sent).
+//!
+//! | what became of an attempt ([the meanings](crate::outcome)) | what is done, by default |
+//! |---|---|
+//! | `Error`, `RequestTimeout`, `TimedOut` | wait, and try again; after a timeout it costs two tokens |
+//! | `Throttled` | the same, after the service's hint if there is one |
+//! | `Refused` | the same, if the refusal says when it ends |
+//! | `Permanent`, `Expired` | nothing |
+//!
+//! # When to choose it
+//!
+//! Around calls to something that fails now and then and is well the next moment: a network, a service of many instances. Not
+//! around what fails for long, which a [circuit breaker](crate::circuit_breaker) is for; inside the retry it ends the attempts
+//! for all. And in one place of a chain of services only, that next to what fails.
+//!
+//! Put a [timeout](crate::timeout) around it for the whole, and another inside it for each attempt. Where the outer one
+//! [tells its deadline](crate::timeout::TimeoutLayer::export_with), the retry ends before it with the last real outcome.
+//!
+//! # What is sent again
+//!
+//! The wrapped service must be `Clone`, and the request too, unless [`replay`](RetryLayer::replay) says how to send it again. A
+//! copy is made before the first attempt, and only of what may be retried. Each attempt but the first is made by a
+//! clone of the service, once that is ready; one that fails to become ready ends the call with its error.
+//!
+//! The answer decides, over HTTP the head of the response: what fails in the body later is not retried. The last answer is
+//! dropped before the wait, and what it holds is free.
+//!
+//! # Example
+//!
+//! ```
+//! use std::sync::atomic::{AtomicU32, Ordering};
+//! use buttress::BoxError;
+//! use buttress::retry::{RetryConfig, RetryLayer};
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), BoxError> {
+//! static CALLS: AtomicU32 = AtomicU32::new(0);
+//! let shaky = service_fn(|name: String| async move {
+//!     match CALLS.fetch_add(1, Ordering::Relaxed) {
+//!         0 | 1 => Err(BoxError::from("connection reset")),
+//!         _ => Ok(format!("hello {name}")),
+//!     }
+//! });
+//! let steady = ServiceBuilder::new().layer(RetryLayer::new(RetryConfig::new())?).service(shaky);
+//!
+//! assert_eq!(steady.oneshot("Ada".to_owned()).await?, "hello Ada");
+//! assert_eq!(CALLS.load(Ordering::Relaxed), 3);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it costs
+//!
+//! A call that succeeds at once copies the request and the service, and allocates only what those copies do. It reads no
+//! clock, and writes nothing that other threads write, unless the budget is not full.
 
 mod config;
 mod future;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, LastCalls, OpenFor, TimeWindow};
 use buttress::fallback::{Failed, FallbackLayer};
 use buttress::rate_limit::{KeyedRateLimiter, Quota, RateLimitConfig, RateLimitLayer, RateLimiter};
+use buttress::retry::{Backoff, BudgetConfig, RetryConfig, RetryLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{Deadline, Error, Rejection};
 use tokio::runtime::{Builder, Runtime};
@@ -91,6 +92,17 @@ pub fn rows(measure: &mut impl Measure) {
     row(measure, "bare, again", Bare, always(2), good);
     let two = limiter.clone().and(RateLimiter::new(plenty()).expect("valid"));
     row(measure, "rate limit, two limits", two.layer(Bare), always(2), good);
+    let retry = |config: RetryConfig| RetryLayer::new(config).expect("valid");
+    row(measure, "retry, no budget", retry(RetryConfig::new().without_budget()).layer(Bare), always(2), good);
+    row(measure, "retry", retry(RetryConfig::new()).layer(Bare), always(2), good);
+    let at_once = || RetryConfig::new().max_attempts(2).backoff(Backoff::constant(Duration::ZERO));
+    let empty = retry(at_once().budget(BudgetConfig::new().ratio(1e-6).per_second(0.0)));
+    while empty.budget().is_some_and(|budget| budget.available() >= 1.0) {
+        runtime().block_on(empty.layer(Bare).oneshot(1)).expect_err("an odd number");
+    }
+    row(measure, "retry, budget not full", empty.layer(Bare), always(2), good);
+    row(measure, "retry, budget used up", empty.layer(Bare), always(1), failed);
+    row(measure, "retry, one retry", retry(at_once().without_budget()).layer(Bare), always(1), failed);
     let stack = ServiceBuilder::new().layer(timeout()).layer(fallback()).layer(timeout());
     row(measure, "timeout, fallback, timeout", stack.service(Bare), always(2), good);
     let stack = ServiceBuilder::new().layer(timeout()).layer(fallback()).layer(last_calls()).layer(timeout());
