@@ -188,6 +188,11 @@ pub(crate) fn has_budget() -> bool {
     coop::has_budget_remaining()
 }
 
+/// Takes a part of the task's budget; if there is none, it is the turn of other tasks.
+pub(crate) fn poll_turn(cx: &mut Context<'_>) -> Poll<()> {
+    pin!(coop::cooperative(std::future::ready(()))).poll(cx)
+}
+
 /// Polls the timer after the future that it bounds had to wait.
 ///
 /// A future that uses up the task's budget by itself must not keep the timer from firing. But if others had used it up

@@ -79,3 +79,14 @@ fn presets_over_requests_of_another_kind_say_what_they_need() {
 fn a_fallback_that_would_never_see_a_failure_is_told_of_http_server() {
     names("inert", &["this service cannot fail", "choose `.http_server()`"]);
 }
+
+#[test]
+fn a_retry_of_a_body_that_cannot_be_cloned_is_told_of_replay() {
+    names(
+        "replay",
+        &[
+            "`buttress::retry::Cloned` cannot send a `http::Request<axum::body::Body>` again",
+            "choose `.replay(buttress::http::ReplayBodies::new())`",
+        ],
+    );
+}

@@ -9,19 +9,23 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
+use buttress::clock::Moment;
 use buttress::deadline::InScope;
 use buttress::outcome::{Failure, FailureKind, Outcome};
 use buttress::rate_limit::{LimitReason, Limited};
 use buttress::retry::{Backoff, Budget, BudgetConfig, RetryConfig, RetryLayer, Spread};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{Attempt, BoxError, Deadline, Error, Rejection};
-use tokio::time::Instant;
 use tower::limit::ConcurrencyLimit;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 const MS: Duration = Duration::from_millis(1);
 const SEC: Duration = Duration::from_secs(1);
+
+fn since(start: Moment) -> Duration {
+    Moment::now().since(start)
+}
 
 type Answer = Result<u32, Error<&'static str>>;
 
@@ -39,7 +43,7 @@ fn layer(config: RetryConfig) -> RetryLayer {
 #[derive(Clone)]
 struct Scripted {
     answers: Arc<[Answer]>,
-    calls: Arc<Mutex<Vec<Instant>>>,
+    calls: Arc<Mutex<Vec<Moment>>>,
 }
 
 impl Scripted {
@@ -50,7 +54,7 @@ impl Scripted {
     /// The time between its calls.
     fn waits(&self) -> Vec<Duration> {
         let calls = self.calls.lock().expect("no panic");
-        calls.windows(2).map(|two| two[1] - two[0]).collect()
+        calls.windows(2).map(|two| two[1].since(two[0])).collect()
     }
 
     fn calls(&self) -> usize {
@@ -70,7 +74,7 @@ impl<Req> Service<Req> for Scripted {
     fn call(&mut self, _: Req) -> Self::Future {
         let mut calls = self.calls.lock().expect("no panic");
         let answer = self.answers[calls.len().min(self.answers.len() - 1)].clone();
-        calls.push(Instant::now());
+        calls.push(Moment::now());
         ready(answer)
     }
 }
@@ -150,18 +154,18 @@ async fn a_service_that_fails_to_become_ready_ends_the_call() {
 /// Notes in which order things happen.
 type Diary = Arc<Mutex<Vec<(&'static str, Duration)>>>;
 
-struct Noted(&'static str, Diary, Instant);
+struct Noted(&'static str, Diary, Moment);
 
 impl Drop for Noted {
     fn drop(&mut self) {
-        self.1.lock().expect("no panic").push((self.0, self.2.elapsed()));
+        self.1.lock().expect("no panic").push((self.0, since(self.2)));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_last_answer_and_its_call_are_dropped_before_the_wait() {
     let diary = Diary::default();
-    let start = Instant::now();
+    let start = Moment::now();
     let inner = {
         let diary = diary.clone();
         service_fn(move |()| {
@@ -262,10 +266,10 @@ async fn each_attempt_is_told_its_number_and_none_sees_what_another_was_told() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_beyond_the_deadline_is_not_begun_and_the_last_real_outcome_comes_out_at_once() {
     let within = async |deadline: Duration| {
-        let (service, start) = (flaky(2), Instant::now());
+        let (service, start) = (flaky(2), Moment::now());
         let deadline = Deadline::within(deadline);
         let retry = layer(plain()).deadline_of(move |(): &()| Some(deadline)).layer(service.clone());
-        (retry.oneshot(()).await, service.calls(), start.elapsed())
+        (retry.oneshot(()).await, service.calls(), since(start))
     };
     assert_eq!(within(100 * MS).await, (DOWN, 1, Duration::ZERO));
     assert_eq!(within(300 * MS).await, (DOWN, 2, 100 * MS));
@@ -274,12 +278,12 @@ async fn a_wait_beyond_the_deadline_is_not_begun_and_the_last_real_outcome_comes
 
 #[tokio::test(start_paused = true)]
 async fn no_attempt_outlives_the_deadline_and_the_timeout_inside_takes_what_is_left() {
-    let start = Instant::now();
+    let start = Moment::now();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let hangs = {
         let seen = seen.clone();
         service_fn(move |()| {
-            seen.lock().expect("no panic").push(start.elapsed());
+            seen.lock().expect("no panic").push(since(start));
             pending::<Answer>()
         })
     };
@@ -294,7 +298,7 @@ async fn no_attempt_outlives_the_deadline_and_the_timeout_inside_takes_what_is_l
     let error = service.oneshot(()).await.expect_err("it hangs");
     // The second attempt ends at 900 ms, and 200 ms of waiting do not fit.
     assert_eq!(*seen.lock().expect("no panic"), [Duration::ZERO, 500 * MS]);
-    assert_eq!(start.elapsed(), 900 * MS, "nobody waits for what cannot be");
+    assert_eq!(since(start), 900 * MS, "nobody waits for what cannot be");
     let Error::Rejected(Rejection::Elapsed(elapsed)) = error else { panic!("{error}") };
     assert_eq!(elapsed.name().as_str(), "attempt", "the last real outcome, not that of the total timeout");
 }
@@ -302,14 +306,14 @@ async fn no_attempt_outlives_the_deadline_and_the_timeout_inside_takes_what_is_l
 #[tokio::test(start_paused = true)]
 async fn an_open_circuit_below_is_waited_for_if_that_fits_and_else_its_refusal_comes_out_at_once() {
     let outcome = async |deadline: Duration| {
-        let (service, start) = (flaky(1), Instant::now());
+        let (service, start) = (flaky(1), Moment::now());
         let breaker = CircuitBreakerConfig::new().consecutive_failures(1).open_for(2 * SEC);
         let deadline = Deadline::within(deadline);
         let stack = ServiceBuilder::new()
             .layer(layer(plain()).deadline_of(move |(): &()| Some(deadline)))
             .layer(CircuitBreakerLayer::new(breaker).expect("valid"))
             .service(service.clone());
-        (stack.oneshot(()).await, service.calls(), start.elapsed())
+        (stack.oneshot(()).await, service.calls(), since(start))
     };
     // Down, 100 ms, refused for another 1.9 s, and then the probe.
     assert_eq!(outcome(3 * SEC).await, (Ok(7), 2, 2 * SEC));
@@ -417,7 +421,7 @@ async fn whoever_runs_the_scope_hears_of_retries_that_were_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn without_tokens_the_last_real_outcome_comes_out_at_once() {
-    let (service, start) = (flaky(1), Instant::now());
+    let (service, start) = (flaky(1), Moment::now());
     let budget = broke();
     let layer = RetryLayer::with_budget(plain(), budget.clone()).expect("valid");
     for left in [1.0, 0.0] {
@@ -425,20 +429,20 @@ async fn without_tokens_the_last_real_outcome_comes_out_at_once() {
         layer.layer(first.clone()).oneshot(()).await.expect("there is a token");
         assert_eq!(budget.available(), left);
     }
-    let start_without = start.elapsed();
+    let start_without = since(start);
     assert_eq!(layer.layer(service.clone()).oneshot(()).await, DOWN);
-    assert_eq!((service.calls(), start.elapsed()), (1, start_without));
+    assert_eq!((service.calls(), since(start)), (1, start_without));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_taken_before_the_wait() {
     let service = Scripted::new([DOWN]);
     let layer = RetryLayer::with_budget(plain().max_attempts(2), broke()).expect("valid");
-    let start = Instant::now();
+    let start = Moment::now();
     let calls = (0..10).map(|_| layer.layer(service.clone()).oneshot(()));
     let waiting = futures::future::join_all(calls.map(|call| async move {
         call.await.expect_err("always down");
-        start.elapsed()
+        since(start)
     }));
     let mut took = waiting.await;
     took.sort();
@@ -557,6 +561,22 @@ async fn a_call_that_is_dropped_anywhere_leaves_everything_as_it_was() {
         },
     )
     .await;
+}
+
+#[tokio::test]
+async fn retries_without_a_wait_leave_the_thread_to_others() {
+    const ATTEMPTS: u32 = 100_000;
+    let service = Scripted::new([DOWN]);
+    let config = RetryConfig::new().max_attempts(ATTEMPTS).backoff(Backoff::constant(Duration::ZERO)).without_budget();
+    let retry = layer(config).layer(service.clone());
+    let call = tokio::spawn(retry.oneshot(()));
+    while service.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let calls = service.calls();
+    assert!(calls < ATTEMPTS as usize / 10, "{calls} calls before anybody else had a turn");
+    assert_eq!(call.await.expect("no panic"), DOWN);
+    assert_eq!(service.calls(), ATTEMPTS as usize);
 }
 
 #[test]

@@ -209,10 +209,11 @@ where
             ready!(timer.poll(cx));
             this.state.set(State::GettingReady);
         }
-        let again = match (this.state.as_mut().project(), this.again) {
-            (StateProj::GettingReady, Some(again)) => again,
-            _ => panic!("a retry's future was polled after it finished"),
+        let (StateProj::GettingReady, Some(again)) = (this.state.as_mut().project(), this.again) else {
+            panic!("a retry's future was polled after it finished");
         };
+        // A service that fails at once, with no wait between, must not keep the thread for itself.
+        ready!(clock::poll_turn(cx));
         if let Err(error) = ready!(again.service.poll_ready(cx)) {
             this.state.set(State::Finished);
             telemetry::retry_not_ready(&this.shared.rules.name, this.session.attempt());

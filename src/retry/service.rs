@@ -93,3 +93,29 @@ impl<S: fmt::Debug, P, C, M, W, N, A, D> fmt::Debug for Retry<S, P, C, M, W, N, 
         f.debug_struct("Retry").field("inner", &self.inner).field("shared", &**self.shared).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use tower::{Layer, ServiceExt, service_fn};
+
+    use crate::clock;
+    use crate::deadline::{Deadline, InScope};
+    use crate::rejection::BoxError;
+    use crate::retry::{RetryConfig, RetryLayer};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_attempt_that_succeeds_reads_no_clock_and_one_that_fails_does() {
+        let layer = RetryLayer::new(RetryConfig::new()).expect("valid").deadline_of(InScope);
+        let readings = async |fails: bool| {
+            let inner = service_fn(move |()| ready(if fails { Err(BoxError::from("down")) } else { Ok(()) }));
+            let deadline = Deadline::within(std::time::Duration::from_nanos(1));
+            let before = clock::readings();
+            let _ = deadline.scope(layer.layer(inner).oneshot(())).await;
+            clock::readings() - before
+        };
+        assert_eq!(readings(false).await, 0);
+        assert_eq!(readings(true).await, 1);
+    }
+}

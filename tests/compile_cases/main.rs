@@ -177,3 +177,20 @@ mod inert {
         let _ = app();
     }
 }
+
+#[cfg(case = "replay")]
+mod replay {
+    use axum::body::Body;
+    use buttress::retry::{RetryConfig, RetryLayer};
+    use buttress::{BoxError, Check};
+    use http::{Request, Response};
+    use tower::{Layer, service_fn};
+
+    fn client() {
+        let layer = RetryLayer::new(RetryConfig::new()).expect("valid").http_client();
+        #[cfg(fixed)]
+        let layer = layer.replay(|_: &Request<Body>| None);
+        let client = layer.layer(service_fn(async |_: Request<Body>| Ok::<_, BoxError>(Response::new(()))));
+        let _ = client.check::<Request<Body>>();
+    }
+}

@@ -45,6 +45,7 @@ pub trait Replay<Req> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cloned;
 
+#[diagnostic::do_not_recommend]
 impl<Req: Clone> Replay<Req> for Cloned {
     type Request = Req;
     type Kept = Req;

@@ -40,35 +40,27 @@ impl Rules {
 }
 
 impl RetryConfig {
-    pub(in super::super) fn rules(&self) -> Result<Rules, InvalidRetry> {
-        let name = || self.name.clone();
-        let Self { max_attempts, max_attempts_within_retry, backoff, .. } = *self;
+    pub(in super::super) fn rules(self) -> Result<Rules, InvalidRetry> {
+        let Self { name, max_attempts, max_attempts_within_retry, backoff, on, longest_hint, seed, .. } = self;
         if max_attempts == 0 {
-            return Err(InvalidRetry::ZeroAttempts(name()));
+            return Err(InvalidRetry::ZeroAttempts(name));
         }
         if !(1..=max_attempts).contains(&max_attempts_within_retry) {
             let attempts = max_attempts_within_retry;
-            return Err(InvalidRetry::AttemptsWithinRetry { name: name(), attempts, max_attempts });
+            return Err(InvalidRetry::AttemptsWithinRetry { name, attempts, max_attempts });
         }
         let Backoff { base, factor, cap, .. } = backoff;
         if cap < base {
-            return Err(InvalidRetry::Cap { name: name(), base, cap });
+            return Err(InvalidRetry::Cap { name, base, cap });
         }
         if !(1.0..f64::INFINITY).contains(&factor) {
-            return Err(InvalidRetry::Factor { name: name(), factor });
+            return Err(InvalidRetry::Factor { name, factor });
         }
-        if self.on.is_empty() {
-            return Err(InvalidRetry::NothingToRetry(name()));
+        if on.is_empty() {
+            return Err(InvalidRetry::NothingToRetry(name));
         }
-        Ok(Rules {
-            name: name(),
-            kinds: Kinds::of(&self.on),
-            backoff,
-            longest_hint: self.longest_hint,
-            seed: self.seed,
-            max_attempts,
-            max_attempts_within_retry,
-        })
+        let kinds = Kinds::of(&on);
+        Ok(Rules { name, kinds, backoff, longest_hint, seed, max_attempts, max_attempts_within_retry })
     }
 
     /// As long as the waits of one call can take together, where the service gives no hints.

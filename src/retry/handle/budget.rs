@@ -225,9 +225,8 @@ mod tests {
         ]
     }
 
-    const SETTINGS: [BudgetConfig; 3] = [
+    const SETTINGS: [BudgetConfig; 2] = [
         BudgetConfig::new().ratio(0.1).per_second(0.3).capacity(3),
-        BudgetConfig::new().ratio(2.5).per_second(0.000_001).capacity(5),
         BudgetConfig::new().ratio(0.333_333).per_second(1.7).capacity(4),
     ];
 
