@@ -204,3 +204,9 @@ pub(crate) fn resent(attempt: Attempt) {
     #[cfg(feature = "tracing")]
     tracing::Span::current().record("http.request.resend_count", attempt.resends());
 }
+
+/// The body of a request is not kept, or no longer, so that the attempt under way is the last.
+#[cfg(feature = "http")]
+pub(crate) fn body_not_kept(reason: &str) {
+    decided!(layer = "retry", reason, "body not kept");
+}

@@ -7,6 +7,7 @@
 //! | [`InExtensions`] | finds and leaves deadlines and marks in the extensions of requests and responses |
 //! | [`DeadlineHeader`] | reads and writes deadlines as `grpc-timeout` or a header of your choice |
 //! | [`BodyDeadline`] | bounds the time until the end of a body |
+//! | [`ReplayBodies`] | sends a request again whose body streams |
 //! | [`ClientIp`] | tells clients apart by their IP address, behind proxies too, where headers can be forged |
 //!
 //! The presets `.http_server()` and `.http_client()` on every layer choose among them. Over a server, an answer that the
@@ -50,6 +51,7 @@ mod hints;
 mod idempotent;
 mod presets;
 mod rate_limit;
+mod replay;
 
 pub use self::answer::{AsResponse, response};
 pub use self::attempt::AttemptHeader;
@@ -60,3 +62,4 @@ pub use self::deadline::{DeadlineHeader, InvalidDeadlineHeader, TrustedDeadline}
 pub use self::extensions::InExtensions;
 pub use self::idempotent::IdempotentRequests;
 pub use self::rate_limit::RateLimitHeaders;
+pub use self::replay::{AsReplayBody, KeptRequest, LostBody, ReplayBodies, ReplayBody, ReplayPool, SupersededAttempt};
