@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, OpenFor};
 use buttress::fallback::{FallbackConfig, FallbackLayer};
-use buttress::http::{BodyDeadline, ClientIp, DeadlineHeader};
+use buttress::http::{BodyDeadline, ClientIp, DeadlineHeader, ReplayBodies, ReplayPool};
 use buttress::rate_limit::{KeyedConfig, KeyedRateLimiter, Quota, RateLimitConfig, RateLimitLayer};
-use buttress::retry::{Backoff, BudgetConfig, RetryConfig, RetryLayer, Spread};
+use buttress::retry::{Backoff, BudgetConfig, Replay, RetryConfig, RetryLayer, Spread};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{BoxError, Deadline, Failure, KeyOf};
 use http::{Request, Response};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use hyper::body::{Bytes, Frame};
 use tower::{Layer, ServiceExt, service_fn};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -297,4 +297,29 @@ async fn the_current_span_is_told_how_often_a_request_was_sent_again() {
     tracing::Instrument::instrument(retry.layer(busy).oneshot(Request::new(())), span).await.expect("a response");
     let last = lines.take().pop().expect("it was given up");
     assert!(last.contains("charge{http.request.resend_count=1 http.request.resend_count=2}"), "{last}");
+}
+
+#[tokio::test]
+async fn a_body_tells_why_it_is_not_kept() {
+    let (lines, _listening) = listen();
+    let of_5 = |pool| ReplayBodies::new().cap(5).pool(ReplayPool::new(pool));
+    let chunks = |chunks: [&'static str; 2]| {
+        let frames = chunks.map(|chunk| Ok::<_, BoxError>(Frame::data(Bytes::from(chunk))));
+        Request::new(StreamBody::new(futures::stream::iter(frames)))
+    };
+    let (request, _kept) = of_5(5).split(chunks(["12", "345"]));
+    request.into_body().collect().await.expect("a body");
+    assert_eq!(lines.take(), [""; 0], "it was kept");
+
+    let above = |reason| [format!(r#"DEBUG buttress: body not kept layer="retry" reason="{reason}""#)];
+    let (request, _kept) = of_5(5).split(chunks(["123", "456"]));
+    assert_eq!(lines.take(), [""; 0], "nobody knows yet");
+    request.into_body().collect().await.expect("a body");
+    assert_eq!(lines.take(), above("cap"));
+    let (request, _kept) = of_5(4).split(chunks(["12", "345"]));
+    request.into_body().collect().await.expect("a body");
+    assert_eq!(lines.take(), above("pool"));
+    let (_request, kept) = of_5(5).split(Request::new(Full::<Bytes>::from("123456")));
+    assert!(kept.is_none());
+    assert_eq!(lines.take(), above("cap"));
 }

@@ -209,7 +209,7 @@ where
             ready!(timer.poll(cx));
             this.state.set(State::GettingReady);
         }
-        let (StateProj::GettingReady, Some(again)) = (this.state.as_mut().project(), this.again) else {
+        let (StateProj::GettingReady, Some(again)) = (this.state.as_mut().project(), this.again.as_mut()) else {
             panic!("a retry's future was polled after it finished");
         };
         // A service that fails at once, with no wait between, must not keep the thread for itself.
@@ -222,6 +222,10 @@ where
         let mut request = this.plan.replay.again(&mut again.kept);
         this.plan.on_attempt.on_attempt(&mut request, this.session.resent());
         let call = again.service.call(request);
+        if this.session.is_last() {
+            // What is kept for another attempt may be much.
+            *this.again = None;
+        }
         this.state.set(State::Calling { call });
         Poll::Ready(Ok(()))
     }

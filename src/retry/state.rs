@@ -88,7 +88,12 @@ impl Session {
 
     /// The attempt failed, and nothing is kept to make another of.
     pub(super) const fn nothing_kept(&self) -> Stop {
-        if self.attempt.number() >= self.most { Stop::AttemptsUsedUp } else { Stop::NotRepeatable }
+        if self.is_last() { Stop::AttemptsUsedUp } else { Stop::NotRepeatable }
+    }
+
+    /// Whether no attempt may follow.
+    pub(super) const fn is_last(&self) -> bool {
+        self.attempt.number() >= self.most
     }
 
     /// The attempt failed in a way that is retried. `left` is the time until the deadline, if there is one.
@@ -102,7 +107,7 @@ impl Session {
         if failure.is_final() {
             return Verdict::Stop(Stop::Forbidden);
         }
-        if self.attempt.number() >= self.most {
+        if self.is_last() {
             return Verdict::Stop(Stop::AttemptsUsedUp);
         }
         let hint = failure.retry_after().unwrap_or_default();

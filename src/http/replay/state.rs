@@ -288,3 +288,6 @@ impl<B> State<B> {
         attempt == self.attempt && self.buffer.is_given() && self.ahead.is_none() && self.rest.is_end
     }
 }
+
+#[cfg(test)]
+mod tests;
