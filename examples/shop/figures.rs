@@ -127,6 +127,8 @@ pub(crate) struct Share {
     /// How many orders there are to judge by, of those that the script has.
     counted: usize,
     pub(crate) due: u128,
+    /// How long the time is.
+    pub(crate) time: Duration,
     /// How many were not sent through the storm's own fault.
     pub(crate) overslept: usize,
 }
@@ -142,6 +144,7 @@ impl Share {
             calls: Calls::during(run, &(Duration::ZERO..Duration::MAX)),
             counted: tally.offered,
             due: played().map(|played| due(played.act.rate, played.until - played.from)).sum(),
+            time: played().map(|played| played.until - played.from).sum(),
             overslept: played().map(|played| played.overslept.len()).sum(),
         }
     }
@@ -153,12 +156,14 @@ impl Share {
         };
         let played = &run.played[act];
         let part = played.judged();
+        let time = part.end.saturating_sub(part.start);
         let tally = Tally::of(run.orders.iter().filter(|order| order.act == act && part.contains(&order.sent)));
         Self {
             tally,
             calls: Calls::during(run, &part),
             counted: tally.admitted(),
-            due: due(played.act.rate, part.end.saturating_sub(part.start)),
+            due: due(played.act.rate, time),
+            time,
             overslept: played.overslept.iter().filter(|due| part.contains(due)).count(),
         }
     }

@@ -7,9 +7,10 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::figures::{Calls, Figures, Rush, Share, Tally};
+use crate::figures::{self, Calls, Figures, Rush, Share, Tally};
 use crate::layers::Layer;
 use crate::orders::{DOOR, RATE};
+use crate::payments::{BUDGET, BUDGET_PER_SECOND};
 use crate::record::{Answer, Order, Run, Said};
 use crate::script::Phase;
 
@@ -29,7 +30,7 @@ const TELLING: usize = 100;
 const LATEST_WAKE: Duration = Duration::from_millis(150);
 
 /// The phases of which a promise says how many in a hundred orders fare how.
-const JUDGED_BY_SHARE: [Phase; 2] = [Phase::Calm, Phase::Outage];
+const JUDGED_BY_SHARE: [Phase; 3] = [Phase::Calm, Phase::Shaky, Phase::Outage];
 
 pub(crate) struct Verdict {
     pub(crate) phases: Vec<Figures>,
@@ -49,8 +50,8 @@ impl Verdict {
 #[derive(Debug)]
 pub(crate) struct Promise {
     pub(crate) name: &'static str,
-    /// The kind of layer it speaks for. Without that at least one of its promises breaks; others guard against what the
-    /// layer must not do, such as answering "pay later" on a good day.
+    /// The kind of layer it speaks for. Without that, and those that [hide](Layer::hidden_by) it, at least one of its
+    /// promises breaks; others guard against what the layer must not do, such as answering "pay later" on a good day.
     pub(crate) layer: Layer,
     pub(crate) held: bool,
     /// What was found, for people.
@@ -61,8 +62,10 @@ pub(crate) fn judge(run: &Run) -> Verdict {
     let promises = vec![
         answered_in_time(run),
         paid_while_calm(run),
+        paid_while_shaky(run),
         pay_later_in_the_outage(run),
         left_alone_in_the_outage(run),
+        no_retry_storm_in_the_outage(run),
         paid_again_after_recovery(run),
         held_to_the_limit(run),
         told_when_to_come_back(run),
@@ -84,8 +87,8 @@ fn void(run: &Run) -> Option<String> {
     Some(format!("{offered} orders in {} ms are less than twice the limit of {RATE}/s", time.as_millis()))
 }
 
-const fn at_least_99_percent(part: usize, whole: usize) -> bool {
-    part * 100 >= whole * 99
+const fn at_least(percent: usize, part: usize, whole: usize) -> bool {
+    part * 100 >= whole * percent
 }
 
 fn answered_in_time(run: &Run) -> Promise {
@@ -104,13 +107,24 @@ fn answered_in_time(run: &Run) -> Promise {
 }
 
 fn paid_while_calm(run: &Run) -> Promise {
-    let judged = Share::judged(run, Phase::Calm);
-    let (paid, admitted) = (judged.tally.paid, judged.tally.admitted());
-    let (held, figure) = match judged.enough() {
-        Err(too_few) => (false, too_few.to_string()),
-        Ok(()) => (at_least_99_percent(paid, admitted), format!("{paid} of {admitted}")),
-    };
+    let (held, figure) = paid(run, Phase::Calm, 99);
     Promise { name: "paid while calm", layer: Layer::Fallback, held, figure }
+}
+
+/// Of what fails three times in ten, four tries in a row leave less than one in a hundred unpaid.
+fn paid_while_shaky(run: &Run) -> Promise {
+    let (held, figure) = paid(run, Phase::Shaky, 97);
+    Promise { name: "paid while the provider is shaky", layer: Layer::Retry, held, figure }
+}
+
+/// Whether so many in a hundred orders of a phase were paid; "pay later" is no payment.
+fn paid(run: &Run, phase: Phase, percent: usize) -> (bool, String) {
+    let judged = Share::judged(run, phase);
+    let (paid, admitted) = (judged.tally.paid, judged.tally.admitted());
+    match judged.enough() {
+        Err(too_few) => (false, too_few.to_string()),
+        Ok(()) => (at_least(percent, paid, admitted), format!("{paid} of {admitted}")),
+    }
 }
 
 fn pay_later_in_the_outage(run: &Run) -> Promise {
@@ -123,7 +137,7 @@ fn pay_later_in_the_outage(run: &Run) -> Promise {
         let Calls { made, unavailable, refused, .. } = judged.calls;
         (false, format!("no such outage: of {made} calls {unavailable} got a 503 and {refused} were refused"))
     } else {
-        let held = at_least_99_percent(pay_later, admitted) && errors == 0;
+        let held = at_least(99, pay_later, admitted) && errors == 0;
         (held, format!("{pay_later} of {admitted}, errors: {errors}"))
     };
     Promise { name: "pay later in the outage", layer: Layer::Fallback, held, figure }
@@ -149,6 +163,21 @@ fn left_alone_in_the_outage(run: &Run) -> Promise {
         Ok(()) => (calls * 100 <= admitted, format!("{calls} calls for {admitted} orders")),
     };
     Promise { name: "provider left alone in the outage", layer: Layer::Breaker, held, figure }
+}
+
+/// One call for each order, and the retries that the budget pays for: what it held, and what time paid in. No order that
+/// could pay for more is paid in an outage.
+///
+/// Behind the breaker there is next to no call, and so it holds whatever the budget does.
+fn no_retry_storm_in_the_outage(run: &Run) -> Promise {
+    let judged = Share::judged(run, Phase::Outage);
+    let (admitted, calls) = (judged.tally.admitted(), judged.calls.made);
+    let allowed = admitted as u128 + u128::from(BUDGET) + figures::due(BUDGET_PER_SECOND, judged.time);
+    let (held, figure) = match judged.enough() {
+        Err(too_few) => (false, too_few.to_string()),
+        Ok(()) => (calls as u128 <= allowed, format!("{calls} calls for {admitted} orders, allowed {allowed}")),
+    };
+    Promise { name: "no storm of retries in the outage", layer: Layer::Budget, held, figure }
 }
 
 fn paid_again_after_recovery(run: &Run) -> Promise {

@@ -10,6 +10,20 @@ pub(crate) enum Layer {
     Breaker,
     Fallback,
     Limit,
+    Retry,
+    /// What the retries are paid from. Without it there are as many as it takes.
+    Budget,
+}
+
+impl Layer {
+    /// The kinds that bear what this one would have to, as long as they are there: it is missed only without them.
+    pub(crate) const fn hidden_by(self) -> &'static [Self] {
+        match self {
+            Self::Timeout | Self::Breaker | Self::Fallback | Self::Limit | Self::Retry => &[],
+            // Behind an open breaker nothing is sent, and so nothing is sent again.
+            Self::Budget => &[Self::Breaker],
+        }
+    }
 }
 
 impl fmt::Display for Layer {
@@ -19,6 +33,8 @@ impl fmt::Display for Layer {
             Self::Breaker => "breaker",
             Self::Fallback => "fallback",
             Self::Limit => "limit",
+            Self::Retry => "retry",
+            Self::Budget => "budget",
         })
     }
 }

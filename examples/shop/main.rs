@@ -10,6 +10,7 @@
 //! | phase | the provider | what customers should notice |
 //! |---|---|---|
 //! | calm | answers in 5 ms | nothing: orders are paid |
+//! | shaky | answers three requests in ten with a 503 | next to nothing: orders are paid all the same |
 //! | slow | takes 2.5 s | orders are answered within the promised second, "pay later" |
 //! | outage | 503, or nobody listens | the same, at once; the provider is left alone |
 //! | recovery | is well again | orders are paid again, within the breaker's open time and two seconds |
@@ -22,12 +23,17 @@
 //!                                                              |
 //!   +----------------------------------------------------------+
 //!   |
-//!   +-> fallback "pay later" -> breaker -> attempt timeout 250 ms -> client -> provider    payments.rs
+//!   +-> fallback "pay later" -> total timeout 700 ms -> retry (4 attempts, budget) -+        payments.rs
+//!                                                                                   |
+//!   +-------------------------------------------------------------------------------+
+//!   |
+//!   +-> breaker -> attempt timeout 250 ms -> client -> provider
 //! ```
 //!
 //! The run ends with a table, with what the breaker did, and with its promises, each of which speaks for one kind of
-//! layer. Take that layer away with `--without timeout`, `--without breaker`, `--without fallback` or `--without limit`,
-//! and you see a promise of its own break, and no other.
+//! layer. Take that layer away with `--without timeout`, `--without breaker`, `--without fallback`, `--without limit` or
+//! `--without retry`, and you see a promise of its own break, and no other. What the retries' budget is for shows where
+//! no breaker spares the provider anyway: compare `--without breaker` and `--without breaker,budget`.
 //!
 //! With `--serve 127.0.0.1:8080` it plays no script: place orders yourself, and change the provider's mood by hand.
 //!

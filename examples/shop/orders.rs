@@ -139,7 +139,7 @@ impl Shop {
         let charge = json!({ "order_no": order.order_no, "cents": order.cents });
         let request = Request::post(&self.charges)
             .header(CONTENT_TYPE, "application/json")
-            // However often this order is tried, it is charged once.
+            // However often this order is tried, it is charged once. Without it, it would be tried once.
             .header("idempotency-key", format!("order-{}", order.order_no))
             .body(Full::from(charge.to_string()))
             .expect("a plain order number makes a header");

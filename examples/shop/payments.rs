@@ -1,7 +1,8 @@
 //! Calls to the payment provider, and what stands between them and the shop.
 //!
 //! ```text
-//! fallback "pay later" -> breaker -> attempt timeout 250 ms -> counted -> hyper-util's client -> provider
+//! fallback "pay later" -> total timeout 700 ms -> retry -> breaker -> attempt timeout 250 ms
+//!     -> counted -> hyper-util's client -> provider
 //! ```
 //!
 //! Every layer leaves the types as they are: what comes out is the client's response, or its error in
@@ -16,7 +17,10 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use buttress::Check;
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, LastCalls, OpenFor};
+use buttress::deadline::InScope;
 use buttress::fallback::{Failed, FallbackConfig, FallbackLayer};
+use buttress::outcome::FailureKind;
+use buttress::retry::{Backoff, BudgetConfig, RetryConfig, RetryLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -32,8 +36,17 @@ use tower::{Layer, Service, ServiceBuilder};
 use crate::layers::{self, Without};
 use crate::record::{Call, Ending, Log};
 
-/// Four attempts fit into the second that the shop's door allows.
+/// All tries of a charge together. It leaves the shop some of the second that its door allows.
+const TOTAL: Duration = Duration::from_millis(700);
+
+/// One try. Two that are not answered fit into the total, with the longest wait between them and some of a third.
 const ATTEMPT: Duration = Duration::from_millis(250);
+
+/// How many retries the budget holds at most,
+pub(crate) const BUDGET: u32 = 100;
+
+/// and how many more a second pays for, beside those that good calls pay for.
+pub(crate) const BUDGET_PER_SECOND: u32 = 10;
 
 pub(crate) type PaymentError = buttress::Error<hyper_util::client::legacy::Error>;
 
@@ -47,8 +60,27 @@ pub(crate) fn payments(without: &Without, open_for: Duration, log: Log) -> Resul
         .http_client()
         .with(|_: Failed<_, _>| Ok(response(StatusCode::ACCEPTED)));
 
-    // The row sees within a moment that nothing works any more; the rate sees it too while good answers that took their
-    // time still come in between.
+    // Whoever reads the deadline keeps to it: the retry begins no wait beyond it, and the attempt takes what is left. So what
+    // ends a charge is an answer or a timeout that the breaker has counted, and hardly ever this.
+    let total = TimeoutLayer::new(TimeoutConfig::new(TOTAL).name("total"))?.http_client().export_with(InScope);
+
+    // Where three calls in ten fail, three tries leave 2.7 % of the orders unpaid, and four 0.8 %. They take 0.42 retries for
+    // each order, of which the 0.7 that are paid at once pay for as many; with a fifth of a retry each, they would pay for
+    // a third of that. What our breaker refuses is not tried again: the order would wait until it looks at the provider.
+    let config = RetryConfig::new()
+        .name("charge")
+        .max_attempts(4)
+        .backoff(Backoff::exponential(Duration::from_millis(50), Duration::from_millis(200)).factor(2.0))
+        .on([FailureKind::Error, FailureKind::TimedOut, FailureKind::RequestTimeout, FailureKind::Throttled]);
+    let budget = BudgetConfig::new().ratio(1.0).per_second(BUDGET_PER_SECOND.into()).capacity(BUDGET);
+    let config = match without.keep(layers::Layer::Budget, budget) {
+        Some(budget) => config.budget(budget),
+        None => config.without_budget(),
+    };
+    let retry = RetryLayer::new(config)?.http_client();
+
+    // It sees every try. The row sees within a moment that nothing works any more; the rate sees it too while good answers
+    // that took their time still come in between. Three in ten that fail are far from both.
     let config = CircuitBreakerConfig::new()
         .name("provider")
         .consecutive_failures(15)
@@ -59,7 +91,7 @@ pub(crate) fn payments(without: &Without, open_for: Duration, log: Log) -> Resul
     let breaker = CircuitBreakerLayer::new(config)?.http_client();
     log.watch(breaker.breaker().changes());
 
-    // It keeps to what is left of the door's deadline, too: the door exports it into the scope of the handler.
+    // It keeps to what is left of the total, too, as the total does to what is left at the door.
     let attempt = TimeoutLayer::new(TimeoutConfig::new(ATTEMPT).name("attempt"))?.http_client();
 
     let mut connector = HttpConnector::new();
@@ -68,6 +100,8 @@ pub(crate) fn payments(without: &Without, open_for: Duration, log: Log) -> Resul
 
     let stack = ServiceBuilder::new()
         .option_layer(without.keep(layers::Layer::Fallback, pay_later))
+        .option_layer(without.keep(layers::Layer::Timeout, total))
+        .option_layer(without.keep(layers::Layer::Retry, retry))
         .option_layer(without.keep(layers::Layer::Breaker, breaker))
         .option_layer(without.keep(layers::Layer::Timeout, attempt))
         .map_err(buttress::Error::inner)

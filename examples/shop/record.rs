@@ -10,7 +10,7 @@ use std::time::Duration;
 use buttress::circuit_breaker::{Change, Changes, State, TripReason};
 use buttress::clock::Moment;
 
-use crate::script::{Act, Phase, RUN_OUT};
+use crate::script::{Act, Phase};
 
 /// An order, as the client that placed it saw it.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +97,8 @@ pub(crate) struct Played {
 impl Played {
     /// The part of it in which orders are judged by their share.
     pub(crate) fn judged(&self) -> Range<Duration> {
-        self.from + self.act.phase.settling()..self.until.saturating_sub(RUN_OUT)
+        let Act { phase, .. } = self.act;
+        self.from + phase.settling()..self.until.saturating_sub(phase.run_out())
     }
 }
 

@@ -141,6 +141,10 @@ fn in_a_column(time: Option<Duration>) -> String {
 /// The verdict as one object.
 pub(crate) fn json(script: Script, without: &Without, verdict: &Verdict) -> Value {
     let names = |layers: &[Layer]| layers.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let layers: Vec<_> = Layer::value_variants()
+        .iter()
+        .map(|layer| json!({ "name": layer.to_string(), "hidden_by": names(layer.hidden_by()) }))
+        .collect();
     let promises: Vec<_> = verdict
         .promises
         .iter()
@@ -155,7 +159,7 @@ pub(crate) fn json(script: Script, without: &Without, verdict: &Verdict) -> Valu
         .collect();
     json!({
         "script": script.name(),
-        "layers": names(Layer::value_variants()),
+        "layers": layers,
         "without": names(without.layers()),
         "void": verdict.void.is_some(),
         "void_because": verdict.void,

@@ -12,6 +12,7 @@ use crate::provider::Mood;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Calm,
+    Shaky,
     Slow,
     Outage,
     Recovery,
@@ -22,6 +23,7 @@ impl Phase {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Calm => "calm",
+            Self::Shaky => "shaky",
             Self::Slow => "slow",
             Self::Outage => "outage",
             Self::Recovery => "recovery",
@@ -33,6 +35,7 @@ impl Phase {
     pub(crate) const fn mood(self) -> Mood {
         match self {
             Self::Calm | Self::Recovery | Self::Burst => Mood::Healthy,
+            Self::Shaky => Mood::Shaky,
             Self::Slow => Mood::Slow,
             Self::Outage => Mood::Outage,
         }
@@ -42,13 +45,19 @@ impl Phase {
     pub(crate) const fn settling(self) -> Duration {
         match self {
             Self::Slow | Self::Outage => Duration::from_millis(500),
-            Self::Calm | Self::Recovery | Self::Burst => Duration::from_millis(100),
+            Self::Calm | Self::Shaky | Self::Recovery | Self::Burst => Duration::from_millis(100),
+        }
+    }
+
+    /// How much of its end is not judged: those orders are answered in the next one. Where tries fail at once, the last of
+    /// an order's four comes up to 350 ms after the first.
+    pub(crate) const fn run_out(self) -> Duration {
+        match self {
+            Self::Shaky | Self::Outage => Duration::from_millis(400),
+            Self::Calm | Self::Slow | Self::Recovery | Self::Burst => Duration::from_millis(100),
         }
     }
 }
-
-/// How much of the end of every phase is not judged: those orders are answered in the next one.
-pub(crate) const RUN_OUT: Duration = Duration::from_millis(100);
 
 /// One phase in a script.
 #[derive(Clone, Copy, Debug)]
@@ -67,10 +76,14 @@ const fn act(phase: Phase, millis: u64, rate: u32) -> Act {
 
 // Without timeouts every order of the slow phase holds its client (there are 200) for 2.5 s, far into the outage. Its rate
 // leaves enough of them free for the outage's own orders; otherwise taking away one layer would break another's promise.
+// Shaky follows calm, where the retries' budget is full and the breaker has seen nothing but good calls. It is long enough
+// for chance: four or five orders of 540 find every try failing, and seventeen of them, which break its promise, are to be
+// expected in three runs of a million.
 // A recovery is long enough for the promise of being paid again to be kept in the last moment. The burst is last, so that
 // nothing is left of it in any other phase; a storm that is kept from sending a third of it still offers twice the limit.
 const FULL: &[Act] = &[
     act(Phase::Calm, 3500, 400),
+    act(Phase::Shaky, 3000, 400),
     act(Phase::Slow, 2500, 60),
     act(Phase::Outage, 5000, 400),
     act(Phase::Recovery, 3500, 400),
@@ -79,17 +92,18 @@ const FULL: &[Act] = &[
 
 const FAST: &[Act] = &[
     act(Phase::Calm, 800, 400),
+    act(Phase::Shaky, 1400, 600),
     act(Phase::Slow, 900, 60),
-    act(Phase::Outage, 1500, 600),
+    act(Phase::Outage, 1800, 600),
     Act { until_decided: true, ..act(Phase::Recovery, 3000, 400) },
     act(Phase::Burst, 1200, 3 * RATE),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Script {
-    /// About 18 s, to watch.
+    /// About 21 s, to watch.
     Full,
-    /// About 5 s, to check.
+    /// About 7 s, to check.
     Fast,
 }
 

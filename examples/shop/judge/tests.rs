@@ -1,9 +1,10 @@
 use buttress::circuit_breaker::{State, TripReason};
+use clap::ValueEnum;
 
 use super::*;
 use crate::figures::due;
 use crate::record::{Call, Decision, Ending, Played, Switch};
-use crate::script::{RUN_OUT, Script};
+use crate::script::Script;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -34,9 +35,9 @@ fn good_run() -> Run {
             let order = u32::try_from(order).expect("a short script");
             let sent = from + Duration::from_secs(1) * order / act.rate;
             let (said, after, ending) = match act.phase {
-                Phase::Calm | Phase::Recovery => (Said::Paid, 6 * MS, Some(Ending::Answered)),
+                Phase::Calm | Phase::Shaky | Phase::Recovery => (Said::Paid, 6 * MS, Some(Ending::Answered)),
                 Phase::Slow => (Said::PayLater, 250 * MS, Some(Ending::GivenUp)),
-                // A probe in half a second, and two of the three are judged.
+                // A probe in half a second, and two of the four are judged.
                 Phase::Outage => (Said::PayLater, MS, (order % 300 == 50).then_some(Ending::Refused)),
                 Phase::Burst if order % 3 == 0 => (Said::Paid, 6 * MS, Some(Ending::Answered)),
                 Phase::Burst => (LIMITED, MS, None),
@@ -54,7 +55,7 @@ fn good_run() -> Run {
 fn judged_orders(run: &mut Run, phase: Phase) -> Vec<&mut Order> {
     let act = run.act(phase).expect("it is in the script");
     let played = &run.played[act];
-    let judged = played.from + phase.settling()..played.until - RUN_OUT;
+    let judged = played.from + phase.settling()..played.until - phase.run_out();
     run.orders.iter_mut().filter(|order| order.act == act && judged.contains(&order.sent)).collect()
 }
 
@@ -69,7 +70,7 @@ fn decisions(run: &mut Run) -> Vec<&mut Decision> {
 fn call_in_the_outage(run: &mut Run, endings: impl IntoIterator<Item = Ending>) {
     let sent: Vec<_> = judged_orders(run, Phase::Outage).iter().map(|order| order.sent).collect();
     run.calls.retain(|call| !sent.contains(&call.began));
-    run.calls.extend(sent.into_iter().zip(endings).map(|(began, ending)| Call { began, ending }));
+    run.calls.extend(sent.into_iter().cycle().zip(endings).map(|(began, ending)| Call { began, ending }));
 }
 
 fn say(order: &mut Order, said: Said) {
@@ -88,8 +89,10 @@ fn figure(run: &Run, name: &str) -> String {
 
 const IN_TIME: &str = "answered within the door timeout";
 const CALM: &str = "paid while calm";
+const SHAKY: &str = "paid while the provider is shaky";
 const OUTAGE: &str = "pay later in the outage";
 const ALONE: &str = "provider left alone in the outage";
+const STORM: &str = "no storm of retries in the outage";
 const AGAIN: &str = "paid again after recovery";
 const LIMIT: &str = "held to the limit in the burst";
 const WHEN: &str = "refused with when to come back";
@@ -98,18 +101,18 @@ const WHEN: &str = "refused with when to come back";
 fn a_good_run_keeps_every_promise() {
     let verdict = judge(&good_run());
     assert!(verdict.all_held() && verdict.void.is_none());
-    assert_eq!(verdict.promises.len(), 7);
+    assert_eq!(verdict.promises.len(), 9);
 }
 
 #[test]
 fn a_run_of_nothing_keeps_none() {
-    assert_eq!(broken(&nothing()), [IN_TIME, CALM, OUTAGE, ALONE, AGAIN, LIMIT, WHEN]);
+    assert_eq!(broken(&nothing()), [IN_TIME, CALM, SHAKY, OUTAGE, ALONE, STORM, AGAIN, LIMIT, WHEN]);
 }
 
 #[test]
 fn a_storm_that_sent_nothing_keeps_none() {
     let run = Run { orders: vec![], decisions: vec![], ..good_run() };
-    assert_eq!(broken(&run), [IN_TIME, CALM, OUTAGE, ALONE, AGAIN, LIMIT, WHEN]);
+    assert_eq!(broken(&run), [IN_TIME, CALM, SHAKY, OUTAGE, ALONE, STORM, AGAIN, LIMIT, WHEN]);
 }
 
 #[test]
@@ -143,6 +146,20 @@ fn ninety_nine_in_a_hundred_are_paid_while_calm() {
 }
 
 #[test]
+fn ninety_seven_in_a_hundred_are_paid_while_the_provider_is_shaky() {
+    for other in [Said::PayLater, Said::Failed] {
+        for (others, held) in [(16, true), (17, false)] {
+            let mut run = good_run();
+            let orders = judged_orders(&mut run, Phase::Shaky);
+            assert_eq!(orders.len(), 540);
+            orders.into_iter().take(others).for_each(|order| say(order, other));
+            assert_eq!(broken(&run), if held { vec![] } else { vec![SHAKY] }, "{others} of 540 {other:?}");
+            assert_eq!(figure(&run, SHAKY), format!("{} of 540", 540 - others));
+        }
+    }
+}
+
+#[test]
 fn ninety_nine_in_a_hundred_pay_later_in_the_outage() {
     for (others, held) in [(5, true), (6, false)] {
         let mut run = good_run();
@@ -168,14 +185,14 @@ fn one_error_in_the_outage_is_one_too_many() {
 #[test]
 fn what_happens_while_the_shop_finds_out_is_not_judged() {
     let mut run = good_run();
-    for phase in [Phase::Calm, Phase::Outage] {
+    for phase in [Phase::Calm, Phase::Shaky, Phase::Outage] {
         let act = run.act(phase).expect("it is in the script");
         let played = run.played[act].clone();
         let settling = |order: &&mut Order| order.act == act && order.sent < played.from + phase.settling();
         run.orders.iter_mut().filter(settling).for_each(|order| say(order, Said::Failed));
-        let run_out = |order: &&mut Order| order.act == act && order.sent >= played.until - RUN_OUT;
+        let run_out = |order: &&mut Order| order.act == act && order.sent >= played.until - phase.run_out();
         run.orders.iter_mut().filter(run_out).for_each(|order| say(order, Said::Failed));
-        let around = [played.from + phase.settling() - MS, played.until - RUN_OUT];
+        let around = [played.from + phase.settling() - MS, played.until - phase.run_out()];
         run.calls.extend(around.into_iter().cycle().take(50).map(|began| Call { began, ending: Ending::Answered }));
     }
     assert!(broken(&run).is_empty());
@@ -210,7 +227,7 @@ fn one_in_ten_calls_may_be_given_up_in_an_outage_and_none_answered() {
     ] {
         let mut run = good_run();
         let out = [Ending::Unavailable, Ending::Refused].into_iter().cycle();
-        call_in_the_outage(&mut run, std::iter::repeat_n(ending, others).chain(out));
+        call_in_the_outage(&mut run, std::iter::repeat_n(ending, others).chain(out).take(540));
         assert_eq!(broken(&run), breaks, "{others} of 540 {ending:?}");
     }
 }
@@ -245,8 +262,38 @@ fn one_order_in_a_hundred_may_touch_the_provider_in_the_outage() {
 }
 
 #[test]
+fn in_the_outage_there_is_a_call_for_each_order_and_what_the_budget_pays_for() {
+    let both_ways = [Ending::Unavailable, Ending::Refused].into_iter().cycle();
+    for (calls, breaks) in [(649, vec![ALONE]), (650, vec![ALONE, STORM])] {
+        let mut run = good_run();
+        call_in_the_outage(&mut run, both_ways.clone().take(calls));
+        assert_eq!(broken(&run), breaks, "a hundred that it held, and nine for nine tenths of a second");
+        assert_eq!(figure(&run, STORM), format!("{calls} calls for 540 orders, allowed 649"));
+    }
+}
+
+#[test]
+fn what_only_the_budget_bears_shows_without_the_breaker() {
+    for layer in Layer::value_variants() {
+        assert!(!layer.hidden_by().contains(layer));
+        assert!(layer.hidden_by().iter().all(|hiding| hiding.hidden_by().is_empty()), "all of them are listed");
+        assert!(
+            judge(&good_run()).promises.iter().any(|promise| promise.layer == *layer),
+            "{layer} promises something"
+        );
+    }
+    assert_eq!(Layer::Budget.hidden_by(), [Layer::Breaker]);
+}
+
+#[test]
 fn four_orders_in_five_must_have_been_sent() {
-    for (phase, due, promise) in [(Phase::Calm, 240, CALM), (Phase::Outage, 540, OUTAGE), (Phase::Outage, 540, ALONE)] {
+    for (phase, due, promise) in [
+        (Phase::Calm, 240, CALM),
+        (Phase::Shaky, 540, SHAKY),
+        (Phase::Outage, 540, OUTAGE),
+        (Phase::Outage, 540, ALONE),
+        (Phase::Outage, 540, STORM),
+    ] {
         for (offered, held) in [(due * 4 / 5, true), (due * 4 / 5 - 1, false)] {
             let mut run = good_run();
             let gone: Vec<_> = judged_orders(&mut run, phase).iter().skip(offered).map(|order| order.sent).collect();
@@ -346,6 +393,13 @@ fn a_run_whose_storm_overslept_too_many_orders_is_void() {
     assert_eq!(broken(&run), [CALM], "void or not, it is not held");
 
     let mut run = good_run();
+    let due: Vec<_> = judged_orders(&mut run, Phase::Shaky).iter().take(109).map(|order| order.sent).collect();
+    run.orders.retain(|order| !due.contains(&order.sent));
+    run.played[1].overslept = due;
+    assert_eq!(broken(&run), [SHAKY]);
+    assert_eq!(judge(&run).void.as_deref(), Some("the storm overslept 109 of 540 orders"));
+
+    let mut run = good_run();
     run.played[0].overslept = vec![run.played[0].from + 200 * MS; 100];
     assert_eq!(judge(&run).void, None, "enough were sent");
 }
@@ -369,7 +423,7 @@ fn the_breaker_switches_in_the_act_that_is_on() {
         run.switches.push(Switch { at, from: State::Closed, to: State::Open, reason });
     }
     let switches: Vec<_> = judge(&run).phases.iter().map(|phase| phase.switches.len()).collect();
-    assert_eq!(switches, [0, 0, 2, 1, 0]);
+    assert_eq!(switches, [0, 0, 0, 2, 1, 0]);
 }
 
 #[test]
@@ -447,11 +501,12 @@ fn a_burst_of_less_than_twice_the_limit_is_void() {
 #[test]
 fn who_is_refused_by_the_limit_has_an_answer_and_is_in_no_share() {
     let mut run = good_run();
-    for phase in [Phase::Calm, Phase::Outage] {
+    for phase in [Phase::Calm, Phase::Shaky, Phase::Outage] {
         judged_orders(&mut run, phase).into_iter().take(40).for_each(|order| say(order, LIMITED));
     }
     assert!(broken(&run).is_empty());
     assert_eq!(figure(&run, CALM), "200 of 200");
+    assert_eq!(figure(&run, SHAKY), "500 of 500");
     assert_eq!(figure(&run, OUTAGE), "500 of 500, errors: 0");
 
     judged_orders(&mut run, Phase::Calm).into_iter().for_each(|order| say(order, LIMITED));
