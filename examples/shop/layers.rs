@@ -11,7 +11,7 @@ pub(crate) enum Layer {
     Fallback,
     Limit,
     Retry,
-    /// What the retries are paid from. Without it there are as many as it takes.
+    /// What the retries are paid from; without it there are as many as it takes.
     Budget,
 }
 

@@ -179,3 +179,43 @@ impl OrderBook {
         book.iter().rfind(|order| order.order_no == no).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+    use std::net::Ipv4Addr;
+
+    use axum::body::Body;
+    use axum::http::HeaderMap;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::payments::payments;
+
+    #[tokio::test]
+    async fn every_try_of_a_charge_bears_the_key_of_its_order() {
+        let keys = Arc::new(Mutex::new(vec![]));
+        let seen = keys.clone();
+        let fails = move |headers: HeaderMap| {
+            seen.lock().expect("nobody panicked").push(headers["idempotency-key"].clone());
+            ready(StatusCode::SERVICE_UNAVAILABLE)
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("there is a free port");
+        let charges = format!("http://{}/charges", listener.local_addr().expect("it is bound"));
+        let provider = Router::new().route("/charges", post(fails));
+        tokio::spawn(axum::serve(listener, provider).into_future());
+
+        // No try is cut short, however busy the machine is.
+        let (without, log) = (Without::new(vec![Layer::Timeout]), Log::start());
+        let payments = payments(&without, Duration::from_secs(1), log.clone()).expect("settings that work");
+        let charges = charges.parse().expect("an address");
+        let shop = order_service(&without, payments, charges, log).expect("settings that work");
+        let order = Request::post("/orders")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Body::from(r#"{"order_no": "7", "cents": 1999}"#))
+            .expect("a request");
+        let answer = shop.oneshot(order).await.expect("the router answers");
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+        assert_eq!(*keys.lock().expect("nobody panicked"), ["order-7"; 4]);
+    }
+}
