@@ -66,6 +66,16 @@ impl Attempt {
         Scoped { future, inbound: Inbound { attempt: self, is_exhausted: false } }
     }
 
+    /// The same for a future that is yet to be made, which is done on behalf of the request too.
+    pub(crate) fn scope_of<F: Future>(self, make: impl FnOnce() -> F) -> Scoped<F> {
+        let mut inbound = Inbound { attempt: self, is_exhausted: false };
+        let future = {
+            let _entered = Entered { outer: IN_SCOPE.replace(Some(inbound)), inbound: &mut inbound };
+            make()
+        };
+        Scoped { future, inbound }
+    }
+
     /// As which attempt the request came that the current task works for, if it runs inside a [`scope`](Self::scope).
     #[must_use]
     pub fn current() -> Option<Self> {
@@ -163,6 +173,18 @@ mod tests {
         assert!(!other.is_exhausted());
         exhausted();
         assert_eq!(Attempt::current(), None, "outside of any scope there is nobody to tell");
+    }
+
+    #[tokio::test]
+    async fn what_makes_the_future_is_in_the_scope_too() {
+        let mut made_outside = std::pin::pin!(SECOND.scope_of(|| {
+            assert_eq!(Attempt::current(), Some(SECOND));
+            exhausted();
+            async { Attempt::current() }
+        }));
+        assert_eq!(Attempt::current(), None);
+        assert!(made_outside.is_exhausted());
+        assert_eq!(made_outside.as_mut().await, Some(SECOND));
     }
 
     #[test]

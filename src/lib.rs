@@ -64,6 +64,8 @@
 //! - **Client**: fallback, total timeout, retry, circuit breaker, attempt timeout, client. The fallback answers
 //!   whatever the others refuse; the attempt's timeout stands inside retry and breaker, so that both see it fail.
 //!
+//! [`http::client_stack`] and [`http::server_stack`] put them so, with settings that are checked together.
+//!
 //! # What holds for every layer
 //!
 //! - *State lives in the layer.* Cloning a layer, or applying it twice, shares its state; `new` makes new state. So a layer

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use buttress::fallback::{Failed, FallbackLayer};
+use buttress::http::Bridge;
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{Check, Error};
 use http::{Request, Response, StatusCode};
@@ -124,15 +125,12 @@ async fn a_reqwest_client_answers_through_the_layers() {
 
 #[tokio::test]
 async fn a_reqwest_client_brought_to_the_types_of_http_has_the_presets() {
-    let reqwest = reqwest::Client::new();
     let client = ServiceBuilder::new()
         .layer(FallbackLayer::default().http_client().with(|_: Failed<_, _>| Ok(Response::new("substitute".into()))))
         .layer(timeout().http_client())
         .map_err(Error::inner)
-        .service(tower::service_fn(move |request: Request<String>| {
-            let reqwest = reqwest.clone();
-            async move { reqwest.execute(request.try_into()?).await.map(Response::<reqwest::Body>::from) }
-        }))
+        .layer(Bridge::new())
+        .service(reqwest::Client::new())
         .check::<Request<String>>();
     let address = hello().await;
     let broken = Request::get(format!("{address}/broken")).body(String::new()).expect("a valid request");

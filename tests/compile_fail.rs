@@ -90,3 +90,8 @@ fn a_retry_of_a_body_that_cannot_be_cloned_is_told_of_replay() {
         ],
     );
 }
+
+#[test]
+fn a_stack_over_a_body_that_streams_is_told_of_replay() {
+    names("copied", &["cannot send a `http::Request<hyper::body::Incoming>` again", "choose `.replay("]);
+}

@@ -9,7 +9,7 @@ use sfv::{BareItem, List, ListEntry, Parser};
 use crate::clock;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+pub(super) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// How long the server asks to be left alone: `Retry-After`, or else what `RateLimit` says, as its draft has it.
 pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {

@@ -146,7 +146,9 @@ where
             Err(stop) => {
                 let this = self.project();
                 telemetry::retry_stopped(&this.shared.rules.name, this.session.attempt(), failure, stop.as_str());
-                if stop.is_exhausted() {
+                // What was sent once was multiplied by nobody, and may be repeated further out.
+                let was_sent_once = stop == Stop::AttemptsUsedUp && !this.session.attempt().is_retry();
+                if stop.is_exhausted() && !was_sent_once {
                     attempt::exhausted();
                 }
                 return Some(result);

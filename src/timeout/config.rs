@@ -38,6 +38,16 @@ impl TimeoutConfig {
         self
     }
 
+    /// How long a call may take; `None` where there is no limit at all.
+    pub(crate) fn bound(&self) -> Option<Duration> {
+        (self.limit != Duration::MAX).then_some(self.limit)
+    }
+
+    /// By this name where it was given none.
+    pub(crate) fn or_named(self, name: &'static str) -> Self {
+        if self.name == default_name() { self.name(name) } else { self }
+    }
+
     pub(super) fn check(&self) -> Result<(), InvalidTimeout> {
         if self.limit.is_zero() { Err(InvalidTimeout::ZeroLimit(self.name.clone())) } else { Ok(()) }
     }

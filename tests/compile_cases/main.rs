@@ -156,6 +156,24 @@ mod outcome {
     }
 }
 
+#[cfg(case = "copied")]
+mod copied {
+    use buttress::Check;
+    use buttress::http::{ClientStackConfig, client_stack};
+    use http::Request;
+    use hyper::body::Incoming;
+    use hyper_util::client::legacy::{Client, connect::HttpConnector};
+    use tower::ServiceBuilder;
+
+    fn client(client: Client<HttpConnector, Incoming>) {
+        let stack = client_stack(ClientStackConfig::new()).expect("valid");
+        #[cfg(fixed)]
+        let stack = stack.retry(tower::layer::util::Identity::new());
+        let client = ServiceBuilder::new().layer(stack).service(client);
+        let _ = client.check::<Request<Incoming>>();
+    }
+}
+
 #[cfg(case = "inert")]
 mod inert {
     use axum::Router;

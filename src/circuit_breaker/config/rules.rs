@@ -179,8 +179,7 @@ impl CircuitBreakerConfig {
         if self.successes_to_close == 0 {
             return Err(InvalidCircuitBreaker::ZeroSuccessesToClose(name()));
         }
-        let lease = self.probe_lease.or_else(|| self.slow_call_threshold.map(|threshold| threshold.saturating_mul(2)));
-        let lease = lease.unwrap_or(DEFAULT_LEASE);
+        let lease = self.lease();
         if lease.is_zero() {
             return Err(InvalidCircuitBreaker::ZeroProbeLease(name()));
         }
@@ -200,6 +199,22 @@ impl CircuitBreakerConfig {
             probe_lease: lease,
             dropped_fails: self.when_dropped == WhenDropped::Failure,
         })
+    }
+
+    /// How long a probe may take.
+    pub(crate) fn lease(&self) -> Duration {
+        let slow = self.slow_call_threshold.map(|threshold| threshold.saturating_mul(2));
+        self.probe_lease.or(slow).unwrap_or(DEFAULT_LEASE)
+    }
+
+    /// How long what happened is remembered, where that is counted in time.
+    pub(crate) fn window(&self) -> Option<Duration> {
+        self.time_window.map(|window| window.length)
+    }
+
+    /// Whether a call can be too slow, whatever its answer.
+    pub(crate) const fn has_slow_calls(&self) -> bool {
+        self.slow_call_threshold.is_some()
     }
 }
 

@@ -1,0 +1,202 @@
+//! hyper-util's client, with bodies that can be cloned and with some that cannot.
+
+use buttress::retry::OnAttempt;
+use buttress::{Attempt, BoxError, Check, Error};
+use http::{Method, Request, StatusCode};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper_util::client::legacy;
+use hyper_util::rt::TokioExecutor;
+use tower::{Layer, Service, ServiceExt};
+
+use super::goaway::GoingAway;
+use super::*;
+
+type Answer = Result<http::Response<Incoming>, Error<legacy::Error>>;
+
+fn client<B>() -> legacy::Client<legacy::connect::HttpConnector, B>
+where
+    B: Body + Send + 'static + Unpin,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    legacy::Client::builder(TokioExecutor::new()).build_http()
+}
+
+fn request(method: Method, url: &str) -> Request<Full<Bytes>> {
+    Request::builder().method(method).uri(url).body(Full::from("a body")).expect("valid")
+}
+
+async fn send(method: Method, url: &str) -> Answer {
+    stack().layer(client()).check::<Request<Full<Bytes>>>().oneshot(request(method, url)).await
+}
+
+async fn text(answer: Answer) -> Bytes {
+    answer.expect("an answer").into_body().collect().await.expect("a body").to_bytes()
+}
+
+#[tokio::test]
+async fn what_was_dropped_without_an_answer_is_sent_again_where_that_is_safe() {
+    let server = FlakyServer::listening([Act::Drop, Act::Drop]);
+    assert_eq!(text(send(Method::PUT, &server.url()).await).await, "fine");
+    assert_eq!(server.requests(), 3);
+
+    let server = FlakyServer::listening([Act::Drop, Act::Drop]);
+    let error = send(Method::POST, &server.url()).await.expect_err("it may have been acted upon");
+    assert!(matches!(error, Error::Inner(error) if !error.is_connect()));
+    assert_eq!(server.requests(), 1);
+
+    let server = FlakyServer::listening([Act::Drop, Act::Drop]);
+    let mut known = request(Method::POST, &server.url());
+    known.headers_mut().insert("idempotency-key", "order-7".parse().expect("valid"));
+    assert_eq!(text(stack().layer(client()).oneshot(known).await).await, "fine");
+    assert_eq!(server.requests(), 3);
+}
+
+#[tokio::test]
+async fn a_server_that_drops_everything_is_asked_as_often_as_may_be() {
+    let server = FlakyServer::listening([Act::Drop; 5]);
+    send(Method::GET, &server.url()).await.expect_err("dropped");
+    assert_eq!(server.requests(), 3);
+}
+
+#[tokio::test]
+async fn the_head_decides_and_a_body_that_breaks_off_is_not_sent_for_again() {
+    let server = FlakyServer::listening([Act::ResetInBody]);
+    let answer = send(Method::GET, &server.url()).await.expect("a head");
+    assert_eq!(answer.status(), StatusCode::OK);
+    server.reset();
+    answer.into_body().collect().await.expect_err("it was reset");
+    assert_eq!(server.requests(), 1);
+
+    let server = FlakyServer::listening([Act::Drop, Act::ResetInBody]);
+    let answer = send(Method::GET, &server.url()).await.expect("a head");
+    server.reset();
+    answer.into_body().collect().await.expect_err("it was reset");
+    assert_eq!(server.requests(), 2, "what fails before the head is");
+}
+
+#[tokio::test]
+async fn a_busy_server_says_when_to_come_again() {
+    let server = FlakyServer::listening([AT_ONCE, AT_ONCE]);
+    assert_eq!(text(send(Method::GET, &server.url()).await).await, "fine");
+    assert_eq!(server.requests(), 3);
+
+    let server = FlakyServer::listening([IN_AN_HOUR]);
+    assert_eq!(send(Method::GET, &server.url()).await.expect("an answer").status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(server.requests(), 1, "nobody waits that long");
+
+    let server = FlakyServer::listening([AT_ONCE]);
+    assert_eq!(send(Method::POST, &server.url()).await.expect("an answer").status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(server.requests(), 1, "a payment may have been made");
+}
+
+/// Lets the server listen before the second attempt.
+#[derive(Clone)]
+struct ListenThen(FlakyServer);
+
+impl<Req> OnAttempt<Req> for ListenThen {
+    fn on_attempt(&self, _: &mut Req, attempt: Attempt) {
+        if attempt == Attempt::FIRST.next() {
+            self.0.listen();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_never_sent_is_sent_whatever_it_is() {
+    let never_sent = |error: &Error<legacy::Error>| matches!(error, Error::Inner(error) if error.is_connect());
+    let server = FlakyServer::refusing([]);
+    let knows = stack().retry_with(|retry| retry.never_sent(never_sent).on_attempt(ListenThen(server.clone())));
+    let answer = knows.layer(client()).oneshot(request(Method::POST, &server.url())).await;
+    assert_eq!(text(answer).await, "fine");
+    assert_eq!(server.requests(), 1);
+
+    let server = FlakyServer::refusing([]);
+    let knows_not = stack().retry_with(|retry| retry.on_attempt(ListenThen(server.clone())));
+    let answer = knows_not.layer(client()).oneshot(request(Method::POST, &server.url())).await;
+    assert!(matches!(answer.expect_err("refused"), Error::Inner(error) if error.is_connect()));
+    assert_eq!(server.requests(), 0);
+
+    let server = FlakyServer::listening([Act::Drop]);
+    let knows = stack().retry_with(|retry| retry.never_sent(never_sent));
+    knows.layer(client()).oneshot(request(Method::POST, &server.url())).await.expect_err("it was sent");
+    assert_eq!(server.requests(), 1);
+}
+
+async fn send_http2(method: Method, url: &str) -> Answer {
+    let http2 = legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
+    stack().layer(http2).oneshot(request(method, url)).await
+}
+
+#[tokio::test]
+async fn what_a_server_that_goes_away_left_is_sent_again_over_another_connection() {
+    // Stream 1 is the request. The server says that it never saw it, or that it did.
+    for last_stream in [0, 1] {
+        let server = GoingAway::having_seen(last_stream).await;
+        assert_eq!(text(send_http2(Method::GET, &server.url()).await).await, "fine");
+        assert_eq!(server.requests(), 2);
+
+        let server = GoingAway::having_seen(last_stream).await;
+        send_http2(Method::POST, &server.url()).await.expect_err("it may have been acted upon");
+        assert_eq!(server.requests(), 1);
+    }
+}
+
+/// A request with a body that has ended, or that is empty, can be made again without it.
+fn without_a_body<B: Body<Data = Bytes>>(
+    empty: impl Fn() -> B + Clone + Send + Sync + 'static,
+) -> impl Fn(&Request<B>) -> Option<Request<B>> + Clone + Send + Sync + 'static {
+    move |request| {
+        let mut copy = Request::new(request.body().is_end_stream().then(&empty)?);
+        *copy.method_mut() = request.method().clone();
+        *copy.uri_mut() = request.uri().clone();
+        *copy.headers_mut() = request.headers().clone();
+        Some(copy)
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_cloned_is_sent_once_and_where_there_is_none_again() {
+    type Boxed = BoxBody<Bytes, BoxError>;
+    let empty = || Empty::new().map_err(|never| match never {}).boxed();
+    let send = async |server: &FlakyServer, body: Boxed| {
+        let client = stack().replay(without_a_body(empty)).layer(client::<Boxed>());
+        client.oneshot(Request::get(server.url()).body(body).expect("valid")).await
+    };
+    let server = FlakyServer::listening([AT_ONCE]);
+    let full = Full::<Bytes>::from("a body").map_err(|never| match never {}).boxed();
+    assert_eq!(send(&server, full).await.expect("an answer").status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(server.requests(), 1);
+    let server = FlakyServer::listening([AT_ONCE]);
+    assert_eq!(text(send(&server, empty()).await).await, "fine");
+    assert_eq!(server.requests(), 2);
+}
+
+/// What a server passes on, as it came.
+#[tokio::test]
+async fn what_cannot_be_copied_at_all_is_sent_once() {
+    fn serves<S: Service<Request<Incoming>, Response = http::Response<Incoming>>>(_: &S) {}
+    let sent_once = stack().replay(|_: &Request<Incoming>| None).layer(client::<Incoming>());
+    serves(&sent_once);
+    let no_retry = stack().retry(tower::layer::util::Identity::new()).layer(client::<Incoming>());
+    serves(&no_retry);
+}
+
+/// Compiles only if a generated client can be made of it. gRPC's own meaning of a failure comes with its own layer.
+#[tokio::test]
+async fn a_tonic_channel_is_still_a_channel_for_generated_clients() {
+    fn serves_generated_clients<T>(_: &T)
+    where
+        T: tonic::client::GrpcService<tonic::body::Body> + Clone,
+        T::ResponseBody: Body<Data = Bytes> + Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<BoxError>,
+    {
+    }
+    let channel = || tonic::transport::Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+    let no_retry = stack().retry(tower::layer::util::Identity::new());
+    serves_generated_clients(&no_retry.layer(channel()).check::<Request<tonic::body::Body>>());
+    let sent_once = stack().replay(|_: &Request<tonic::body::Body>| None);
+    serves_generated_clients(&sent_once.layer(channel()).check::<Request<tonic::body::Body>>());
+}
