@@ -58,8 +58,9 @@ impl Attempt {
         Self(self.0.saturating_add(1))
     }
 
-    /// Runs `future` on behalf of a request that came as this attempt, so that a
-    /// [retry](crate::retry) in it knows: what is sent for a retry is not multiplied by retries of its own.
+    /// Runs `future` on behalf of a request that came as this attempt, or as the one of the scope that it is in already if
+    /// that is a later one. A [retry](crate::retry) in it knows then: what is sent for a retry is not multiplied by retries
+    /// of its own.
     ///
     /// A task that `future` spawns is not in the scope; give it one of its own.
     pub fn scope<F: Future>(self, future: F) -> Scoped<F> {
@@ -70,7 +71,7 @@ impl Attempt {
     pub(crate) fn scope_of<F: Future>(self, make: impl FnOnce() -> F) -> Scoped<F> {
         let mut inbound = Inbound { attempt: self, is_exhausted: false };
         let future = {
-            let _entered = Entered { outer: IN_SCOPE.replace(Some(inbound)), inbound: &mut inbound };
+            let _entered = Entered::of(&mut inbound);
             make()
         };
         Scoped { future, inbound }
@@ -80,6 +81,19 @@ impl Attempt {
     #[must_use]
     pub fn current() -> Option<Self> {
         IN_SCOPE.get().map(|inbound| inbound.attempt)
+    }
+
+    /// Until the guard is dropped, whatever the thread runs is done for this attempt, or for the one that it is done for
+    /// already if that is a later one. Whoever runs the scope around it still hears of retries that were given up.
+    pub(crate) fn enter(self) -> Within {
+        let outer = IN_SCOPE.get();
+        let is_exhausted = outer.is_some_and(|outer| outer.is_exhausted);
+        IN_SCOPE.set(Some(Inbound { attempt: self.or_later(outer), is_exhausted }));
+        Within { outer }
+    }
+
+    fn or_later(self, outer: Option<Inbound>) -> Self {
+        outer.map_or(self, |outer| outer.attempt.max(self))
     }
 }
 
@@ -125,7 +139,7 @@ impl<F: Future> Future for Scoped<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _entered = Entered { outer: IN_SCOPE.replace(Some(*this.inbound)), inbound: this.inbound };
+        let _entered = Entered::of(this.inbound);
         this.future.poll(cx)
     }
 }
@@ -136,11 +150,32 @@ struct Entered<'scope> {
     inbound: &'scope mut Inbound,
 }
 
+impl<'scope> Entered<'scope> {
+    fn of(inbound: &'scope mut Inbound) -> Self {
+        let outer = IN_SCOPE.get();
+        IN_SCOPE.set(Some(Inbound { attempt: inbound.attempt.or_later(outer), ..*inbound }));
+        Self { outer, inbound }
+    }
+}
+
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        if let Some(inbound) = IN_SCOPE.replace(self.outer) {
-            *self.inbound = inbound;
+        if let Some(inside) = IN_SCOPE.replace(self.outer) {
+            self.inbound.is_exhausted = inside.is_exhausted;
         }
+    }
+}
+
+/// The same for an attempt of a retry, which has nobody of its own to tell.
+#[must_use = "an attempt that is left at once holds for nothing"]
+pub(crate) struct Within {
+    outer: Option<Inbound>,
+}
+
+impl Drop for Within {
+    fn drop(&mut self) {
+        let is_exhausted = IN_SCOPE.get().is_some_and(|inside| inside.is_exhausted);
+        IN_SCOPE.set(self.outer.map(|outer| Inbound { is_exhausted, ..outer }));
     }
 }
 
@@ -185,6 +220,36 @@ mod tests {
         assert_eq!(Attempt::current(), None);
         assert!(made_outside.is_exhausted());
         assert_eq!(made_outside.as_mut().await, Some(SECOND));
+    }
+
+    #[tokio::test]
+    async fn of_nested_scopes_the_later_attempt_holds() {
+        let inner = async { Attempt::current() };
+        assert_eq!(SECOND.scope(Attempt::FIRST.scope(inner)).await, Some(SECOND));
+        let inner = async { Attempt::current() };
+        assert_eq!(Attempt::FIRST.scope(SECOND.scope(inner)).await, Some(SECOND));
+    }
+
+    #[test]
+    fn the_scope_around_an_attempt_hears_what_was_given_up_in_it() {
+        let look = async |gives_up: bool| {
+            assert_eq!(Attempt::current(), Some(Attempt::FIRST));
+            {
+                let _within = SECOND.enter();
+                assert_eq!(Attempt::current(), Some(SECOND));
+                if gives_up {
+                    exhausted();
+                }
+            }
+            assert_eq!(Attempt::current(), Some(Attempt::FIRST));
+        };
+        for gives_up in [false, true] {
+            let mut scope = Box::pin(Attempt::FIRST.scope(look(gives_up)));
+            futures::executor::block_on(&mut scope);
+            assert_eq!(scope.is_exhausted(), gives_up);
+        }
+        drop(SECOND.enter());
+        assert_eq!(Attempt::current(), None);
     }
 
     #[test]

@@ -105,7 +105,7 @@ fn flaky(failures: usize) -> Scripted {
 }
 
 fn broke() -> Budget {
-    Budget::new(BudgetConfig::new().ratio(0.0).per_second(0.0).capacity(2)).expect("valid")
+    Budget::new(empty()).expect("valid")
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,28 +162,43 @@ impl Drop for Noted {
     }
 }
 
+/// Waits once, answers, and holds on to what it is given until it is dropped.
+struct Holding(Option<Noted>, #[expect(dead_code, reason = "it is held")] Noted, bool);
+
+impl std::future::Future for Holding {
+    type Output = Result<Noted, BoxError>;
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if std::mem::replace(&mut self.2, true) {
+            return Poll::Ready(Ok(self.0.take().expect("polled no more")));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn the_last_answer_and_its_call_are_dropped_before_the_wait() {
-    let diary = Diary::default();
-    let start = Moment::now();
-    let inner = {
+async fn the_call_is_dropped_before_anything_is_decided_and_its_answer_before_the_wait() {
+    let (diary, start) = (Diary::default(), Moment::now());
+    let noted = {
         let diary = diary.clone();
-        service_fn(move |()| {
-            let noted = |what| Noted(what, diary.clone(), start);
-            let (call, answer) = (noted("call"), noted("answer"));
-            async move {
-                let _call = &call;
-                tokio::time::sleep(MS).await;
-                Ok::<_, BoxError>(answer)
-            }
-        })
+        move |what| Noted(what, diary.clone(), start)
+    };
+    let inner = {
+        let noted = noted.clone();
+        service_fn(move |()| Holding(Some(noted("answer")), noted("call"), false))
     };
     let failed = |_: Result<&Noted, &BoxError>| Outcome::from(Failure::new(FailureKind::Error));
-    let retry = layer(plain().max_attempts(2)).classify(failed).layer(inner);
+    let asked = move |(): &(), _: &Failure| {
+        drop(noted("decided"));
+        true
+    };
+    let retry = layer(plain().max_attempts(2)).classify(failed).when(asked).layer(inner);
     let last = retry.oneshot(()).await.expect("an answer");
-    assert_eq!(*diary.lock().expect("no panic"), [("call", MS), ("answer", MS), ("call", 102 * MS)]);
+    let told = [("call", Duration::ZERO), ("decided", Duration::ZERO), ("answer", Duration::ZERO), ("call", 100 * MS)];
+    assert_eq!(*diary.lock().expect("no panic"), told);
     drop(last);
-    assert_eq!(diary.lock().expect("no panic").last(), Some(&("answer", 102 * MS)));
+    assert_eq!(diary.lock().expect("no panic").last(), Some(&("answer", 100 * MS)));
 }
 
 /// A request that counts how often it is copied.
@@ -216,6 +231,16 @@ async fn a_request_is_copied_only_if_it_may_be_retried() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_attempt_is_given_what_was_kept() {
+    for attempts in 1..5 {
+        let copies = Arc::new(AtomicU32::new(0));
+        let retry = layer(plain().max_attempts(attempts)).layer(Scripted::new([DOWN]));
+        retry.oneshot(Counted(copies.clone())).await.expect_err("always down");
+        assert_eq!(copies.load(Ordering::SeqCst), attempts - 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_may_not_be_repeated_is_sent_once() {
     let sent = async |may_repeat: bool| {
         let service = flaky(1);
@@ -242,7 +267,8 @@ async fn what_was_certainly_never_sent_is_sent_again_whatever_it_is() {
     assert_eq!(sent(REFUSED, broke()).await, 2);
     assert_eq!(sent(DOWN, broke()).await, 1, "perhaps it was sent");
     let limited = Limited::new("limit".into(), LimitReason::QuotaUsedUp).with_retry_after(MS);
-    assert_eq!(sent(Err(Rejection::from(limited).into()), broke()).await, 2, "refused by a layer of ours further in");
+    let limited = Err(Rejection::from(limited).into());
+    assert_eq!(sent(limited, broke()).await, 1, "what is between may have acted before it was refused");
     let empty = broke();
     assert_eq!((sent(REFUSED, empty.clone()).await, sent(REFUSED, empty.clone()).await), (2, 2));
     assert_eq!(sent(REFUSED, empty).await, 1, "the budget counts it like any other");
@@ -273,7 +299,30 @@ async fn a_wait_beyond_the_deadline_is_not_begun_and_the_last_real_outcome_comes
     };
     assert_eq!(within(100 * MS).await, (DOWN, 1, Duration::ZERO));
     assert_eq!(within(300 * MS).await, (DOWN, 2, 100 * MS));
+    assert_eq!(within(300 * MS + MS / 2).await, (DOWN, 2, 100 * MS), "a timer may be a millisecond late");
     assert_eq!(within(301 * MS).await, (Ok(7), 3, 300 * MS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_attempt_is_made_under_the_deadline_of_the_call_wherever_it_is_polled() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let inner = {
+        let seen = seen.clone();
+        service_fn(move |()| {
+            let seen = seen.clone();
+            seen.lock().expect("no panic").push(Deadline::current());
+            async move {
+                seen.lock().expect("no panic").push(Deadline::current());
+                DOWN
+            }
+        })
+    };
+    let mut retry = layer(plain().max_attempts(2)).deadline_of(InScope).layer(inner);
+    let deadline = Deadline::within(SEC);
+    let call = deadline.scope(async { retry.ready().await.expect("ready").call(()) }).await;
+    tokio::spawn(call).await.expect("no panic").expect_err("always down");
+    // The first attempt is polled where the caller polls it.
+    assert_eq!(*seen.lock().expect("no panic"), [Some(deadline), None, Some(deadline), Some(deadline)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -406,6 +455,18 @@ async fn within_a_retry_of_somebody_else_a_request_is_sent_once_or_as_often_as_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn retries_around_retries_do_not_multiply() {
+    let calls = async |inner: RetryConfig| {
+        let service = Scripted::new([DOWN]);
+        let stack = ServiceBuilder::new().layer(layer(plain())).layer(layer(inner)).service(service.clone());
+        stack.oneshot(()).await.expect_err("always down");
+        service.calls()
+    };
+    assert_eq!(calls(plain()).await, 3 + 1 + 1);
+    assert_eq!(calls(plain().max_attempts_within_retry(3)).await, 3 + 3 + 3, "unless that is asked for");
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_runs_the_scope_hears_of_retries_that_were_given_up() {
     let is_exhausted = async |config: RetryConfig, failures: usize, may_repeat: bool| {
         let retry = layer(config).may_repeat(move |(): &()| may_repeat).layer(flaky(failures));
@@ -417,6 +478,28 @@ async fn whoever_runs_the_scope_hears_of_retries_that_were_given_up() {
     assert!(!is_exhausted(plain(), 2, true).await, "it succeeded in the end");
     assert!(!is_exhausted(plain(), 1, false).await, "nothing was multiplied");
     assert!(!is_exhausted(plain().on([FailureKind::Throttled]), 3, true).await, "it is no failure to retry");
+    assert!(!is_exhausted(plain().max_attempts(1), 3, true).await, "it was sent once, as by anybody");
+    assert!(is_exhausted(plain().budget(empty()), 3, true).await, "the budget is used up");
+}
+
+/// A budget that pays for one retry after the other, and for no third.
+const fn empty() -> BudgetConfig {
+    BudgetConfig::new().ratio(0.0).per_second(0.0).capacity(2)
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_service_wants_no_retry_is_passed_on_although_nothing_could_be_retried() {
+    let is_exhausted = async |is_final: bool| {
+        let failed = move |_: Result<&u32, &Error<&str>>| {
+            let failure = Failure::new(FailureKind::Error);
+            Outcome::from(if is_final { failure.not_to_be_retried() } else { failure })
+        };
+        let retry = layer(plain()).may_repeat(|(): &()| false).classify(failed).layer(flaky(1));
+        let mut call = std::pin::pin!(Attempt::FIRST.scope(retry.oneshot(())));
+        let _ = call.as_mut().await;
+        call.is_exhausted()
+    };
+    assert_eq!((is_exhausted(true).await, is_exhausted(false).await), (true, false));
 }
 
 #[tokio::test(start_paused = true)]
@@ -448,6 +531,27 @@ async fn a_token_is_taken_before_the_wait() {
     took.sort();
     assert_eq!(took, [vec![Duration::ZERO; 8], vec![100 * MS; 2]].concat(), "two could pay, and nobody else waited");
     assert_eq!(service.calls(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_goes_back_if_its_retry_is_never_made() {
+    let budget = broke();
+    let layer = RetryLayer::with_budget(plain(), budget.clone()).expect("valid");
+    for _ in 0..3 {
+        let waits = layer.layer(flaky(1)).oneshot(());
+        tokio::time::timeout(50 * MS, waits).await.expect_err("it still waits");
+        assert_eq!(budget.available(), 2.0, "dropped while it waits");
+        let never_again = ReadyFor(Arc::new(AtomicU32::new(1)));
+        layer.layer(never_again).oneshot(()).await.expect_err("closed for good");
+        assert_eq!(budget.available(), 2.0, "not ready for it");
+        let copies = Arc::new(AtomicU32::new(0));
+        let once = layer.clone().replay(move |(): &()| (copies.fetch_add(1, Ordering::SeqCst) == 0).then_some(()));
+        let service = flaky(1);
+        assert_eq!(once.layer(service.clone()).oneshot(()).await, DOWN);
+        assert_eq!((budget.available(), service.calls()), (2.0, 1), "there is nothing to send");
+    }
+    layer.layer(flaky(1)).oneshot(()).await.expect("the second time");
+    assert_eq!(budget.available(), 1.0, "the control");
 }
 
 #[tokio::test(start_paused = true)]
@@ -531,6 +635,11 @@ async fn a_seed_gives_the_same_waits_each_time_and_to_no_two_calls() {
     for other in [waits(Some(8)).await, waits(None).await, waits(None).await] {
         assert_ne!(seeded, other);
     }
+    // One call at a time has its waits as if it were alone, although others fail in between.
+    let (one, other) = (Scripted::new([DOWN]), Scripted::new([DOWN]));
+    let layer = layer(RetryConfig::new().max_attempts(5).without_budget().seed(7));
+    let _ = tokio::join!(layer.layer(one.clone()).oneshot(()), layer.layer(other.clone()).oneshot(()));
+    assert_eq!([one.waits(), other.waits()], seeded[..2]);
     for (number, one) in seeded.iter().enumerate() {
         assert!(seeded.iter().skip(number + 1).all(|other| one != other), "clones of a layer repeat nothing");
     }
@@ -601,12 +710,20 @@ fn settings_that_cannot_work_are_refused_by_name() {
         ),
         (new().backoff(backoff().factor(0.5)), "the factor of the backoff must be a number of at least 1, and is 0.5"),
         (
+            new().backoff(Backoff::constant(SEC).spread(Spread::Decorrelated)),
+            "a decorrelated backoff needs a cap that is longer than its base",
+        ),
+        (
             new().backoff(backoff().factor(f64::NAN)),
             "the factor of the backoff must be a number of at least 1, and is NaN",
         ),
         (new().on([]), "it must name at least one kind of failure in `on`"),
         (new().budget(budget().ratio(-0.1)), "the budget's ratio must be 0 to 1000, and is -0.1"),
         (new().budget(budget().per_second(f64::INFINITY)), "the budget's per_second must be 0 to 1000000, and is inf"),
+        (
+            new().budget(budget().capacity(1_000_001)),
+            "the budget's capacity must be 2 to 1000000 tokens, and is 1000001",
+        ),
         (new().budget(budget().capacity(1)), "the budget's capacity must be 2 to 1000000 tokens, and is 1"),
     ] {
         assert_eq!(says(config), format!("the retry `payments` cannot work: {fault}"));

@@ -22,7 +22,8 @@ impl<B> OnAttempt<Request<B>> for InExtensions {
 /// Tells over the wire which attempt a request is, so that a server can refrain from multiplying retries by its own.
 ///
 /// As what a [retry](crate::retry::RetryLayer::on_attempt) tells its requests, it writes the header from the second attempt
-/// on, beside what [`InExtensions`] does. As what [`InboundAttempts`](crate::http::InboundAttempts) looks for, it is
+/// on, beside what [`InExtensions`] does; and also at the first, if that is a part of somebody else's retry, so that the
+/// services further on know it too. As what [`InboundAttempts`](crate::http::InboundAttempts) looks for, it is
 /// believed whoever sends it: the worst that a lie does is that the liar's own request is not retried.
 ///
 /// ```
@@ -79,7 +80,9 @@ impl Default for AttemptHeader {
 
 impl<B> OnAttempt<Request<B>> for AttemptHeader {
     fn on_attempt(&self, request: &mut Request<B>, attempt: Attempt) {
+        let outer = request.extensions().get().copied().max(Attempt::current());
         InExtensions.on_attempt(request, attempt);
+        let attempt = outer.map_or(attempt, |outer: Attempt| outer.max(attempt));
         if attempt.is_retry() {
             let value = HeaderValue::from(attempt.resends().saturating_add(self.first));
             request.headers_mut().insert(&self.name, value);
@@ -113,6 +116,18 @@ mod tests {
     fn the_first_attempt_is_told_nothing() {
         let request = sent(&AttemptHeader::new(), Attempt::FIRST);
         assert!(request.headers().is_empty() && request.extensions().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_first_attempt_of_a_part_of_a_retry_is_told_of_that() {
+        let third = Attempt::FIRST.next().next();
+        let header = AttemptHeader::new();
+        let in_scope = third.scope(async { sent(&header, Attempt::FIRST) }).await;
+        assert_eq!(header.read(in_scope.headers()), Some(third));
+        let mut request = Request::new(());
+        request.extensions_mut().insert(third);
+        header.on_attempt(&mut request, Attempt::FIRST.next());
+        assert_eq!(header.read(request.headers()), Some(third), "the later one");
     }
 
     #[test]

@@ -2,18 +2,19 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use pin_project::pin_project;
 use tower::Service;
 
 use super::config::{NeverSent, OnAttempt, Replay, RetryWhen};
-use super::handle::Shared;
+use super::handle::{Paid, Shared};
 use super::state::{Session, Stop, Verdict};
-use crate::attempt;
+use crate::attempt::{self, Attempt};
 use crate::clock::{self, Moment, Timer};
-use crate::deadline::Deadline;
+use crate::deadline::{self, Deadline};
 use crate::jitter::Jitter;
-use crate::outcome::{Classify, Failure, FailureKind, Outcome};
+use crate::outcome::{Classify, Failure, Outcome};
 use crate::striped::ForCall;
 use crate::telemetry;
 
@@ -25,6 +26,17 @@ pub(super) struct Plan<P, C, W, N, A> {
     pub(super) when: W,
     pub(super) never_sent: N,
     pub(super) on_attempt: A,
+}
+
+impl<P, C, W, N, A> Plan<P, C, W, N, A> {
+    pub(super) fn send<S, Req>(&self, service: &mut S, mut request: Req, attempt: Attempt) -> S::Future
+    where
+        S: Service<Req>,
+        A: OnAttempt<Req>,
+    {
+        self.on_attempt.on_attempt(&mut request, attempt);
+        service.call(request)
+    }
 }
 
 /// What another attempt is made of.
@@ -64,9 +76,18 @@ enum State<F> {
     Waiting {
         #[pin]
         timer: Timer,
+        paid: Option<Paid>,
     },
-    GettingReady,
+    GettingReady {
+        paid: Option<Paid>,
+    },
     Finished,
+}
+
+/// A retry is done for this attempt and within this deadline, wherever the future is polled; the first attempt is done where
+/// the call is made.
+fn enter(attempt: Attempt, deadline: Option<Deadline>) -> Option<(attempt::Within, Option<deadline::Entered>)> {
+    attempt.is_retry().then(|| (attempt.enter(), deadline.map(Deadline::enter)))
 }
 
 impl<S, Req, P, C, W, N, A> ResponseFuture<S, Req, P, C, W, N, A>
@@ -102,7 +123,9 @@ where
         loop {
             let this = self.as_mut().project();
             if let StateProj::Calling { call } = this.state.project() {
+                let entered = enter(this.session.attempt(), *this.deadline);
                 let result = ready!(call.poll(cx));
+                drop(entered);
                 match this.plan.classify.classify(result.as_ref()) {
                     Outcome::Success => {
                         if this.session.attempt().is_retry() {
@@ -141,14 +164,12 @@ where
     ) -> Option<Result<S::Response, S::Error>> {
         // The attempt is over, and what it holds goes before anything is done about it.
         self.as_mut().project().state.set(State::Finished);
-        let wait = match self.as_mut().decide(failure, result.as_ref().err()) {
-            Ok(wait) => wait,
+        let (wait, paid) = match self.as_mut().decide(failure, result.as_ref().err()) {
+            Ok(decided) => decided,
             Err(stop) => {
                 let this = self.project();
                 telemetry::retry_stopped(&this.shared.rules.name, this.session.attempt(), failure, stop.as_str());
-                // What was sent once was multiplied by nobody, and may be repeated further out.
-                let was_sent_once = stop == Stop::AttemptsUsedUp && !this.session.attempt().is_retry();
-                if stop.is_exhausted() && !was_sent_once {
+                if this.session.is_exhausted_by(stop) {
                     attempt::exhausted();
                 }
                 return Some(result);
@@ -159,24 +180,23 @@ where
         let mut this = self.project();
         telemetry::retrying(&this.shared.rules.name, this.session.attempt(), failure, wait);
         this.state.set(match wait.is_zero() {
-            true => State::GettingReady,
-            false => State::Waiting { timer: clock::sleep(wait) },
+            true => State::GettingReady { paid },
+            false => State::Waiting { timer: clock::sleep(wait), paid },
         });
         None
     }
 
     /// How long to wait for the next attempt, which is paid for and prepared then.
-    fn decide(self: Pin<&mut Self>, failure: &Failure, error: Option<&S::Error>) -> Result<std::time::Duration, Stop> {
+    fn decide(
+        self: Pin<&mut Self>,
+        failure: &Failure,
+        error: Option<&S::Error>,
+    ) -> Result<(Duration, Option<Paid>), Stop> {
         let this = self.project();
-        let Some(again) = this.again else {
-            return Err(this.session.nothing_kept());
-        };
-        if again.only_if_never_sent {
-            let is_never_sent = matches!(failure.kind(), FailureKind::Refused | FailureKind::Expired)
-                || error.is_some_and(|error| this.plan.never_sent.never_sent(error));
-            if !is_never_sent {
-                return Err(Stop::NotRepeatable);
-            }
+        this.session.may_go_on(failure, this.again.is_some())?;
+        let again = this.again.as_mut().ok_or(Stop::NotRepeatable)?;
+        if again.only_if_never_sent && !error.is_some_and(|error| this.plan.never_sent.never_sent(error)) {
+            return Err(Stop::NotRepeatable);
         }
         if !this.plan.when.retries(this.plan.replay.head(&again.kept), failure) {
             return Err(Stop::NotRetried);
@@ -189,29 +209,25 @@ where
             Verdict::Stop(stop) => return Err(stop),
         };
         // Paid for before the wait: those who wait are retries already, and must not be more than the budget allows.
-        let budget = this.shared.budget.as_ref();
-        if budget.is_some_and(|budget| !budget.withdraw(cost, now)) {
-            return Err(Stop::BudgetUsedUp);
-        }
+        let paid = match &this.shared.budget {
+            Some(budget) => Some(budget.pay(cost, now).ok_or(Stop::BudgetUsedUp)?),
+            None => None,
+        };
         // Last, since it puts an end to what is still being sent.
-        if !this.plan.replay.seal(&mut again.kept) {
-            if let Some(budget) = budget {
-                budget.give_back(cost);
-            }
-            return Err(Stop::NotRepeatable);
-        }
-        Ok(wait)
+        if this.plan.replay.seal(&mut again.kept) { Ok((wait, paid)) } else { Err(Stop::NotRepeatable) }
     }
 
     /// From the end of one attempt to the beginning of the next.
     #[cold]
     fn poll_between(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let mut this = self.project();
-        if let StateProj::Waiting { timer } = this.state.as_mut().project() {
+        if let StateProj::Waiting { timer, paid } = this.state.as_mut().project() {
             ready!(timer.poll(cx));
-            this.state.set(State::GettingReady);
+            let paid = paid.take();
+            this.state.set(State::GettingReady { paid });
         }
-        let (StateProj::GettingReady, Some(again)) = (this.state.as_mut().project(), this.again.as_mut()) else {
+        let (StateProj::GettingReady { paid }, Some(again)) = (this.state.as_mut().project(), this.again.as_mut())
+        else {
             panic!("a retry's future was polled after it finished");
         };
         // A service that fails at once, with no wait between, must not keep the thread for itself.
@@ -221,12 +237,18 @@ where
             telemetry::retry_not_ready(&this.shared.rules.name, this.session.attempt());
             return Poll::Ready(Err(error));
         }
-        let mut request = this.plan.replay.again(&mut again.kept);
-        this.plan.on_attempt.on_attempt(&mut request, this.session.resent());
-        let call = again.service.call(request);
-        if this.session.is_last() {
-            // What is kept for another attempt may be much.
-            *this.again = None;
+        let attempt = this.session.resent();
+        let entered = enter(attempt, *this.deadline);
+        let call = if this.session.is_last() {
+            // What is kept for another attempt may be much, and there is none.
+            let Again { mut service, kept, .. } = this.again.take().expect("it has just been looked at");
+            this.plan.send(&mut service, this.plan.replay.last(kept), attempt)
+        } else {
+            this.plan.send(&mut again.service, this.plan.replay.again(&mut again.kept), attempt)
+        };
+        drop(entered);
+        if let Some(paid) = paid.take() {
+            paid.spend();
         }
         this.state.set(State::Calling { call });
         Poll::Ready(Ok(()))

@@ -4,6 +4,7 @@ mod purse;
 use std::sync::{Mutex, PoisonError};
 
 pub use self::budget::Budget;
+pub(super) use self::budget::Paid;
 use super::config::Rules;
 use crate::jitter::Jitter;
 

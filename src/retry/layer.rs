@@ -15,8 +15,9 @@ use crate::striped::SharedByCalls;
 ///
 /// All services that the layer and its clones wrap share one budget. The presets [`http_server`](Self::http_server) and
 /// [`http_client`](Self::http_client) choose for HTTP what the setters choose one by one; use them first, then change what
-/// differs. What is given to a setter must be `Clone + Send + Sync + 'static`, so that the layer is; put a closure that is
-/// not `Clone` into an [`Arc`].
+/// differs. What is given to a setter must be `Clone + Send + Sync + 'static`, so that the layer is, and is cloned for each
+/// call: that costs nothing where a closure captures nothing, and a reference count for what is in an [`Arc`], where what is
+/// not `Clone`, or dear to clone, belongs. Write the types of a closure's parameters: `|request: &Job| ..`.
 ///
 /// # Panics
 ///
@@ -102,8 +103,9 @@ impl<P, C, M, W, N, A, D> RetryLayer<P, C, M, W, N, A, D> {
         })
     }
 
-    /// Retries the failures that `predicate` says, such as `|request: &Job, failure: &Failure| ..`, whatever their kind. A
-    /// failure that the service [wants not retried](crate::Failure::is_final) is left alone all the same.
+    /// Retries the failures that `predicate` says, such as `|request: &Job, failure: &Failure| ..`, whatever their kind and
+    /// in place of [`on`](RetryConfig::on). A failure that the service
+    /// [wants not retried](crate::Failure::is_final) is left alone all the same.
     pub fn when<W2>(self, predicate: W2) -> RetryLayer<P, C, M, W2, N, A, D>
     where
         W2: Clone + Send + Sync + 'static,
@@ -118,7 +120,8 @@ impl<P, C, M, W, N, A, D> RetryLayer<P, C, M, W, N, A, D> {
     }
 
     /// Sends a request again that [may not be repeated](Self::may_repeat), after an error of which `never_sent` says that it
-    /// was never sent; see [`NeverSent`](super::NeverSent). Those too are copied then.
+    /// was never sent; see [`NeverSent`](super::NeverSent). Those requests are copied then too, and their retries are paid
+    /// for like all others.
     pub fn never_sent<N2>(self, never_sent: N2) -> RetryLayer<P, C, M, W, N2, A, D>
     where
         N2: Clone + Send + Sync + 'static,

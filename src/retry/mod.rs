@@ -11,8 +11,9 @@
 //! - **They heed what the service says**: `Retry-After` and the like are waited for, and `Failure::is_final` ends the call.
 //!   Also the refusals of our own layers further in say when they end.
 //! - **They end with the caller's patience.** A wait that does not fit the [deadline](RetryLayer::deadline_of) is not begun.
-//! - **They do not multiply.** What is done on behalf of a request that is itself a retry is
-//!   [sent once](RetryConfig::max_attempts_within_retry).
+//! - **They do not multiply.** What is done within an attempt that is itself a retry is
+//!   [sent once](RetryConfig::max_attempts_within_retry); over HTTP also from one service to the next, where they
+//!   [say so](crate::http::InboundAttempts).
 //! - **They repeat only what may be repeated**: over HTTP what is idempotent, by its method or by an `Idempotency-Key`; elsewhere
 //!   what [`may_repeat`](RetryLayer::may_repeat) says, by default everything. And what was certainly
 //!   [never sent](RetryLayer::never_sent).
@@ -31,12 +32,13 @@
 //! for all. And in one place of a chain of services only, that next to what fails.
 //!
 //! Put a [timeout](crate::timeout) around it for the whole, and another inside it for each attempt. Where the outer one
-//! [tells its deadline](crate::timeout::TimeoutLayer::export_with), the retry ends before it with the last real outcome.
+//! [tells its deadline](crate::timeout::TimeoutLayer::export_with), the retry ends before it with the last real outcome,
+//! unless the service takes until then to become ready.
 //!
 //! # What is sent again
 //!
 //! The wrapped service must be `Clone`, and the request too, unless [`replay`](RetryLayer::replay) says how to send it again. A
-//! copy is made before the first attempt, and only of what may be retried. Each attempt but the first is made by a
+//! copy is made before the first attempt, and only of what may be retried; the last attempt is given what was kept. Each attempt but the first is made by a
 //! clone of the service, once that is ready; one that fails to become ready ends the call with its error.
 //!
 //! The answer decides, over HTTP the head of the response: what fails in the body later is not retried. The last answer is
@@ -69,8 +71,8 @@
 //!
 //! # What it costs
 //!
-//! A call that succeeds at once copies the request and the service, and allocates only what those copies do. It reads no
-//! clock, and writes nothing that other threads write, unless the budget is not full.
+//! A call that succeeds at once copies the request, the service and what the setters were given, and allocates only what
+//! those copies do. It reads no clock, and writes nothing that other threads write, unless the budget is not full.
 
 mod config;
 mod future;

@@ -76,12 +76,11 @@ where
         let most = shared.rules.attempts_within(self.may_repeat.attempt_of(&request));
         let deadline = self.deadline_of.deadline_of(&request, &Now::unread());
         let is_repeatable = most > 1 && self.may_repeat.may_repeat(&request);
-        let (mut request, kept) = match is_repeatable || (most > 1 && N::CAN_TELL) {
+        let (request, kept) = match is_repeatable || (most > 1 && N::CAN_TELL) {
             true => self.plan.replay.split(request),
             false => (self.plan.replay.once(request), None),
         };
-        self.plan.on_attempt.on_attempt(&mut request, Attempt::FIRST);
-        let call = self.inner.call(request);
+        let call = self.plan.send(&mut self.inner, request, Attempt::FIRST);
         // It is asked anew whether it is ready, so a clone is as good as the value itself.
         let again = kept.map(|kept| Again { service: self.inner.clone(), kept, only_if_never_sent: !is_repeatable });
         ResponseFuture::calling(call, again, Session::new(most), deadline, self.plan.clone(), shared)

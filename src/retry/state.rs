@@ -12,6 +12,9 @@ use crate::attempt::Attempt;
 use crate::jitter::Jitter;
 use crate::outcome::{Failure, FailureKind};
 
+/// Timers fire up to so much late. There must be that much left, or the attempt would begin after its deadline.
+const TICK: Duration = Duration::from_millis(1);
+
 /// One call, from its first attempt to its last.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -67,7 +70,7 @@ impl Stop {
 
     /// Whether it would have been retried, if only there were more of something: whoever repeats the whole asks for that
     /// again, and multiplies what was tried here.
-    pub(super) const fn is_exhausted(self) -> bool {
+    const fn is_exhausted(self) -> bool {
         match self {
             Self::NotRetried | Self::NotRepeatable => false,
             Self::AttemptsUsedUp | Self::Forbidden | Self::HintTooLong | Self::NoTimeLeft | Self::BudgetUsedUp => true,
@@ -86,9 +89,23 @@ impl Session {
         self.attempt
     }
 
-    /// The attempt failed, and nothing is kept to make another of.
-    pub(super) const fn nothing_kept(&self) -> Stop {
-        if self.is_last() { Stop::AttemptsUsedUp } else { Stop::NotRepeatable }
+    /// Whether the attempt that failed was the last, however it failed. `is_kept` says whether there is something to make
+    /// another of.
+    pub(super) fn may_go_on(&self, failure: &Failure, is_kept: bool) -> Result<(), Stop> {
+        if failure.is_final() {
+            Err(Stop::Forbidden)
+        } else if self.is_last() {
+            Err(Stop::AttemptsUsedUp)
+        } else if !is_kept {
+            Err(Stop::NotRepeatable)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether whoever repeats the whole multiplies what was tried here. What may be sent once was multiplied by nobody.
+    pub(super) fn is_exhausted_by(&self, stop: Stop) -> bool {
+        stop.is_exhausted() && (stop != Stop::AttemptsUsedUp || self.attempt.is_retry())
     }
 
     /// Whether no attempt may follow.
@@ -96,7 +113,8 @@ impl Session {
         self.attempt.number() >= self.most
     }
 
-    /// The attempt failed in a way that is retried. `left` is the time until the deadline, if there is one.
+    /// The attempt failed in a way that is retried, and there may be another. `left` is the time until the deadline, if there
+    /// is one.
     pub(super) fn failed(
         &mut self,
         failure: &Failure,
@@ -104,12 +122,6 @@ impl Session {
         rules: &Rules,
         jitter: &mut Jitter,
     ) -> Verdict {
-        if failure.is_final() {
-            return Verdict::Stop(Stop::Forbidden);
-        }
-        if self.is_last() {
-            return Verdict::Stop(Stop::AttemptsUsedUp);
-        }
         let hint = failure.retry_after().unwrap_or_default();
         if hint > rules.longest_hint {
             return Verdict::Stop(Stop::HintTooLong);
@@ -120,7 +132,7 @@ impl Session {
             // On top, so that those who were told the same time do not come back together.
             Spread::Full | Spread::Equal | Spread::Decorrelated => hint.saturating_add(backoff),
         };
-        if left.is_some_and(|left| wait >= left) {
+        if left.is_some_and(|left| wait.saturating_add(TICK) > left) {
             return Verdict::Stop(Stop::NoTimeLeft);
         }
         Verdict::Wait(wait, cost(failure.kind()))
@@ -139,7 +151,7 @@ impl Session {
             Spread::Equal => jitter.between(ceiling / 2, ceiling),
             Spread::Decorrelated => {
                 let before = self.waited.unwrap_or(backoff.base);
-                jitter.between(backoff.base, before.saturating_mul(3)).min(backoff.cap)
+                jitter.between(backoff.base, before.saturating_mul(3).min(backoff.cap))
             }
             Spread::None => ceiling,
         };

@@ -37,7 +37,8 @@ pub enum Spread {
     Full,
     /// Half of it: from half the wait to the whole.
     Equal,
-    /// From the base to three times the wait before, up to the cap; the factor plays no part.
+    /// From the base to three times the wait before, up to the cap, which must be longer than the base; the factor plays
+    /// no part.
     Decorrelated,
     /// None. Callers that failed together come back together: for a single caller, and for tests.
     None,
@@ -78,7 +79,11 @@ impl Backoff {
             Spread::Decorrelated => 3_f64.powf(f64::from(retry)),
             Spread::Full | Spread::Equal | Spread::None => self.factor.powf(f64::from(retry.saturating_sub(1))),
         };
-        let nanos = self.base.as_nanos() as f64 * times;
+        if self.base.is_zero() {
+            return Duration::ZERO;
+        }
+        // The settings may not be checked yet.
+        let nanos = self.base.as_nanos() as f64 * times.max(1.0);
         if nanos < self.cap.as_nanos() as f64 { Duration::from_secs_f64(nanos / 1e9) } else { self.cap }
     }
 }
@@ -111,6 +116,18 @@ mod tests {
     fn a_constant_wait_is_always_the_same() {
         for retry in [1, 2, 1000] {
             assert_eq!(Backoff::constant(7 * MS).ceiling(retry), 7 * MS);
+        }
+    }
+
+    #[test]
+    fn settings_that_are_not_checked_yet_have_a_ceiling_too() {
+        for factor in [-2.0, 0.0, f64::NAN, f64::INFINITY, 1e200] {
+            let nothing = Backoff::exponential(Duration::ZERO, Duration::from_secs(10)).factor(factor);
+            let something = Backoff::default().factor(factor);
+            for retry in [1, 2, 3, 1100, u32::MAX] {
+                assert_eq!(nothing.ceiling(retry), Duration::ZERO);
+                assert!((100 * MS..=10_000 * MS).contains(&something.ceiling(retry)), "{factor}");
+            }
         }
     }
 

@@ -35,6 +35,8 @@ pub enum InvalidRetry {
         /// What was asked for.
         factor: f64,
     },
+    /// A decorrelated wait has nothing between its base and its cap to be drawn from.
+    NothingToSpread(Name),
     /// No failure would ever be retried.
     NothingToRetry(Name),
     /// A share or rate of the budget is out of bounds, or no number.
@@ -80,6 +82,9 @@ impl InvalidRetry {
             }
             Self::Factor { name, factor } => {
                 (name, format!("the factor of the backoff must be a number of at least 1, and is {factor}"))
+            }
+            Self::NothingToSpread(name) => {
+                (name, "a decorrelated backoff needs a cap that is longer than its base".into())
             }
             Self::NothingToRetry(name) => (name, "it must name at least one kind of failure in `on`".into()),
             Self::BudgetRate { name, setting, value, most } => {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 ///
 /// Such a request may be sent again whatever it is, a payment too. Ready-made is [`NotKnown`] (the default); a closure
 /// `Fn(&E) -> bool` serves too, such as `|error: &Error<_>| matches!(error, Error::Inner(error) if error.is_connect())`
-/// over hyper-util's client. A refusal by a layer of this crate further in is always such an error, where anything but
-/// `NotKnown` is chosen.
+/// over hyper-util's client. A refusal by a layer of this crate further in is such an error as well, as long as nothing
+/// between acts before it is refused; `error.rejection().is_some_and(..)` finds it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say of which `{E}` the request was never sent",
     note = "a closure `|error: &{E}| -> bool` does"

@@ -39,6 +39,11 @@ pub trait Replay<Req> {
 
     /// The request once more; it was sealed.
     fn again(&self, kept: &mut Self::Kept) -> Self::Request;
+
+    /// The same for the last time, so that nothing need be copied any more.
+    fn last(&self, mut kept: Self::Kept) -> Self::Request {
+        self.again(&mut kept)
+    }
 }
 
 /// Clones the request.
@@ -70,6 +75,10 @@ impl<Req: Clone> Replay<Req> for Cloned {
 
     fn again(&self, kept: &mut Req) -> Req {
         kept.clone()
+    }
+
+    fn last(&self, kept: Req) -> Req {
+        kept
     }
 }
 
@@ -138,5 +147,9 @@ where
 
     fn again(&self, kept: &mut P::Kept) -> P::Request {
         (**self).again(kept)
+    }
+
+    fn last(&self, kept: P::Kept) -> P::Request {
+        (**self).last(kept)
     }
 }

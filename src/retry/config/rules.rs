@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Backoff, BudgetConfig, InvalidRetry, RetryConfig};
+use super::{Backoff, BudgetConfig, InvalidRetry, RetryConfig, Spread};
 use crate::attempt::Attempt;
 use crate::name::Name;
 use crate::outcome::Kinds;
@@ -49,12 +49,15 @@ impl RetryConfig {
             let attempts = max_attempts_within_retry;
             return Err(InvalidRetry::AttemptsWithinRetry { name, attempts, max_attempts });
         }
-        let Backoff { base, factor, cap, .. } = backoff;
+        let Backoff { base, factor, cap, spread } = backoff;
         if cap < base {
             return Err(InvalidRetry::Cap { name, base, cap });
         }
         if !(1.0..f64::INFINITY).contains(&factor) {
             return Err(InvalidRetry::Factor { name, factor });
+        }
+        if spread == Spread::Decorrelated && base == cap {
+            return Err(InvalidRetry::NothingToSpread(name));
         }
         if on.is_empty() {
             return Err(InvalidRetry::NothingToRetry(name));

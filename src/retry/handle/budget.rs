@@ -65,13 +65,16 @@ impl Budget {
         purse.deposit(rates.deposit, rates.capacity);
     }
 
-    /// Pays for a retry; `false` if there is not enough.
-    pub(in super::super) fn withdraw(&self, tokens: Tokens, now: Moment) -> bool {
+    /// Pays for a retry; `None` if there is not enough.
+    pub(in super::super) fn pay(&self, tokens: Tokens, now: Moment) -> Option<Paid> {
+        self.withdraw(tokens, now).then(|| Paid { budget: self.clone(), tokens })
+    }
+
+    fn withdraw(&self, tokens: Tokens, now: Moment) -> bool {
         self.take(tokens * TOKEN, now)
     }
 
-    /// What was paid for is not done.
-    pub(in super::super) fn give_back(&self, tokens: Tokens) {
+    fn give_back(&self, tokens: Tokens) {
         self.0.purse.deposit(tokens * TOKEN, self.0.rates.capacity);
     }
 
@@ -84,6 +87,26 @@ impl Budget {
             refill.overflowed();
         }
         withdrawal.is_paid
+    }
+}
+
+/// Tokens for a retry that is not made yet. They go back if it never is.
+#[must_use = "tokens that are dropped go back"]
+pub(in super::super) struct Paid {
+    budget: Budget,
+    tokens: Tokens,
+}
+
+impl Paid {
+    /// The retry is made.
+    pub(in super::super) fn spend(mut self) {
+        self.tokens = 0;
+    }
+}
+
+impl Drop for Paid {
+    fn drop(&mut self) {
+        self.budget.give_back(self.tokens);
     }
 }
 
@@ -147,6 +170,7 @@ mod tests {
         assert_eq!(drain(&budget, T0 + 86_400 * SEC), 50, "an idle day is made up for in one step");
         assert_eq!(drain(&budget, T0 + 86_400 * 365 * 100 * SEC), 50);
         assert_eq!(drain(&budget, T0), 0, "time that runs backwards is no time passed");
+        assert_eq!(drain(&budget, T0 + 86_400 * 365 * 100 * SEC), 0, "and what has passed pays in once");
     }
 
     #[test]
@@ -158,11 +182,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_is_there_again_and_never_more_than_fits() {
-        let budget = budget(BudgetConfig::new().per_second(0.0).capacity(3));
-        assert!(budget.withdraw(2, T0));
-        budget.give_back(2);
-        budget.give_back(2);
+    fn what_is_not_spent_goes_back_and_never_more_than_fits() {
+        let budget = budget(BudgetConfig::new().ratio(1.0).per_second(0.0).capacity(3));
+        let paid = budget.pay(2, T0).expect("it is full");
+        assert!(budget.pay(2, T0).is_none());
+        drop(paid);
+        budget.pay(2, T0).expect("it is full again").spend();
+        let paid = budget.pay(1, T0).expect("one is left");
+        (0..3).for_each(|_| budget.deposit());
+        drop(paid);
         assert_eq!(drain(&budget, T0), 3);
     }
 

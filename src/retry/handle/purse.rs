@@ -23,11 +23,11 @@ impl Purse {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// A full purse is looked at, and not written.
+    /// A full purse is looked at, and not written; nor is any by nothing.
     #[inline]
     pub(super) fn deposit(&self, parts: u64, capacity: u64) {
         let mut held = self.0.load(Ordering::Relaxed);
-        while held < capacity {
+        while held < capacity && parts > 0 {
             let filled = held.saturating_add(parts).min(capacity);
             match self.0.compare_exchange_weak(held, filled, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return,

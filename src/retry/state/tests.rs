@@ -36,11 +36,13 @@ fn first(failure: &Failure, left: Option<Duration>, rules: &Rules) -> Verdict {
 fn waits(most: u32, rules: &Rules, seed: u64) -> Vec<Duration> {
     let (mut session, mut jitter) = (Session::new(most), Jitter::seeded(seed));
     let mut waits = Vec::new();
-    while let Verdict::Wait(wait, _) = session.failed(&error(), None, rules, &mut jitter) {
+    while session.may_go_on(&error(), true).is_ok() {
+        let verdict = session.failed(&error(), None, rules, &mut jitter);
+        let Verdict::Wait(wait, 1) = verdict else { panic!("{verdict:?}") };
         waits.push(wait);
         session.resent();
     }
-    assert_eq!(session.failed(&error(), None, rules, &mut jitter), Verdict::Stop(Stop::AttemptsUsedUp));
+    assert_eq!(session.may_go_on(&error(), true), Err(Stop::AttemptsUsedUp));
     waits
 }
 
@@ -83,7 +85,13 @@ fn who_asks_for_more_time_than_anybody_waits_is_not_called_again() {
 #[test]
 fn a_wait_that_does_not_fit_the_deadline_is_not_begun() {
     let rules = unspread();
-    assert_eq!(first(&error(), Some(101 * MS), &rules), Verdict::Wait(100 * MS, 1));
+    assert_eq!(
+        first(&error(), Some(101 * MS), &rules),
+        Verdict::Wait(100 * MS, 1),
+        "a timer may be a millisecond late"
+    );
+    let almost = 101 * MS - Duration::from_nanos(1);
+    assert_eq!(first(&error(), Some(almost), &rules), Verdict::Stop(Stop::NoTimeLeft));
     assert_eq!(
         first(&error(), Some(100 * MS), &rules),
         Verdict::Stop(Stop::NoTimeLeft),
@@ -95,7 +103,10 @@ fn a_wait_that_does_not_fit_the_deadline_is_not_begun() {
 
 #[test]
 fn what_the_service_wants_not_retried_is_not() {
-    assert_eq!(first(&error().not_to_be_retried(), None, &unspread()), Verdict::Stop(Stop::Forbidden));
+    for (session, is_kept) in [(Session::new(3), true), (Session::new(3), false), (Session::new(1), false)] {
+        assert_eq!(session.may_go_on(&error().not_to_be_retried(), is_kept), Err(Stop::Forbidden));
+    }
+    assert_eq!(Session::new(3).may_go_on(&error(), true), Ok(()), "the control");
 }
 
 #[test]
@@ -111,8 +122,22 @@ fn a_retry_after_a_timeout_costs_twice_as_much() {
 
 #[test]
 fn nothing_kept_means_used_up_or_not_repeatable() {
-    assert_eq!(Session::new(1).nothing_kept(), Stop::AttemptsUsedUp);
-    assert_eq!(Session::new(2).nothing_kept(), Stop::NotRepeatable);
+    assert_eq!(Session::new(1).may_go_on(&error(), false), Err(Stop::AttemptsUsedUp));
+    assert_eq!(Session::new(2).may_go_on(&error(), false), Err(Stop::NotRepeatable));
+}
+
+#[test]
+fn what_was_given_up_for_want_of_something_is_not_to_be_repeated_further_out() {
+    let mut retried = Session::new(3);
+    retried.resent();
+    let is_exhausted = |stop| [Session::new(1).is_exhausted_by(stop), retried.is_exhausted_by(stop)];
+    for stop in [Stop::NotRetried, Stop::NotRepeatable] {
+        assert_eq!(is_exhausted(stop), [false; 2], "{stop:?}");
+    }
+    for stop in [Stop::Forbidden, Stop::HintTooLong, Stop::NoTimeLeft, Stop::BudgetUsedUp] {
+        assert_eq!(is_exhausted(stop), [true; 2], "{stop:?}");
+    }
+    assert_eq!(is_exhausted(Stop::AttemptsUsedUp), [false, true], "what was sent once was multiplied by nobody");
 }
 
 #[test]
@@ -170,7 +195,7 @@ proptest! {
         let rules = rules(&RetryConfig::new().backoff(backoff(spread)));
         let (hint, left) = (Duration::from_millis(hint), Duration::from_millis(left));
         match Session::new(3).failed(&busy(hint), Some(left), &rules, &mut Jitter::seeded(seed)) {
-            Verdict::Wait(wait, _) => prop_assert!(wait >= hint && wait < left),
+            Verdict::Wait(wait, _) => prop_assert!(wait >= hint && wait + MS <= left),
             Verdict::Stop(stop) => prop_assert_eq!(stop, Stop::NoTimeLeft),
         }
     }
