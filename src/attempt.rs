@@ -68,6 +68,7 @@ impl Attempt {
     }
 
     /// The same for a future that is yet to be made, which is done on behalf of the request too.
+    #[allow(dead_code, reason = "asked only by the servers of the feature `http`")]
     pub(crate) fn scope_of<F: Future>(self, make: impl FnOnce() -> F) -> Scoped<F> {
         let mut inbound = Inbound { attempt: self, is_exhausted: false };
         let future = {

@@ -32,9 +32,8 @@
 //! # A client
 //!
 //! ```
-//! use std::time::Duration;
-//! use buttress::timeout::{TimeoutConfig, TimeoutLayer};
-//! use buttress::{Check, Error};
+//! use buttress::Check;
+//! use buttress::http::{ClientStackConfig, client_stack};
 //! use http::Request;
 //! use http_body_util::Full;
 //! use hyper::body::Bytes;
@@ -42,17 +41,18 @@
 //! use tower::ServiceBuilder;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), buttress::timeout::InvalidTimeout> {
-//! let attempt = TimeoutLayer::new(TimeoutConfig::new(Duration::from_millis(250)).name("attempt"))?;
+//! # async fn main() -> Result<(), buttress::http::InvalidStack> {
 //! let client = ServiceBuilder::new()
-//!     .layer(attempt.http_client())
-//!     .map_err(Error::inner) // hyper's error cannot carry a refusal; this one can
+//!     .layer(client_stack(ClientStackConfig::new())?) // total timeout, retry, circuit breaker, attempt timeout
 //!     .service(Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>())
 //!     .check::<Request<Full<Bytes>>>();
 //! # let _ = client;
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Each layer by itself needs an error that can carry its refusals: a [`BoxError`], one of your own, or
+//! `.map_err(buttress::Error::inner)` right before `.service(client)`.
 //!
 //! # Which order
 //!
@@ -86,7 +86,7 @@
 //!
 //! | feature | adds | default |
 //! |---|---|---|
-//! | `http` | [`http`](mod@http): refusals as responses, outcomes from status codes, deadlines in headers and extensions | yes |
+//! | `http` | [`http`](mod@http): refusals as responses, outcomes from status codes, deadlines in headers and extensions, bodies that are sent again, ready stacks | yes |
 //! | `tracing` | an event for every decision | yes |
 //! | `serde` | settings from files, durations as `"250ms"` | |
 //! | `full` | all of these | |

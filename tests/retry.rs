@@ -319,8 +319,9 @@ async fn every_attempt_is_made_under_the_deadline_of_the_call_wherever_it_is_pol
     };
     let mut retry = layer(plain().max_attempts(2)).deadline_of(InScope).layer(inner);
     let deadline = Deadline::within(SEC);
-    let call = deadline.scope(async { retry.ready().await.expect("ready").call(()) }).await;
-    tokio::spawn(call).await.expect("no panic").expect_err("always down");
+    let mut call = None;
+    deadline.scope(async { call = Some(retry.ready().await.expect("ready").call(())) }).await;
+    tokio::spawn(call.expect("it was made")).await.expect("no panic").expect_err("always down");
     // The first attempt is polled where the caller polls it.
     assert_eq!(*seen.lock().expect("no panic"), [Some(deadline), None, Some(deadline), Some(deadline)]);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
 use buttress::clock::Moment;
-use buttress::http::{AttemptHeader, IdempotentRequests, InExtensions, StatusClassifier};
+use buttress::http::{AttemptHeader, IdempotentRequests, InExtensions, ReplayBodies, StatusClassifier};
 use buttress::retry::{Backoff, Replay, RetryConfig, RetryLayer, Spread};
 use buttress::{Attempt, BoxError, Deadline, Failure};
 use bytes::Bytes;
@@ -255,4 +255,27 @@ fn a_closure_copies_what_it_can_and_the_rest_is_sent_once() {
     assert!(small.seal(&mut kept));
     assert_eq!(small.again(&mut kept).into_body(), [0; 5]);
     assert!(small.split(Request::new(vec![0; 50])).1.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_has_a_retry_that_gives_its_handlers_the_whole_body_each_time() {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::put;
+
+    let bodies = Arc::new(Mutex::new(Vec::new()));
+    let handler = {
+        let bodies = bodies.clone();
+        async move |body: String| {
+            let mut bodies = bodies.lock().expect("no panic");
+            bodies.push(body);
+            if bodies.len() < 3 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::CREATED }
+        }
+    };
+    let retry = RetryLayer::new(plain()).expect("valid").http_server();
+    let app =
+        Router::new().route("/orders/7", put(handler)).layer(retry.replay(ReplayBodies::new().into_body(Body::new)));
+    let request = Request::put("/orders/7").body(Body::from("two books")).expect("valid");
+    assert_eq!(app.oneshot(request).await.expect("infallible").status(), StatusCode::CREATED);
+    assert_eq!(*bodies.lock().expect("no panic"), ["two books"; 3]);
 }

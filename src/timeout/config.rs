@@ -39,11 +39,13 @@ impl TimeoutConfig {
     }
 
     /// How long a call may take; `None` where there is no limit at all.
+    #[allow(dead_code, reason = "asked only by the ready stacks of the feature `http`")]
     pub(crate) fn bound(&self) -> Option<Duration> {
         (self.limit != Duration::MAX).then_some(self.limit)
     }
 
     /// By this name where it was given none.
+    #[allow(dead_code, reason = "asked only by the ready stacks of the feature `http`")]
     pub(crate) fn or_named(self, name: &'static str) -> Self {
         if self.name == default_name() { self.name(name) } else { self }
     }

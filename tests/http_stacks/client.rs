@@ -61,6 +61,20 @@ async fn the_breaker_sees_every_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_open_breaker_is_heard_of_at_once_unless_the_settings_wait_for_it() {
+    let calls = Calls::default();
+    let took = async |config: ClientStackConfig| {
+        let start = Moment::now();
+        let breaker = CircuitBreakerConfig::new().consecutive_failures(1).open_for(5 * SEC);
+        let client = stack(config.breaker(breaker)).layer(backend(&calls, |_| response(500)));
+        let refused = client.oneshot(get()).await;
+        (calls.take(), refused.is_err(), Moment::now().since(start) >= 5 * SEC)
+    };
+    assert_eq!(took(ClientStackConfig::new()).await, (1, true, false));
+    assert_eq!(took(ClientStackConfig::new().retry(RetryConfig::new())).await, (2, false, true));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fallback_answers_what_the_others_refuse() {
     let calls = Calls::default();
     let substitute =

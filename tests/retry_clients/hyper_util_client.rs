@@ -1,10 +1,11 @@
 //! hyper-util's client, with bodies that can be cloned and with some that cannot.
 
+use buttress::http::{ReplayBodies, ReplayBody};
 use buttress::retry::OnAttempt;
 use buttress::{Attempt, BoxError, Check, Error};
 use http::{Method, Request, StatusCode};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
@@ -144,44 +145,24 @@ async fn what_a_server_that_goes_away_left_is_sent_again_over_another_connection
     }
 }
 
-/// A request with a body that has ended, or that is empty, can be made again without it.
-fn without_a_body<B: Body<Data = Bytes>>(
-    empty: impl Fn() -> B + Clone + Send + Sync + 'static,
-) -> impl Fn(&Request<B>) -> Option<Request<B>> + Clone + Send + Sync + 'static {
-    move |request| {
-        let mut copy = Request::new(request.body().is_end_stream().then(&empty)?);
-        *copy.method_mut() = request.method().clone();
-        *copy.uri_mut() = request.uri().clone();
-        *copy.headers_mut() = request.headers().clone();
-        Some(copy)
-    }
-}
-
 #[tokio::test]
-async fn a_body_that_cannot_be_cloned_is_sent_once_and_where_there_is_none_again() {
+async fn a_body_that_cannot_be_cloned_is_sent_again_by_replay() {
     type Boxed = BoxBody<Bytes, BoxError>;
-    let empty = || Empty::new().map_err(|never| match never {}).boxed();
-    let send = async |server: &FlakyServer, body: Boxed| {
-        let client = stack().replay(without_a_body(empty)).layer(client::<Boxed>());
-        client.oneshot(Request::get(server.url()).body(body).expect("valid")).await
-    };
-    let server = FlakyServer::listening([AT_ONCE]);
-    let full = Full::<Bytes>::from("a body").map_err(|never| match never {}).boxed();
-    assert_eq!(send(&server, full).await.expect("an answer").status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(server.requests(), 1);
-    let server = FlakyServer::listening([AT_ONCE]);
-    assert_eq!(text(send(&server, empty()).await).await, "fine");
-    assert_eq!(server.requests(), 2);
+    let server = FlakyServer::listening([AT_ONCE, Act::Drop]);
+    let body: Boxed = Full::<Bytes>::from("a body").map_err(|never| match never {}).boxed();
+    let put = || Request::put(server.url());
+    let client = stack().replay(ReplayBodies::new()).layer(client::<ReplayBody<Boxed>>());
+    assert_eq!(text(client.oneshot(put().body(body).expect("valid")).await).await, "fine");
+    assert_eq!(server.requests(), 3);
 }
 
 /// What a server passes on, as it came.
 #[tokio::test]
-async fn what_cannot_be_copied_at_all_is_sent_once() {
+async fn what_comes_in_can_be_passed_on() {
     fn serves<S: Service<Request<Incoming>, Response = http::Response<Incoming>>>(_: &S) {}
-    let sent_once = stack().replay(|_: &Request<Incoming>| None).layer(client::<Incoming>());
-    serves(&sent_once);
-    let no_retry = stack().retry(tower::layer::util::Identity::new()).layer(client::<Incoming>());
-    serves(&no_retry);
+    serves(&stack().replay(ReplayBodies::new()).layer(client::<ReplayBody<Incoming>>()));
+    serves(&stack().replay(|_: &Request<Incoming>| None).layer(client::<Incoming>()));
+    serves(&stack().retry(tower::layer::util::Identity::new()).layer(client::<Incoming>()));
 }
 
 /// Compiles only if a generated client can be made of it. gRPC's own meaning of a failure comes with its own layer.
@@ -197,6 +178,8 @@ async fn a_tonic_channel_is_still_a_channel_for_generated_clients() {
     let channel = || tonic::transport::Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
     let no_retry = stack().retry(tower::layer::util::Identity::new());
     serves_generated_clients(&no_retry.layer(channel()).check::<Request<tonic::body::Body>>());
+    let sent_again = stack().replay(ReplayBodies::new().into_body(tonic::body::Body::new));
+    serves_generated_clients(&sent_again.layer(channel()).check::<Request<tonic::body::Body>>());
     let sent_once = stack().replay(|_: &Request<tonic::body::Body>| None);
     serves_generated_clients(&sent_once.layer(channel()).check::<Request<tonic::body::Body>>());
 }

@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use buttress::http::{Bridge, IdempotentRequests, StatusClassifier};
+use buttress::http::{Bridge, IdempotentRequests, ReplayBodies, StatusClassifier};
 use buttress::outcome::{Failure, FailureKind, Outcome};
 use buttress::retry::RetryLayer;
 use buttress::{Attempt, Check, Error};
 use http::{Method, Request, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 
@@ -38,6 +38,19 @@ async fn what_was_dropped_without_an_answer_is_sent_again_where_that_is_safe() {
     let server = FlakyServer::listening([Act::Drop, Act::Drop]);
     send(Method::POST, &server.url()).await.expect_err("it may have been acted upon");
     assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_streams_is_sent_again_by_replay() {
+    let server = FlakyServer::listening([AT_ONCE, Act::Drop]);
+    let client = ServiceBuilder::new()
+        .layer(stack().replay(ReplayBodies::new().into_body(reqwest::Body::wrap)))
+        .layer(Bridge::new())
+        .service(reqwest::Client::new())
+        .check::<Request<Full<Bytes>>>();
+    let put = Request::put(server.url()).body(Full::<Bytes>::from("a body")).expect("valid");
+    assert_eq!(text(client.oneshot(put).await).await, "fine");
+    assert_eq!(server.requests(), 3);
 }
 
 #[tokio::test]

@@ -208,11 +208,13 @@ impl CircuitBreakerConfig {
     }
 
     /// How long what happened is remembered, where that is counted in time.
+    #[allow(dead_code, reason = "asked only by the ready stacks of the feature `http`")]
     pub(crate) fn window(&self) -> Option<Duration> {
         self.time_window.map(|window| window.length)
     }
 
     /// Whether a call can be too slow, whatever its answer.
+    #[allow(dead_code, reason = "asked only by the ready stacks of the feature `http`")]
     pub(crate) const fn has_slow_calls(&self) -> bool {
         self.slow_call_threshold.is_some()
     }

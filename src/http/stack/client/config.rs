@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::super::InvalidStack;
 use crate::circuit_breaker::{CircuitBreakerConfig, TimeWindow};
+use crate::outcome::FailureKind;
 use crate::retry::RetryConfig;
 use crate::timeout::TimeoutConfig;
 
@@ -45,14 +46,16 @@ pub struct ClientStackConfig {
 }
 
 impl ClientStackConfig {
-    /// Settings that suit most: 30 s in all, [`RetryConfig::new`], 10 s for each attempt, and a breaker that half of the calls
-    /// of the last 30 s trip, once there were 20. In 30 s there is time for each of three attempts to hang; a window shorter
-    /// than that forgets those that did.
+    /// Settings that suit most: 30 s in all; [`RetryConfig::new`], but for what is refused further in, so that an open
+    /// breaker is heard of at once; 10 s for each attempt; and a breaker that half of the calls of the last 30 s trip, once
+    /// there were 20. In 30 s there is time for each of three attempts to hang; a window shorter than that forgets those
+    /// that did.
     #[must_use]
     pub fn new() -> Self {
+        use FailureKind::{Error, RequestTimeout, Throttled, TimedOut};
         Self {
             total: Some(TimeoutConfig::new(TOTAL)),
-            retry: Some(RetryConfig::new()),
+            retry: Some(RetryConfig::new().on([Error, TimedOut, RequestTimeout, Throttled])),
             breaker: Some(CircuitBreakerConfig::new().time_window(TimeWindow::new(WINDOW))),
             attempt: Some(TimeoutConfig::new(ATTEMPT)),
         }
@@ -73,7 +76,8 @@ impl ClientStackConfig {
         self
     }
 
-    /// What is sent again, how often and when.
+    /// What is sent again, how often and when. Where it retries [`Refused`](FailureKind::Refused), as [`RetryConfig::new`]
+    /// does, a call waits for an open breaker, if that fits into the total and the budget pays for it.
     #[must_use]
     pub fn retry(mut self, retry: RetryConfig) -> Self {
         self.retry = Some(retry);
