@@ -274,6 +274,7 @@ async fn a_retry_tells_of_each_failure_what_it_does_about_it() {
     retry.layer(once).oneshot(0).await.expect("the second time");
     retry.layer(slow()).oneshot(0).await.expect_err("always");
     retry.clone().may_repeat(|_: &u64| false).layer(slow()).oneshot(0).await.expect_err("once");
+    retry.clone().replay(|_: &u64| None).layer(slow()).oneshot(0).await.expect_err("once");
     retry.clone().when(|_: &u64, _: &Failure| false).layer(slow()).oneshot(0).await.expect_err("once");
     assert_eq!(
         lines.take(),
@@ -282,7 +283,8 @@ async fn a_retry_tells_of_each_failure_what_it_does_about_it() {
             r#"DEBUG buttress: succeeded in the end layer="retry" name=reads attempt=2"#,
             r#"DEBUG buttress: not retried layer="retry" name=reads attempt=1 failure=error reason="budget_used_up""#,
             r#"DEBUG buttress: not retried layer="retry" name=reads attempt=1 failure=error reason="not_repeatable""#,
-            r#"DEBUG buttress: not retried layer="retry" name=reads attempt=1 failure=error reason="not_retried""#,
+            r#"DEBUG buttress: not retried layer="retry" name=reads attempt=1 failure=error reason="not_copied""#,
+            r#"DEBUG buttress: not retried layer="retry" name=reads attempt=1 failure=error reason="kind_not_retried""#,
         ]
     );
 }

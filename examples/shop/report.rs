@@ -96,9 +96,12 @@ pub(crate) fn print(verdict: &Verdict) {
             calls.refused,
         );
     }
+    println!(
+        "calls: tries that set out for the provider; 503 and no-conn: those it failed, and that found nobody there"
+    );
     print_switches(&verdict.phases);
     print_rushes(&verdict.phases);
-    println!();
+    println!("\npromises, and which layer keeps each:");
     for promise in &verdict.promises {
         let held = if promise.held { "held" } else { "BROKEN" };
         println!("{held:<8}{:<36}{}  ({})", promise.name, promise.figure, promise.layer);

@@ -2,7 +2,7 @@
 //!
 //! | what | does |
 //! |---|---|
-//! | [`client_stack`], [`server_stack`] | put the layers in their order, with settings that go together |
+//! | [`client_stack`], [`server_stack`] | put the layers in their order, with settings that go together; each is a layer, also by [`ServiceBuilderExt`] |
 //! | [`AsResponse`] | refuses with a response: status, `Retry-After`, `application/problem+json` |
 //! | [`StatusClassifier`] | reads outcomes from status codes and `Retry-After` |
 //! | [`InExtensions`] | finds and leaves deadlines and marks in the extensions of requests and responses |
@@ -19,7 +19,8 @@
 //! They are for services that take an `http::Request` and answer an `http::Response`, as hyper's clients do and tonic's.
 //! `reqwest::Client` has types of its own; a [`Bridge`] brings it to those of `http`.
 //!
-//! To wrap it as it is, say by closures what the presets would:
+//! To wrap it as it is, say by closures what the presets would. A `reqwest::Request` whose body streams is sent once then;
+//! by way of the [`Bridge`] (`http::Request::try_from` makes one of it) and [`ReplayBodies`] it is sent again:
 //!
 //! ```no_run
 //! # use std::time::Duration;

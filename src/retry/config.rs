@@ -129,8 +129,8 @@ impl RetryConfig {
         self
     }
 
-    /// A service, or a layer that refused, may ask to be left alone (`Retry-After`) for up to this long, and is; 30 s by
-    /// default. Who asks for more is not called again: it would refuse before its time, and the caller has better to do
+    /// A service, or a layer that refused, may ask to be left alone (`Retry-After`) for up to this long, and is, and the
+    /// backoff comes on top; 30 s by default. Who asks for more is not called again: it would refuse before its time, and the caller has better to do
     /// than to wait.
     #[must_use]
     pub const fn longest_hint(mut self, longest: Duration) -> Self {

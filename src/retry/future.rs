@@ -58,7 +58,8 @@ where
 {
     #[pin]
     state: State<S::Future>,
-    again: Option<Again<S, P::Kept>>,
+    /// What another attempt is made of, or why there is none.
+    again: Result<Again<S, P::Kept>, Stop>,
     session: Session,
     /// Made for the first failure.
     jitter: Option<Jitter>,
@@ -97,7 +98,7 @@ where
 {
     pub(super) const fn calling(
         call: S::Future,
-        again: Option<Again<S, P::Kept>>,
+        again: Result<Again<S, P::Kept>, Stop>,
         session: Session,
         deadline: Option<Deadline>,
         plan: Plan<P, C, W, N, A>,
@@ -193,8 +194,8 @@ where
         error: Option<&S::Error>,
     ) -> Result<(Duration, Option<Paid>), Stop> {
         let this = self.project();
-        this.session.may_go_on(failure, this.again.is_some())?;
-        let again = this.again.as_mut().ok_or(Stop::NotRepeatable)?;
+        this.session.may_go_on(failure)?;
+        let again = this.again.as_mut().map_err(|why| *why)?;
         if again.only_if_never_sent && !error.is_some_and(|error| this.plan.never_sent.never_sent(error)) {
             return Err(Stop::NotRepeatable);
         }
@@ -214,7 +215,7 @@ where
             None => None,
         };
         // Last, since it puts an end to what is still being sent.
-        if this.plan.replay.seal(&mut again.kept) { Ok((wait, paid)) } else { Err(Stop::NotRepeatable) }
+        if this.plan.replay.seal(&mut again.kept) { Ok((wait, paid)) } else { Err(Stop::NotCopied) }
     }
 
     /// From the end of one attempt to the beginning of the next.
@@ -226,8 +227,7 @@ where
             let paid = paid.take();
             this.state.set(State::GettingReady { paid });
         }
-        let (StateProj::GettingReady { paid }, Some(again)) = (this.state.as_mut().project(), this.again.as_mut())
-        else {
+        let (StateProj::GettingReady { paid }, Ok(again)) = (this.state.as_mut().project(), this.again.as_mut()) else {
             panic!("a retry's future was polled after it finished");
         };
         // A service that fails at once, with no wait between, must not keep the thread for itself.
@@ -241,7 +241,9 @@ where
         let entered = enter(attempt, *this.deadline);
         let call = if this.session.is_last() {
             // What is kept for another attempt may be much, and there is none.
-            let Again { mut service, kept, .. } = this.again.take().expect("it has just been looked at");
+            let Ok(Again { mut service, kept, .. }) = std::mem::replace(this.again, Err(Stop::AttemptsUsedUp)) else {
+                unreachable!("it has just been looked at");
+            };
             this.plan.send(&mut service, this.plan.replay.last(kept), attempt)
         } else {
             this.plan.send(&mut again.service, this.plan.replay.again(&mut again.kept), attempt)

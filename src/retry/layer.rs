@@ -120,7 +120,7 @@ impl<P, C, M, W, N, A, D> RetryLayer<P, C, M, W, N, A, D> {
     }
 
     /// Sends a request again that [may not be repeated](Self::may_repeat), after an error of which `never_sent` says that it
-    /// was never sent; see [`NeverSent`](super::NeverSent). Those requests are copied then too, and their retries are paid
+    /// was never sent, such as `|error: &Error<_>| ..`; see [`NeverSent`](super::NeverSent). Those requests are copied then too, and their retries are paid
     /// for like all others.
     pub fn never_sent<N2>(self, never_sent: N2) -> RetryLayer<P, C, M, W, N2, A, D>
     where

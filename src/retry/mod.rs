@@ -21,9 +21,31 @@
 //! | what became of an attempt ([the meanings](crate::outcome)) | what is done, by default |
 //! |---|---|
 //! | `Error`, `RequestTimeout`, `TimedOut` | wait, and try again; after a timeout it costs two tokens |
-//! | `Throttled` | the same, after the service's hint if there is one |
+//! | `Throttled` | the same |
 //! | `Refused` | the same, if the refusal says when it ends |
 //! | `Permanent`, `Expired` | nothing |
+//!
+//! A hint, such as `Retry-After` of whatever failure, is waited for, and the backoff comes on top of it; where that has no
+//! [spread](Spread::None), the longer of the two counts. If that does not fit the deadline, or is longer than the
+//! [longest hint](RetryConfig::longest_hint), the call is over at once.
+//!
+//! An error is an `Error`, whatever the client means by it: also that the caller made the request wrongly, which no retry
+//! cures and no breaker should count. Where the client tells such errors apart, classify them as what they are to the service:
+//!
+//! ```
+//! use buttress::Classify;
+//! use buttress::http::StatusClassifier;
+//! use buttress::outcome::Outcome;
+//! use http::Response;
+//!
+//! type Answer<'a> = Result<&'a Response<reqwest::Body>, &'a buttress::Error<reqwest::Error>>;
+//!
+//! let classify = |answer: Answer<'_>| match answer {
+//!     Err(buttress::Error::Inner(error)) if error.is_builder() => Outcome::Success, // of the service, which was not asked
+//!     answer => StatusClassifier.classify(answer),
+//! };
+//! # let _ = classify;
+//! ```
 //!
 //! # When to choose it
 //!
@@ -37,12 +59,19 @@
 //!
 //! # What is sent again
 //!
-//! The wrapped service must be `Clone`, and the request too, unless [`replay`](RetryLayer::replay) says how to send it again. A
+//! The wrapped service must be `Clone` (in a box: tower's `BoxCloneSyncService`), and the request too, unless [`replay`](RetryLayer::replay) says how to send it again. A
 //! copy is made before the first attempt, and only of what may be retried; the last attempt is given what was kept. Each attempt but the first is made by a
 //! clone of the service, once that is ready; one that fails to become ready ends the call with its error.
 //!
 //! The answer decides, over HTTP the head of the response: what fails in the body later is not retried. The last answer is
 //! dropped before the wait, and what it holds is free.
+//!
+//! # What can be seen
+//!
+//! Each failure is an event at `DEBUG` (target `buttress`, `layer = "retry"`): `retrying` with the `wait`, or `not retried`
+//! with a `reason`, one of `kind_not_retried`, `not_repeatable` (it may not be sent twice), `not_copied` (it cannot be),
+//! `attempts_used_up`, `service_forbids`, `hint_too_long`, `no_time_left`, `budget_used_up`. A call that succeeds after
+//! a failure is `succeeded in the end`. What the budget holds says [`Budget::available`].
 //!
 //! # Example
 //!

@@ -7,7 +7,7 @@ use tower::Service;
 use super::config::{AnyRequest, Cloned, MayRepeat, NeverSent, NotKnown, OnAttempt, Replay, RetryWhen, Untold};
 use super::future::{Again, Plan, ResponseFuture};
 use super::handle::Shared;
-use super::state::Session;
+use super::state::{Session, Stop};
 use crate::attempt::Attempt;
 use crate::clock::Now;
 use crate::deadline::{DeadlineOf, OwnLimit};
@@ -76,9 +76,11 @@ where
         let most = shared.rules.attempts_within(self.may_repeat.attempt_of(&request));
         let deadline = self.deadline_of.deadline_of(&request, &Now::unread());
         let is_repeatable = most > 1 && self.may_repeat.may_repeat(&request);
-        let (request, kept) = match is_repeatable || (most > 1 && N::CAN_TELL) {
-            true => self.plan.replay.split(request),
-            false => (self.plan.replay.once(request), None),
+        let (request, kept) = if is_repeatable || (most > 1 && N::CAN_TELL) {
+            let (request, kept) = self.plan.replay.split(request);
+            (request, kept.ok_or(Stop::NotCopied))
+        } else {
+            (self.plan.replay.once(request), Err(Stop::NotRepeatable))
         };
         let call = self.plan.send(&mut self.inner, request, Attempt::FIRST);
         // It is asked anew whether it is ready, so a clone is as good as the value itself.

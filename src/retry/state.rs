@@ -41,8 +41,10 @@ pub(super) type Tokens = u64;
 pub(super) enum Stop {
     /// It is a failure that is not retried.
     NotRetried,
-    /// The request may not be sent twice, or cannot be.
+    /// The request may not be sent twice.
     NotRepeatable,
+    /// It cannot be: there is no copy of it, or not all of it.
+    NotCopied,
     /// It was sent as often as may be.
     AttemptsUsedUp,
     /// The service said so.
@@ -58,10 +60,11 @@ pub(super) enum Stop {
 impl Stop {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
-            Self::NotRetried => "not_retried",
+            Self::NotRetried => "kind_not_retried",
             Self::NotRepeatable => "not_repeatable",
+            Self::NotCopied => "not_copied",
             Self::AttemptsUsedUp => "attempts_used_up",
-            Self::Forbidden => "forbidden",
+            Self::Forbidden => "service_forbids",
             Self::HintTooLong => "hint_too_long",
             Self::NoTimeLeft => "no_time_left",
             Self::BudgetUsedUp => "budget_used_up",
@@ -72,7 +75,7 @@ impl Stop {
     /// again, and multiplies what was tried here.
     const fn is_exhausted(self) -> bool {
         match self {
-            Self::NotRetried | Self::NotRepeatable => false,
+            Self::NotRetried | Self::NotRepeatable | Self::NotCopied => false,
             Self::AttemptsUsedUp | Self::Forbidden | Self::HintTooLong | Self::NoTimeLeft | Self::BudgetUsedUp => true,
         }
     }
@@ -89,15 +92,12 @@ impl Session {
         self.attempt
     }
 
-    /// Whether the attempt that failed was the last, however it failed. `is_kept` says whether there is something to make
-    /// another of.
-    pub(super) fn may_go_on(&self, failure: &Failure, is_kept: bool) -> Result<(), Stop> {
+    /// Whether the attempt that failed was the last, however it failed.
+    pub(super) fn may_go_on(&self, failure: &Failure) -> Result<(), Stop> {
         if failure.is_final() {
             Err(Stop::Forbidden)
         } else if self.is_last() {
             Err(Stop::AttemptsUsedUp)
-        } else if !is_kept {
-            Err(Stop::NotRepeatable)
         } else {
             Ok(())
         }

@@ -1,6 +1,6 @@
 //! Retries of retries do not multiply.
 
-use buttress::http::{AttemptHeader, InboundAttempts, ServerStackConfig, server_stack};
+use buttress::http::{InboundAttempts, ServerStackConfig, server_stack};
 use buttress::{Attempt, Error};
 use tower::util::MapRequest;
 use tower::{Layer, ServiceExt};
@@ -62,7 +62,7 @@ async fn what_is_sent_for_a_retry_is_sent_once() {
 #[tokio::test(start_paused = true)]
 async fn who_is_told_that_retries_gave_up_sends_nothing_again() {
     let (asked, served) = (Calls::default(), Calls::default());
-    let outer = stack(config()).retry_with(|retry| retry.on_attempt(AttemptHeader::new()));
+    let outer = stack(config());
     let chain = outer.layer(count(middle(&asked, |_| response(500)), &served));
     let answer = chain.oneshot(get()).await.expect("an answer");
     assert!(forbids(&answer));
@@ -75,7 +75,7 @@ async fn who_is_told_that_retries_gave_up_sends_nothing_again() {
         async move { task.await.expect("no panic") }
     });
     let unguarded = count(unguarded, &served);
-    let outer = stack(config()).retry_with(|retry| retry.on_attempt(AttemptHeader::new())).without_wrapping();
+    let outer = stack(config()).without_wrapping();
     let answer = outer.layer(unguarded).oneshot(get()).await.expect("an answer");
     assert!(!forbids(&answer));
     assert_eq!((served.take(), asked.take()), (3, 9));

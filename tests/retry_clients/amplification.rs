@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use buttress::http::{AttemptHeader, Bridge, ServerStackConfig, server_stack};
+use buttress::http::{Bridge, ServerStackConfig, server_stack};
 use http::{Request, StatusCode};
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt};
@@ -33,7 +33,7 @@ async fn middle(origin: &FlakyServer, config: ServerStackConfig) -> String {
 async fn asked(config: ServerStackConfig) -> u32 {
     let origin = FlakyServer::listening([Act::Busy { retry_after: "0" }; 20]);
     let url = middle(&origin, config).await;
-    let outer = stack().retry_with(|retry| retry.on_attempt(AttemptHeader::new()));
+    let outer = stack();
     let client = outer.layer(Bridge::new().layer(reqwest::Client::new()));
     let answer = client.oneshot(Request::get(url).body(String::new()).expect("valid")).await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -5,11 +5,12 @@ use tower::Layer;
 use tower::layer::util::Identity;
 
 pub use self::config::ClientStackConfig;
+pub(super) use self::config::DEFAULT_ATTEMPT;
 use super::optional::{Optional, optional};
 use super::{InvalidStack, SendOnce, WrapErrors};
 use crate::circuit_breaker::CircuitBreakerLayer;
 use crate::deadline::InScope;
-use crate::http::{IdempotentRequests, InExtensions, StatusClassifier};
+use crate::http::{AttemptHeader, IdempotentRequests, InExtensions, StatusClassifier};
 use crate::rejection::AsError;
 use crate::retry::{Cloned, Kinds, NotKnown, RetryLayer};
 use crate::timeout::{ConfiguredLimit, TimeoutLayer};
@@ -51,7 +52,7 @@ pub struct ClientStack<
 type TotalTimeout = TimeoutLayer<ConfiguredLimit, InExtensions, AsError, InScope>;
 /// A retry, or what sends once, both by the same replay.
 type RetryPart<P, C, M, W, N, O, D> = Optional<RetryLayer<P, C, M, W, N, O, D>, SendOnce<P>>;
-type HttpRetry = RetryPart<Cloned, StatusClassifier, IdempotentRequests, Kinds, NotKnown, InExtensions, InExtensions>;
+type HttpRetry = RetryPart<Cloned, StatusClassifier, IdempotentRequests, Kinds, NotKnown, AttemptHeader, InExtensions>;
 type HttpBreaker = CircuitBreakerLayer<StatusClassifier, AsError>;
 type AttemptTimeout = TimeoutLayer<ConfiguredLimit, InExtensions, AsError>;
 
@@ -83,12 +84,11 @@ type AttemptTimeout = TimeoutLayer<ConfiguredLimit, InExtensions, AsError>;
 /// ```
 ///
 /// What the settings cannot say is said to the layers, such as which errors mean that a request was never sent, that the
-/// server is told which attempt a request is and how long its answer is waited for, and that each host has a breaker of
-/// its own:
+/// server is told how long its answer is waited for, and that each host has a breaker of its own:
 ///
 /// ```
 /// use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
-/// use buttress::http::{AttemptHeader, ClientStackConfig, DeadlineHeader, client_stack};
+/// use buttress::http::{ClientStackConfig, DeadlineHeader, client_stack};
 /// use buttress::{BoxError, Check, Error};
 /// use http::Request;
 /// use http_body_util::Full;
@@ -103,7 +103,6 @@ type AttemptTimeout = TimeoutLayer<ConfiguredLimit, InExtensions, AsError>;
 ///     .retry_with(|retry| {
 ///         retry
 ///             .never_sent(|error: &Error<legacy::Error>| matches!(error, Error::Inner(error) if error.is_connect()))
-///             .on_attempt(AttemptHeader::new())
 ///     })
 ///     .breaker(CircuitBreakerLayer::by_key(CircuitBreakerConfig::new().name("hosts"), host)?.http_client())
 ///     .attempt_with(|attempt| attempt.export_with(DeadlineHeader::grpc_timeout()));
@@ -116,6 +115,10 @@ type AttemptTimeout = TimeoutLayer<ConfiguredLimit, InExtensions, AsError>;
 /// # }
 /// ```
 ///
+/// A request that is sent again says so in the [`AttemptHeader`], which a [`server_stack`](super::server_stack) reads, so that
+/// retries do not multiply from one service to the next; `.retry_with(|retry| retry.on_attempt(InExtensions))` keeps that
+/// inside the process.
+///
 /// The one breaker of the settings is for all that the client calls; by host, as above, one that fails costs the others
 /// nothing. A request is [cloned](Cloned) to be sent again. One that cannot be needs another
 /// [`replay`](ClientStack::replay), or no retry, also for the compiler: `.retry(Identity::new())`.
@@ -127,15 +130,17 @@ type AttemptTimeout = TimeoutLayer<ConfiguredLimit, InExtensions, AsError>;
 ///
 /// [`InvalidStack`] says which settings cannot work, alone or together.
 pub fn client_stack(config: ClientStackConfig) -> Result<ClientStack, InvalidStack> {
-    config.check()?;
+    // What is wrong with one part is told before what is wrong between two.
+    let together = config.check();
     let ClientStackConfig { total, retry, breaker, attempt } = config;
     let total = total.map(|total| TimeoutLayer::new(total.or_named("total"))).transpose()?;
     let attempt = attempt.map(|attempt| TimeoutLayer::new(attempt.or_named("attempt"))).transpose()?;
     let retry = match retry {
-        Some(retry) => Optional::Left(RetryLayer::new(retry)?.http_client()),
+        Some(retry) => Optional::Left(RetryLayer::new(retry)?.http_client().on_attempt(AttemptHeader::new())),
         None => Optional::Right(SendOnce::new(Cloned)),
     };
     let breaker = breaker.map(CircuitBreakerLayer::new).transpose()?;
+    together?;
     Ok(ClientStack {
         fallback: Identity::new(),
         total: optional(total.map(|total| total.http_client().export_with(InScope))),

@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use super::client::DEFAULT_ATTEMPT;
 use crate::circuit_breaker::InvalidCircuitBreaker;
 use crate::rate_limit::InvalidRateLimit;
 use crate::retry::InvalidRetry;
@@ -58,11 +59,14 @@ impl fmt::Display for InvalidStack {
             Self::Retry(invalid) => invalid.fmt(f),
             Self::CircuitBreaker(invalid) => invalid.fmt(f),
             Self::RateLimit(invalid) => invalid.fmt(f),
-            Self::AttemptTimeout { attempt, total } => write!(
-                f,
-                "the stack cannot work: the attempt timeout must be shorter than the total timeout of {total:?}, and is \
-                 {attempt:?}"
-            ),
+            Self::AttemptTimeout { attempt, total } => {
+                let default = if *attempt == DEFAULT_ATTEMPT { ", as it is where none is set" } else { "" };
+                write!(
+                    f,
+                    "the stack cannot work: the attempt timeout must be shorter than the total timeout of {total:?}, and is \
+                     {attempt:?}{default}"
+                )
+            }
             Self::Backoffs { backoffs, total } => write!(
                 f,
                 "the stack cannot work: the backoffs of the retry must together be no longer than the total timeout of \
@@ -82,19 +86,8 @@ impl fmt::Display for InvalidStack {
     }
 }
 
-impl Error for InvalidStack {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Timeout(invalid) => Some(invalid),
-            Self::Retry(invalid) => Some(invalid),
-            Self::CircuitBreaker(invalid) => Some(invalid),
-            Self::RateLimit(invalid) => Some(invalid),
-            Self::AttemptTimeout { .. } | Self::Backoffs { .. } | Self::TimeWindow { .. } | Self::ProbeLease { .. } => {
-                None
-            }
-        }
-    }
-}
+/// It says all there is to say by itself.
+impl Error for InvalidStack {}
 
 impl From<InvalidTimeout> for InvalidStack {
     fn from(invalid: InvalidTimeout) -> Self {

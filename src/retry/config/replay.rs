@@ -9,7 +9,7 @@ use std::sync::Arc;
     message = "`{Self}` cannot send a `{Req}` again",
     label = "this retry has no way to repeat the request",
     note = "a request that is `Clone` needs nothing; a closure `|request: &{Req}| -> Option<{Req}>` can say how to copy it",
-    note = "for an `http::Request` with a body that streams, choose `.replay(buttress::http::ReplayBodies::new())`"
+    note = "for an `http::Request` with a body that streams, choose `.replay(buttress::http::ReplayBodies::new())`; the service is then given a `ReplayBody<B>`, or what `.into_body(..)` makes of it: `axum::body::Body::new`, `reqwest::Body::wrap`"
 )]
 pub trait Replay<Req> {
     /// What the wrapped service is given.

@@ -36,13 +36,13 @@ fn first(failure: &Failure, left: Option<Duration>, rules: &Rules) -> Verdict {
 fn waits(most: u32, rules: &Rules, seed: u64) -> Vec<Duration> {
     let (mut session, mut jitter) = (Session::new(most), Jitter::seeded(seed));
     let mut waits = Vec::new();
-    while session.may_go_on(&error(), true).is_ok() {
+    while session.may_go_on(&error()).is_ok() {
         let verdict = session.failed(&error(), None, rules, &mut jitter);
         let Verdict::Wait(wait, 1) = verdict else { panic!("{verdict:?}") };
         waits.push(wait);
         session.resent();
     }
-    assert_eq!(session.may_go_on(&error(), true), Err(Stop::AttemptsUsedUp));
+    assert_eq!(session.may_go_on(&error()), Err(Stop::AttemptsUsedUp));
     waits
 }
 
@@ -103,10 +103,10 @@ fn a_wait_that_does_not_fit_the_deadline_is_not_begun() {
 
 #[test]
 fn what_the_service_wants_not_retried_is_not() {
-    for (session, is_kept) in [(Session::new(3), true), (Session::new(3), false), (Session::new(1), false)] {
-        assert_eq!(session.may_go_on(&error().not_to_be_retried(), is_kept), Err(Stop::Forbidden));
+    for session in [Session::new(3), Session::new(1)] {
+        assert_eq!(session.may_go_on(&error().not_to_be_retried()), Err(Stop::Forbidden));
     }
-    assert_eq!(Session::new(3).may_go_on(&error(), true), Ok(()), "the control");
+    assert_eq!(Session::new(3).may_go_on(&error()), Ok(()), "the control");
 }
 
 #[test]
@@ -121,17 +121,11 @@ fn a_retry_after_a_timeout_costs_twice_as_much() {
 }
 
 #[test]
-fn nothing_kept_means_used_up_or_not_repeatable() {
-    assert_eq!(Session::new(1).may_go_on(&error(), false), Err(Stop::AttemptsUsedUp));
-    assert_eq!(Session::new(2).may_go_on(&error(), false), Err(Stop::NotRepeatable));
-}
-
-#[test]
 fn what_was_given_up_for_want_of_something_is_not_to_be_repeated_further_out() {
     let mut retried = Session::new(3);
     retried.resent();
     let is_exhausted = |stop| [Session::new(1).is_exhausted_by(stop), retried.is_exhausted_by(stop)];
-    for stop in [Stop::NotRetried, Stop::NotRepeatable] {
+    for stop in [Stop::NotRetried, Stop::NotRepeatable, Stop::NotCopied] {
         assert_eq!(is_exhausted(stop), [false; 2], "{stop:?}");
     }
     for stop in [Stop::Forbidden, Stop::HintTooLong, Stop::NoTimeLeft, Stop::BudgetUsedUp] {

@@ -7,7 +7,7 @@ use crate::retry::RetryConfig;
 use crate::timeout::TimeoutConfig;
 
 const TOTAL: Duration = Duration::from_secs(30);
-const ATTEMPT: Duration = Duration::from_secs(10);
+pub(in super::super) const DEFAULT_ATTEMPT: Duration = Duration::from_secs(10);
 const WINDOW: Duration = Duration::from_secs(30);
 
 /// The settings of a [`client_stack`](super::super::client_stack).
@@ -57,11 +57,12 @@ impl ClientStackConfig {
             total: Some(TimeoutConfig::new(TOTAL)),
             retry: Some(RetryConfig::new().on([Error, TimedOut, RequestTimeout, Throttled])),
             breaker: Some(CircuitBreakerConfig::new().time_window(TimeWindow::new(WINDOW))),
-            attempt: Some(TimeoutConfig::new(ATTEMPT)),
+            attempt: Some(TimeoutConfig::new(DEFAULT_ATTEMPT)),
         }
     }
 
-    /// How long a call may take, all attempts and waits together; 30 s by default. It is called `"total"` unless it has a
+    /// How long a call may take, all attempts and waits together; 30 s by default. One of 10 s or less needs an
+    /// [`attempt`](Self::attempt) that is shorter, or [none](Self::without_attempt). It is called `"total"` unless it has a
     /// name.
     #[must_use]
     pub fn total(mut self, total: TimeoutConfig) -> Self {

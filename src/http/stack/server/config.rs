@@ -19,7 +19,8 @@ const DOOR: Duration = Duration::from_secs(30);
 /// # let _ = config;
 /// ```
 ///
-/// With the feature `serde` it reads from files. What is left out has its default, and `null` leaves a part out:
+/// With the feature `serde` it reads from files. What is left out has its default; `null` leaves the limit or the door out,
+/// and `false` the attention to inbound attempts:
 ///
 /// ```json
 /// {
