@@ -62,7 +62,8 @@ impl Attempt {
     /// that is a later one. A [retry](crate::retry) in it knows then: what is sent for a retry is not multiplied by retries
     /// of its own.
     ///
-    /// A task that `future` spawns is not in the scope; give it one of its own.
+    /// A task that `future` spawns is not in the scope; give it one of its own (that retries were
+    /// [given up](Scoped::is_exhausted) in it is not heard of in this one).
     pub fn scope<F: Future>(self, future: F) -> Scoped<F> {
         Scoped { future, inbound: Inbound { attempt: self, is_exhausted: false } }
     }
@@ -161,9 +162,9 @@ impl<'scope> Entered<'scope> {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        if let Some(inside) = IN_SCOPE.replace(self.outer) {
-            self.inbound.is_exhausted = inside.is_exhausted;
-        }
+        self.inbound.is_exhausted = IN_SCOPE.get().is_some_and(|inside| inside.is_exhausted);
+        let heard = |outer: Inbound| Inbound { is_exhausted: outer.is_exhausted || self.inbound.is_exhausted, ..outer };
+        IN_SCOPE.set(self.outer.map(heard));
     }
 }
 
@@ -229,6 +230,16 @@ mod tests {
         assert_eq!(SECOND.scope(Attempt::FIRST.scope(inner)).await, Some(SECOND));
         let inner = async { Attempt::current() };
         assert_eq!(Attempt::FIRST.scope(SECOND.scope(inner)).await, Some(SECOND));
+        for gives_up in [false, true] {
+            let inner = async move {
+                if gives_up {
+                    exhausted();
+                }
+            };
+            let mut outer = std::pin::pin!(Attempt::FIRST.scope(SECOND.scope(inner)));
+            outer.as_mut().await;
+            assert_eq!(outer.is_exhausted(), gives_up, "and the outer one hears what the inner one hears");
+        }
     }
 
     #[test]

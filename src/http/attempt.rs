@@ -13,7 +13,8 @@ impl<B> OnAttempt<Request<B>> for InExtensions {
     #[inline]
     fn on_attempt(&self, request: &mut Request<B>, attempt: Attempt) {
         if attempt.is_retry() {
-            request.extensions_mut().insert(attempt);
+            let told = request.extensions().get().copied().map_or(attempt, |told: Attempt| told.max(attempt));
+            request.extensions_mut().insert(told);
             telemetry::resent(attempt);
         }
     }
@@ -128,6 +129,7 @@ mod tests {
         request.extensions_mut().insert(third);
         header.on_attempt(&mut request, Attempt::FIRST.next());
         assert_eq!(header.read(request.headers()), Some(third), "the later one");
+        assert_eq!(request.extensions().get(), Some(&third));
     }
 
     #[test]

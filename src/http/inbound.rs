@@ -24,6 +24,8 @@ use crate::attempt::{Attempt, Scoped};
 ///   [status](StatusClassifier), the response says `x-should-retry: false`, and a [`StatusClassifier`] in front repeats
 ///   nothing. A response that has the header already keeps it.
 ///
+/// Both hold in the handler's own task. One that it spawns is told by a [scope](Attempt::scope) of its own.
+///
 /// ```
 /// use buttress::Attempt;
 /// use buttress::http::InboundAttempts;

@@ -43,7 +43,9 @@ use crate::telemetry;
 ///
 /// # What it costs
 ///
-/// A clone of the request's head for each attempt, two allocations for a body, what [`Bytes`](bytes::Bytes) needs to be
+/// The pool's one number is shared by all threads, and written for each chunk that is kept.
+///
+/// A clone of the request's head for each attempt but the last, two allocations for a body (and what `into_body` makes for each attempt), what [`Bytes`](bytes::Bytes) needs to be
 /// shared, and a lock that nobody waits for at each frame. A body that is at its end before it is read costs the head alone.
 ///
 /// ```
@@ -177,10 +179,19 @@ impl<B> KeptRequest<B> {
     }
 
     fn again(&mut self) -> Request<ReplayBody<B>> {
+        let body = self.next_body();
+        self.head.clone().map(|()| body)
+    }
+
+    fn last(mut self) -> Request<ReplayBody<B>> {
+        let body = self.next_body();
+        self.head.map(|()| body)
+    }
+
+    fn next_body(&mut self) -> ReplayBody<B> {
         let was_sealed = std::mem::replace(&mut self.is_sealed, false);
         assert!(was_sealed, "a request is sent again only after it was sealed");
-        let body = self.body.as_ref().map_or_else(ReplayBody::empty, |body| ReplayBody::attempt(body.again()));
-        self.head.clone().map(|()| body)
+        self.body.as_ref().map_or_else(ReplayBody::empty, |body| ReplayBody::attempt(body.again()))
     }
 }
 
@@ -217,6 +228,10 @@ where
     fn again(&self, kept: &mut Self::Kept) -> Self::Request {
         kept.again()
     }
+
+    fn last(&self, kept: Self::Kept) -> Self::Request {
+        kept.last()
+    }
 }
 
 impl<B, F, B2> Replay<Request<B>> for ReplayBodies<F>
@@ -247,5 +262,9 @@ where
 
     fn again(&self, kept: &mut Self::Kept) -> Request<B2> {
         kept.again().map(&self.into_body)
+    }
+
+    fn last(&self, kept: Self::Kept) -> Request<B2> {
+        kept.last().map(&self.into_body)
     }
 }

@@ -58,7 +58,7 @@ pub struct RetryConfig {
     pub(super) max_attempts: u32,
     pub(super) backoff: Backoff,
     pub(super) budget: Option<BudgetConfig>,
-    pub(super) on: Vec<FailureKind>,
+    pub(super) on: Option<Vec<FailureKind>>,
     #[cfg_attr(feature = "serde", serde(with = "crate::human_duration"))]
     pub(super) longest_hint: Duration,
     pub(super) max_attempts_within_retry: u32,
@@ -72,13 +72,12 @@ impl RetryConfig {
     /// `RequestTimeout`, `Throttled`, `Refused`.
     #[must_use]
     pub fn new() -> Self {
-        use FailureKind::{Error, Refused, RequestTimeout, Throttled, TimedOut};
         Self {
             name: Name::fixed("retry"),
             max_attempts: 3,
             backoff: Backoff::default(),
             budget: Some(BudgetConfig::new()),
-            on: vec![Error, TimedOut, RequestTimeout, Throttled, Refused],
+            on: None,
             longest_hint: Duration::from_secs(30),
             max_attempts_within_retry: 1,
             seed: None,
@@ -125,7 +124,14 @@ impl RetryConfig {
     /// Retries these kinds of failure, and no others.
     #[must_use]
     pub fn on(mut self, kinds: impl IntoIterator<Item = FailureKind>) -> Self {
-        self.on = kinds.into_iter().collect();
+        self.on = Some(kinds.into_iter().collect());
+        self
+    }
+
+    /// Retries these, where it was not told which.
+    #[allow(dead_code, reason = "asked only by the ready stacks of the feature `http`")]
+    pub(crate) fn or_on(mut self, kinds: &[FailureKind]) -> Self {
+        self.on.get_or_insert_with(|| kinds.into());
         self
     }
 

@@ -85,10 +85,12 @@ enum State<F> {
     Finished,
 }
 
-/// A retry is done for this attempt and within this deadline, wherever the future is polled; the first attempt is done where
-/// the call is made.
-fn enter(attempt: Attempt, deadline: Option<Deadline>) -> Option<(attempt::Within, Option<deadline::Entered>)> {
-    attempt.is_retry().then(|| (attempt.enter(), deadline.map(Deadline::enter)))
+/// What an attempt does, it does within the deadline of the call, wherever the future is polled, and a retry as part of one.
+pub(super) fn enter(
+    attempt: Attempt,
+    deadline: Option<Deadline>,
+) -> (Option<attempt::Within>, Option<deadline::Entered>) {
+    (attempt.is_retry().then(|| attempt.enter()), deadline.map(Deadline::enter))
 }
 
 impl<S, Req, P, C, W, N, A> ResponseFuture<S, Req, P, C, W, N, A>

@@ -159,8 +159,8 @@ impl<P, C, M, W, N, A, D> RetryLayer<P, C, M, W, N, A, D> {
         RetryLayer { plan, may_repeat, deadline_of, shared }
     }
 
-    /// Begins no wait that ends beyond the deadline that `deadline_of` finds; see [`DeadlineOf`](crate::DeadlineOf). None is
-    /// looked for by default.
+    /// Begins no wait that ends beyond the deadline that `deadline_of` finds, and makes the attempts in its
+    /// [scope](crate::Deadline::scope); see [`DeadlineOf`](crate::DeadlineOf). None is looked for by default.
     pub fn deadline_of<D2>(self, deadline_of: D2) -> RetryLayer<P, C, M, W, N, A, D2>
     where
         D2: Clone + Send + Sync + 'static,

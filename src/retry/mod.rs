@@ -30,22 +30,8 @@
 //! [longest hint](RetryConfig::longest_hint), the call is over at once.
 //!
 //! An error is an `Error`, whatever the client means by it: also that the caller made the request wrongly, which no retry
-//! cures and no breaker should count. Where the client tells such errors apart, classify them as what they are to the service:
-//!
-//! ```
-//! use buttress::Classify;
-//! use buttress::http::StatusClassifier;
-//! use buttress::outcome::Outcome;
-//! use http::Response;
-//!
-//! type Answer<'a> = Result<&'a Response<reqwest::Body>, &'a buttress::Error<reqwest::Error>>;
-//!
-//! let classify = |answer: Answer<'_>| match answer {
-//!     Err(buttress::Error::Inner(error)) if error.is_builder() => Outcome::Success, // of the service, which was not asked
-//!     answer => StatusClassifier.classify(answer),
-//! };
-//! # let _ = classify;
-//! ```
+//! cures and no breaker should count. Where the client tells such errors apart,
+//! [classify](crate::http::ClientStack::classify) them as what they are to the service: a success, since it did nothing wrong.
 //!
 //! # When to choose it
 //!
@@ -101,7 +87,8 @@
 //! # What it costs
 //!
 //! A call that succeeds at once copies the request, the service and what the setters were given, and allocates only what
-//! those copies do. It reads no clock, and writes nothing that other threads write, unless the budget is not full.
+//! those copies do. It reads no clock. It writes what other threads write only where the budget is not full, and where a copy
+//! does: that of a service whose layers share state counts a reference for each of them.
 
 mod config;
 mod future;

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use tower::Service;
 
 use super::config::{AnyRequest, Cloned, MayRepeat, NeverSent, NotKnown, OnAttempt, Replay, RetryWhen, Untold};
-use super::future::{Again, Plan, ResponseFuture};
+use super::future::{Again, Plan, ResponseFuture, enter};
 use super::handle::Shared;
 use super::state::{Session, Stop};
 use crate::attempt::Attempt;
@@ -82,7 +82,9 @@ where
         } else {
             (self.plan.replay.once(request), Err(Stop::NotRepeatable))
         };
+        let entered = enter(Attempt::FIRST, deadline);
         let call = self.plan.send(&mut self.inner, request, Attempt::FIRST);
+        drop(entered);
         // It is asked anew whether it is ready, so a clone is as good as the value itself.
         let again = kept.map(|kept| Again { service: self.inner.clone(), kept, only_if_never_sent: !is_repeatable });
         ResponseFuture::calling(call, again, Session::new(most), deadline, self.plan.clone(), shared)

@@ -7,7 +7,7 @@ use buttress::fallback::{Failed, FallbackLayer};
 use buttress::http::{AttemptHeader, InExtensions, ServiceBuilderExt, WrapErrors};
 use buttress::retry::{Replay, RetryLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
-use buttress::{Attempt, BoxError, Check, Degraded, Error, Rejection};
+use buttress::{Attempt, BoxError, Check, Degraded, Error, FailureKind, Rejection};
 use tower::layer::util::Identity;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 
@@ -71,7 +71,41 @@ async fn an_open_breaker_is_heard_of_at_once_unless_the_settings_wait_for_it() {
         (calls.take(), refused.is_err(), Moment::now().since(start) >= 5 * SEC)
     };
     assert_eq!(took(ClientStackConfig::new()).await, (1, true, false));
-    assert_eq!(took(ClientStackConfig::new().retry(RetryConfig::new())).await, (2, false, true));
+    assert_eq!(took(config()).await, (1, true, false), "a retry that says nothing of it");
+    let waits = RetryConfig::new().on([FailureKind::Error, FailureKind::Refused]);
+    assert_eq!(took(ClientStackConfig::new().retry(waits)).await, (2, false, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_over_the_next_time_is_retried_by_default() {
+    let calls = Calls::default();
+    for (status, times) in [(500, 3), (502, 3), (503, 3), (504, 3), (429, 3), (425, 3), (408, 3), (501, 1), (507, 1)] {
+        let client = stack(ClientStackConfig::new()).layer(backend(&calls, move |_| response(status)));
+        client.oneshot(get()).await.expect("an answer");
+        assert_eq!(calls.take(), times, "{status}");
+    }
+    stack(ClientStackConfig::new()).layer(hanging(&calls)).oneshot(get()).await.expect_err("it hangs");
+    assert_eq!(calls.take(), 3, "an attempt that times out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_the_breaker_remembers_half_a_minute_and_needs_twenty_calls() {
+    let calls = Calls::default();
+    let opens = async |config: ClientStackConfig, each: Duration| {
+        let stack = stack(config.without_retry());
+        let breaker = stack.circuit_breaker().expect("a breaker").clone();
+        let client = stack.layer(backend(&calls, |_| response(500)));
+        for _ in 0..20 {
+            assert_eq!(breaker.state(), State::Closed);
+            client.clone().oneshot(get()).await.expect("closed");
+            tokio::time::advance(each).await;
+        }
+        breaker.state() == State::Open
+    };
+    assert!(opens(ClientStackConfig::new(), 1300 * MS).await, "within 26 s");
+    assert!(!opens(ClientStackConfig::new(), 1700 * MS).await, "within 34 s");
+    let named = ClientStackConfig::new().breaker(CircuitBreakerConfig::new().name("payments"));
+    assert!(!opens(named, 1700 * MS).await, "to name it changes nothing");
 }
 
 #[tokio::test(start_paused = true)]

@@ -116,3 +116,27 @@ async fn a_part_keeps_its_settings_when_it_is_told_more() {
 fn bytes_of(yes: bool) -> hyper::body::Bytes {
     hyper::body::Bytes::from_static(if yes { b"yes" } else { b"no" })
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_door_answers_is_marked_too_if_retries_were_given_up() {
+    let calls = Calls::default();
+    let client = client_stack(config()).expect("valid").layer(backend(&calls, |_| response(500)));
+    let marked = async |asks: bool| {
+        let client = client.clone();
+        let handler = service_fn(move |_: Request<()>| {
+            let client = client.clone();
+            async move {
+                if asks {
+                    client.oneshot(Request::new(())).await.expect("an answer");
+                }
+                std::future::pending::<Result<Response<Bytes>, Infallible>>().await
+            }
+        });
+        let door = ServerStackConfig::new().door(TimeoutConfig::new(SEC));
+        let answer = stack(door).layer(handler).oneshot(Request::new(())).await.expect("infallible");
+        assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+        answer.headers().contains_key("x-should-retry")
+    };
+    assert!(marked(true).await);
+    assert!(!marked(false).await, "nothing was retried");
+}

@@ -12,6 +12,8 @@ use super::*;
 fn a_client_stack_is_read_under_the_same_checks() {
     let read = |text| serde_json::from_str::<ClientStackConfig>(text);
     assert_eq!(read("{}").expect("all have defaults"), ClientStackConfig::new());
+    let empty = read(r#"{ "retry": {}, "breaker": {} }"#).expect("all have defaults");
+    assert_eq!(empty, ClientStackConfig::new(), "to name a part changes nothing");
     let all = r#"{
         "total": { "limit": "2s", "name": "checkout" },
         "retry": { "max_attempts": 2 },

@@ -6,17 +6,18 @@ mod threads;
 mod wire;
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use buttress::BoxError;
 use buttress::http::{KeptRequest, ReplayBodies, ReplayBody, ReplayPool, SupersededAttempt};
-use buttress::retry::Replay;
+use buttress::retry::{BudgetConfig, Replay, RetryConfig, RetryLayer};
 use futures::{StreamExt, stream};
-use http::{HeaderMap, Method, Request, Version};
+use http::{HeaderMap, Method, Request, Response, Version};
 use http_body_util::{BodyExt, Collected, Empty, Full, StreamBody};
 use hyper::body::{Body, Bytes, Frame};
 use tokio_test::{assert_pending, assert_ready, task};
+use tower::{Layer, ServiceExt, service_fn};
 
 use script::{Hint, Script, Step, trailers};
 
@@ -155,6 +156,84 @@ async fn an_attempt_that_waits_is_woken_to_hear_that_it_is_over() {
     assert!(waiting.is_woken());
     let error = assert_ready!(waiting.poll()).expect("it does not end").expect_err("it fails");
     assert!(is_superseded(&error));
+}
+
+#[test]
+fn an_attempt_that_moved_to_another_task_is_woken_there() {
+    let (_sender, body) = http_body_util::channel::Channel::<Bytes, BoxError>::new(1);
+    let (mut first, mut kept) = split(&ReplayBodies::new(), body);
+    {
+        let mut before = task::spawn(first.frame());
+        assert_pending!(before.poll());
+    }
+    let mut now = task::spawn(first.frame());
+    assert_pending!(now.poll());
+    assert!(ReplayBodies::new().seal(&mut kept));
+    assert!(now.is_woken());
+}
+
+/// What is framed by its length at one attempt and in chunks at the next has no place for trailers there.
+#[tokio::test]
+async fn a_body_that_does_not_tell_its_length_never_does() {
+    let frames = |with_trailers: bool| {
+        let trailers = with_trailers.then(|| Frame::trailers(trailers()));
+        let frames = [Frame::data(Bytes::from("a body"))].into_iter().chain(trailers);
+        StreamBody::new(stream::iter(frames.map(Ok::<_, BoxError>)))
+    };
+    for with_trailers in [false, true] {
+        let (first, mut kept) = split(&ReplayBodies::new(), frames(with_trailers));
+        assert_eq!(first.size_hint().exact(), None);
+        whole(first).await;
+        for _ in 0..2 {
+            let next = again(&mut kept);
+            assert_eq!(next.size_hint().exact(), None);
+            assert_eq!(whole(next).await.trailers().is_some(), with_trailers);
+        }
+    }
+    let (first, mut kept) = split(&ReplayBodies::new(), Full::<Bytes>::from("a body"));
+    assert_eq!(first.size_hint().exact(), Some(6));
+    whole(first).await;
+    assert_eq!(again(&mut kept).size_hint().exact(), Some(6), "the control");
+}
+
+#[tokio::test]
+async fn by_default_64_kib_are_kept_of_a_body_and_of_many_bodies() {
+    let kib_64 = 64 * 1024;
+    let body =
+        |bytes: usize| StreamBody::new(stream::iter([Ok::<_, BoxError>(Frame::data(Bytes::from(vec![7; bytes])))]));
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        let (mut first, mut kept) = split(&ReplayBodies::new(), body(kib_64));
+        next(&mut first).await;
+        assert!(ReplayBodies::new().seal(&mut kept));
+        held.push(kept);
+    }
+    let pool = ReplayPool::of_the_process();
+    assert!(pool.used() >= 100 * kib_64 && pool.size() == 64 * 1024 * 1024);
+    let (mut first, mut kept) = split(&ReplayBodies::new(), body(kib_64 + 1));
+    next(&mut first).await;
+    assert!(!ReplayBodies::new().seal(&mut kept), "a byte too much");
+}
+
+#[tokio::test(start_paused = true)]
+async fn out_of_budget_the_attempt_that_is_still_sending_goes_on() {
+    let sending = Arc::new(Mutex::new(None));
+    let service = {
+        let sending = sending.clone();
+        service_fn(move |request: Request<ReplayBody<Full<Bytes>>>| {
+            *sending.lock().expect("no panic") = Some(request.into_body());
+            std::future::ready(Ok::<_, BoxError>(Response::builder().status(503).body(()).expect("valid")))
+        })
+    };
+    let budget = BudgetConfig::new().ratio(0.0).per_second(0.0).capacity(2);
+    let retry = RetryLayer::new(RetryConfig::new().max_attempts(2).budget(budget)).expect("valid");
+    let service = retry.http_client().replay(ReplayBodies::new()).layer(service);
+    for _ in 0..3 {
+        let put = Request::put("/").body(Full::from("a body")).expect("valid");
+        service.clone().oneshot(put).await.expect("an answer");
+        let last = sending.lock().expect("no panic").take().expect("it was sent");
+        assert_eq!(text(last).await, "a body");
+    }
 }
 
 #[tokio::test]

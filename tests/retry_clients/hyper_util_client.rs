@@ -5,8 +5,8 @@ use buttress::retry::OnAttempt;
 use buttress::{Attempt, BoxError, Check, Error};
 use http::{Method, Request, StatusCode};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Bytes, Incoming};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
 use tower::{Layer, Service, ServiceExt};
@@ -154,6 +154,36 @@ async fn a_body_that_cannot_be_cloned_is_sent_again_by_replay() {
     let client = stack().replay(ReplayBodies::new()).layer(client::<ReplayBody<Boxed>>());
     assert_eq!(text(client.oneshot(put().body(body).expect("valid")).await).await, "fine");
     assert_eq!(server.requests(), 3);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_reset_while_the_body_is_sent_costs_nothing_of_it() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let url = format!("http://{}/", listener.local_addr().expect("bound"));
+    let server = tokio::spawn(async move {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            stream.read_exact(&mut [0; 300]).await.expect("more than that is sent");
+            stream.set_zero_linger().expect("a reset instead of an end");
+        }
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut read = Vec::new();
+        while !read.ends_with(b"\r\n0\r\n\r\n") {
+            assert!(stream.read_buf(&mut read).await.expect("it is sent") > 0, "it is sent whole");
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine").await.expect("it is read");
+        read
+    });
+    let chunks = (0..20_u8).map(|number| Ok::<_, BoxError>(Frame::data(Bytes::from(vec![b'a' + number; 1000]))));
+    let body = StreamBody::new(futures::stream::iter(chunks)).boxed();
+    let client = stack().replay(ReplayBodies::new()).layer(client::<ReplayBody<BoxBody<Bytes, BoxError>>>());
+    assert_eq!(text(client.oneshot(Request::put(url).body(body).expect("valid")).await).await, "fine");
+    let read = server.await.expect("no panic");
+    for number in 0..20_u8 {
+        assert_eq!(read.iter().filter(|byte| **byte == b'a' + number).count() / 1000, 1, "chunk {number}");
+    }
 }
 
 /// What a server passes on, as it came.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use buttress::http::{Bridge, IdempotentRequests, ReplayBodies, StatusClassifier};
 use buttress::outcome::{Failure, FailureKind, Outcome};
 use buttress::retry::RetryLayer;
-use buttress::{Attempt, Check, Error};
+use buttress::{Attempt, Check, Classify, Error};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -177,4 +177,28 @@ async fn a_bridge_refuses_what_the_client_cannot_take_without_calling_it() {
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     assert_eq!(text(send(&server.url()).await.map_err(Error::Inner)).await, "fine");
     assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn what_the_caller_did_wrong_is_nobody_elses_matter_if_it_is_classified_so() {
+    async fn after_ten<C>(stack: C) -> bool
+    where
+        C: Layer<buttress::http::Bridged<reqwest::Client, reqwest::Request, reqwest::Body>>,
+        C::Service: tower::Service<Request<String>, Response = http::Response<reqwest::Body>> + Clone,
+    {
+        let client = stack.layer(Bridge::new().layer(reqwest::Client::new()));
+        for _ in 0..10 {
+            let relative = Request::get("/nowhere").body(String::new()).expect("valid");
+            assert!(client.clone().oneshot(relative).await.is_err());
+        }
+        let server = FlakyServer::listening([]);
+        client.oneshot(Request::get(server.url()).body(String::new()).expect("valid")).await.is_ok()
+    }
+    let classified =
+        stack().classify(|answer: Result<&http::Response<reqwest::Body>, &Error<reqwest::Error>>| match answer {
+            Err(Error::Inner(error)) if error.is_builder() => Outcome::Success,
+            answer => StatusClassifier.classify(answer),
+        });
+    assert!(after_ten(classified).await);
+    assert!(!after_ten(stack()).await, "the control: the breaker is open for all");
 }

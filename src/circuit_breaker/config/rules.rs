@@ -145,11 +145,20 @@ impl Rate {
 }
 
 impl CircuitBreakerConfig {
+    /// Trips by this window, where it was given no rule.
+    #[allow(dead_code, reason = "asked only by the ready stacks of the feature `http`")]
+    pub(crate) fn or_time_window(self, window: TimeWindow) -> Self {
+        if self.has_rule() { self } else { self.time_window(window) }
+    }
+
+    const fn has_rule(&self) -> bool {
+        self.consecutive_failures.is_some() || self.last_calls.is_some() || self.time_window.is_some()
+    }
+
     /// What the decision is made by.
     pub(in super::super) fn rules(&self) -> Result<Rules, InvalidCircuitBreaker> {
         let name = || self.name.clone();
-        let has_rule = self.consecutive_failures.is_some() || self.last_calls.is_some() || self.time_window.is_some();
-        let last_calls = if has_rule { self.last_calls } else { Some(LastCalls::new(100)) };
+        let last_calls = if self.has_rule() { self.last_calls } else { Some(LastCalls::new(100)) };
 
         if self.consecutive_failures == Some(0) {
             return Err(InvalidCircuitBreaker::ZeroConsecutiveFailures(name()));

@@ -1,6 +1,6 @@
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
 
 /// How many bytes of bodies may be kept at a time, by all that share it.
 ///
@@ -16,7 +16,16 @@ use std::sync::{Arc, LazyLock};
 /// assert_eq!((pool.used(), pool.size()), (0, 1024 * 1024));
 /// ```
 #[derive(Clone)]
-pub struct ReplayPool(Arc<Pool>);
+pub struct ReplayPool(Whose);
+
+#[derive(Clone)]
+enum Whose {
+    /// Not counted by those who use it, which are all.
+    Process,
+    Own(Arc<Pool>),
+}
+
+static OF_THE_PROCESS: Pool = Pool { size: 64 * 1024 * 1024, used: AtomicUsize::new(0) };
 
 struct Pool {
     size: usize,
@@ -27,34 +36,42 @@ impl ReplayPool {
     /// A pool of so many bytes.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Pool { size: bytes, used: AtomicUsize::new(0) }))
+        Self(Whose::Own(Arc::new(Pool { size: bytes, used: AtomicUsize::new(0) })))
     }
 
-    pub(super) fn of_the_process() -> Self {
-        static POOL: LazyLock<ReplayPool> = LazyLock::new(|| ReplayPool::new(64 * 1024 * 1024));
-        POOL.clone()
+    /// The pool of 64 MiB that is used where no other is given, to see what it holds.
+    #[must_use]
+    pub const fn of_the_process() -> Self {
+        Self(Whose::Process)
+    }
+
+    fn pool(&self) -> &Pool {
+        match &self.0 {
+            Whose::Process => &OF_THE_PROCESS,
+            Whose::Own(pool) => pool,
+        }
     }
 
     /// How many bytes are kept now.
     #[must_use]
     pub fn used(&self) -> usize {
-        self.0.used.load(Ordering::Relaxed)
+        self.pool().used.load(Ordering::Relaxed)
     }
 
     /// How many bytes may be kept.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.0.size
+        self.pool().size
     }
 
     fn take(&self, bytes: usize) -> bool {
-        let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.0.size);
-        self.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+        let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.size());
+        self.pool().used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
     }
 
     fn put_back(&self, bytes: usize) {
         if bytes > 0 {
-            self.0.used.fetch_sub(bytes, Ordering::Relaxed);
+            self.pool().used.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 }

@@ -25,6 +25,9 @@ pub(super) struct State<B> {
     ahead: Option<Read>,
     original: Original<B>,
     rest: Rest,
+    /// The original said at first how long it is. If not, no attempt says it, although it is known in the end: a message
+    /// that is framed by its length has no place for trailers.
+    tells_its_length: bool,
     /// The attempt under way waits for its next frame.
     parked: Option<Waker>,
 }
@@ -97,8 +100,9 @@ impl<B> Unneeded<B> {
 }
 
 impl<B> State<B> {
-    pub(super) const fn new(original: Pin<Box<B>>, rest: Rest, buffer: Buffer) -> Self {
+    pub(super) fn new(original: Pin<Box<B>>, rest: Rest, buffer: Buffer) -> Self {
         Self {
+            tells_its_length: rest.hint.exact().is_some(),
             attempt: 0,
             is_asked_for: true,
             is_keeping: true,
@@ -156,7 +160,7 @@ impl<B> State<B> {
 
     /// Waits until an earlier attempt has given the original back. The waker comes back if there is nothing to wait for.
     pub(super) fn wait(&mut self, attempt: u64, waker: Waker) -> Result<Option<Waker>, Waker> {
-        if attempt == self.attempt && self.ahead.is_none() && matches!(self.original, Original::Lent) {
+        if attempt == self.attempt && matches!(self.original, Original::Lent) {
             Ok(self.parked.replace(waker))
         } else {
             Err(waker)
@@ -277,7 +281,8 @@ impl<B> State<B> {
             let ahead = self.ahead.as_ref().and_then(|read| read.as_ref().ok()).and_then(Frame::data_ref);
             let before = (self.buffer.left() + ahead.map_or(0, Bytes::len)) as u64;
             hint.set_lower(self.rest.hint.lower().saturating_add(before));
-            if let Some(upper) = self.rest.hint.upper().and_then(|upper| upper.checked_add(before)) {
+            let upper = self.rest.hint.upper().filter(|_| self.tells_its_length);
+            if let Some(upper) = upper.and_then(|upper| upper.checked_add(before)) {
                 hint.set_upper(upper);
             }
         }

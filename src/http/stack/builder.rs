@@ -6,7 +6,7 @@ use super::{ClientStack, ServerStack};
 /// What a builder becomes.
 type With<N, L> = ServiceBuilder<Stack<N, L>>;
 
-/// The ready stacks in a `ServiceBuilder`.
+/// The ready stacks in a `ServiceBuilder`. Beside tower-http's trait of the same name, import it `as _`.
 ///
 /// ```
 /// use buttress::Check;

@@ -126,15 +126,23 @@ type AttemptTimeout = TimeoutLayer<ConfiguredLimit, InExtensions, AsError>;
 /// The total ends with the response head, as every timeout does; [`BodyDeadline`](crate::http::BodyDeadline) bounds the rest.
 /// What fails after the head is not sent again.
 ///
+/// Clients may send again by themselves, beside the budget: hyper-util's what its pool had a dead connection for
+/// (`retry_canceled_requests(false)` leaves that to the stack too), reqwest's what HTTP/2 says was never looked at.
+///
 /// # Errors
 ///
 /// [`InvalidStack`] says which settings cannot work, alone or together.
+///
+/// # Panics
+///
+/// A call that has to wait must be polled within a tokio runtime that has time enabled.
 pub fn client_stack(config: ClientStackConfig) -> Result<ClientStack, InvalidStack> {
     // What is wrong with one part is told before what is wrong between two.
+    let config = config.filled();
     let together = config.check();
     let ClientStackConfig { total, retry, breaker, attempt } = config;
-    let total = total.map(|total| TimeoutLayer::new(total.or_named("total"))).transpose()?;
-    let attempt = attempt.map(|attempt| TimeoutLayer::new(attempt.or_named("attempt"))).transpose()?;
+    let total = total.map(TimeoutLayer::new).transpose()?;
+    let attempt = attempt.map(TimeoutLayer::new).transpose()?;
     let retry = match retry {
         Some(retry) => Optional::Left(RetryLayer::new(retry)?.http_client().on_attempt(AttemptHeader::new())),
         None => Optional::Right(SendOnce::new(Cloned)),

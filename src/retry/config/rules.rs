@@ -3,10 +3,19 @@ use std::time::Duration;
 use super::{Backoff, BudgetConfig, InvalidRetry, RetryConfig, Spread};
 use crate::attempt::Attempt;
 use crate::name::Name;
-use crate::outcome::Kinds;
+use crate::outcome::{FailureKind, Kinds};
 
 /// A token in the parts that budgets are counted in.
 pub(in super::super) const TOKEN: u64 = 1_000_000;
+
+/// What may be over the next time.
+const BY_DEFAULT: [FailureKind; 5] = [
+    FailureKind::Error,
+    FailureKind::TimedOut,
+    FailureKind::RequestTimeout,
+    FailureKind::Throttled,
+    FailureKind::Refused,
+];
 
 const MOST_RATIO: f64 = 1_000.0;
 const MOST_PER_SECOND: f64 = 1e6;
@@ -59,10 +68,10 @@ impl RetryConfig {
         if spread == Spread::Decorrelated && base == cap {
             return Err(InvalidRetry::NothingToSpread(name));
         }
-        if on.is_empty() {
+        let kinds = Kinds::of(on.as_deref().unwrap_or(&BY_DEFAULT));
+        if on.is_some_and(|kinds| kinds.is_empty()) {
             return Err(InvalidRetry::NothingToRetry(name));
         }
-        let kinds = Kinds::of(&on);
         Ok(Rules { name, kinds, backoff, longest_hint, seed, max_attempts, max_attempts_within_retry })
     }
 

@@ -46,18 +46,31 @@ pub struct ClientStackConfig {
 }
 
 impl ClientStackConfig {
-    /// Settings that suit most: 30 s in all; [`RetryConfig::new`], but for what is refused further in, so that an open
-    /// breaker is heard of at once; 10 s for each attempt; and a breaker that half of the calls of the last 30 s trip, once
-    /// there were 20. In 30 s there is time for each of three attempts to hang; a window shorter than that forgets those
-    /// that did.
+    /// Settings that suit most: 30 s in all, [`RetryConfig::new`], [`CircuitBreakerConfig::new`], and 10 s for each attempt.
+    /// Where they leave it open, two things are other than those of the layers alone:
+    ///
+    /// - The retry leaves alone what is [refused](FailureKind::Refused) further in, so that an open breaker is heard of at
+    ///   once.
+    /// - Half of the calls of the last 30 s trip the breaker, once there were 20. In 30 s there is time for each of three
+    ///   attempts to hang; a window shorter than that forgets those that did.
     #[must_use]
     pub fn new() -> Self {
-        use FailureKind::{Error, RequestTimeout, Throttled, TimedOut};
         Self {
             total: Some(TimeoutConfig::new(TOTAL)),
-            retry: Some(RetryConfig::new().on([Error, TimedOut, RequestTimeout, Throttled])),
-            breaker: Some(CircuitBreakerConfig::new().time_window(TimeWindow::new(WINDOW))),
+            retry: Some(RetryConfig::new()),
+            breaker: Some(CircuitBreakerConfig::new()),
             attempt: Some(TimeoutConfig::new(DEFAULT_ATTEMPT)),
+        }
+    }
+
+    /// With what the parts leave open.
+    pub(super) fn filled(self) -> Self {
+        let kinds = [FailureKind::Error, FailureKind::TimedOut, FailureKind::RequestTimeout, FailureKind::Throttled];
+        Self {
+            total: self.total.map(|total| total.or_named("total")),
+            retry: self.retry.map(|retry| retry.or_on(&kinds)),
+            breaker: self.breaker.map(|breaker| breaker.or_time_window(TimeWindow::new(WINDOW))),
+            attempt: self.attempt.map(|attempt| attempt.or_named("attempt")),
         }
     }
 
@@ -77,8 +90,8 @@ impl ClientStackConfig {
         self
     }
 
-    /// What is sent again, how often and when. Where it retries [`Refused`](FailureKind::Refused), as [`RetryConfig::new`]
-    /// does, a call waits for an open breaker, if that fits into the total and the budget pays for it.
+    /// What is sent again, how often and when. Where it is told to retry [`Refused`](FailureKind::Refused) too, a call waits
+    /// for an open breaker, if that fits into the total and the budget pays for it.
     #[must_use]
     pub fn retry(mut self, retry: RetryConfig) -> Self {
         self.retry = Some(retry);
@@ -92,7 +105,7 @@ impl ClientStackConfig {
         self
     }
 
-    /// When the service is left alone for a while.
+    /// When the service is left alone for a while: by the calls of the last 30 s, unless it has a rule.
     #[must_use]
     pub fn breaker(mut self, breaker: CircuitBreakerConfig) -> Self {
         self.breaker = Some(breaker);

@@ -90,6 +90,48 @@ impl<F, T, P, C, M, W, N, O, D, B, A, E> ClientStack<F, T, RetryPart<P, C, M, W,
     }
 }
 
+impl<F, T, P, C, M, W, N, O, D, C2, J, A, E>
+    ClientStack<F, T, RetryPart<P, C, M, W, N, O, D>, Optional<CircuitBreakerLayer<C2, J>>, A, E>
+{
+    /// Learns from [`classify`](crate::Classify) what an answer means, to retry and breaker alike: such as that an error is
+    /// the caller's own.
+    ///
+    /// ```
+    /// use buttress::http::{Bridge, ClientStackConfig, StatusClassifier, client_stack};
+    /// use buttress::{BoxError, Check, Classify, Error, Outcome};
+    /// use http::{Request, Response};
+    /// use tower::ServiceBuilder;
+    ///
+    /// # fn main() -> Result<(), BoxError> {
+    /// let classify = |answer: Result<&Response<reqwest::Body>, &Error<reqwest::Error>>| match answer {
+    ///     Err(Error::Inner(error)) if error.is_builder() => Outcome::Success, // of the service, which was not asked
+    ///     answer => StatusClassifier.classify(answer),
+    /// };
+    /// let stack = client_stack(ClientStackConfig::new())?.classify(classify);
+    /// let client = ServiceBuilder::new()
+    ///     .layer(stack)
+    ///     .layer(Bridge::new())
+    ///     .service(reqwest::Client::new())
+    ///     .check::<Request<String>>();
+    /// # let _ = client;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[expect(clippy::type_complexity, reason = "it is this stack, two parts of which classify in another way")]
+    pub fn classify<C3>(
+        self,
+        classify: C3,
+    ) -> ClientStack<F, T, RetryPart<P, C3, M, W, N, O, D>, Optional<CircuitBreakerLayer<C3, J>>, A, E>
+    where
+        C3: Clone + Send + Sync + 'static,
+    {
+        let Self { fallback, total, retry, breaker, attempt, errors } = self;
+        let retry = changed(retry, |retry| retry.classify(classify.clone()));
+        let breaker = changed(breaker, |breaker| breaker.classify(classify));
+        ClientStack { fallback, total, retry, breaker, attempt, errors }
+    }
+}
+
 impl<F, T, R, B, A, E> ClientStack<F, T, R, Optional<B>, A, E> {
     /// Changes the circuit breaker, if there is one, and keeps its settings.
     pub fn breaker_with<B2>(self, change: impl FnOnce(B) -> B2) -> ClientStack<F, T, R, Optional<B2>, A, E> {
