@@ -37,8 +37,9 @@ use tower::{Layer, Service};
 /// reqwest sends again by itself what HTTP/2 says was never looked at;
 /// `reqwest::Client::builder().retry(reqwest::retry::never())` leaves that to the stack too.
 ///
-/// A request of which the client's cannot be made (reqwest wants a whole URL) is answered with the client's error, and the
-/// client is not called. To a breaker and a retry that is a failure like any other, unless they [classify](crate::http::ClientStack::classify) it.
+/// A request of which the client's cannot be made (reqwest wants a whole URL) is answered with the client's error, and
+/// the client is not called. To a breaker and a retry that is a failure like any other, unless they
+/// [classify](crate::http::ClientStack::classify) it.
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct Bridge<Req, Body> {
     types: PhantomData<fn(Req) -> Body>,

@@ -26,8 +26,8 @@ use crate::telemetry;
 /// attempt that is still sending when the next one is decided on fails from then on with [`SupersededAttempt`]: it does
 /// not end, so that no server takes half a body for a whole one.
 ///
-/// A body is kept up to a [cap](Self::cap) of 64 KiB, and all bodies together up to the size of a
-/// [pool](Self::pool) that the whole process shares (64 MiB). One that is larger, or finds the pool empty, is sent once: the attempt goes
+/// A body is kept up to a [cap](Self::cap) of 64 KiB, and all bodies together up to the size of a [pool](Self::pool)
+/// that the whole process shares (64 MiB). One that is larger, or finds the pool empty, is sent once: the attempt goes
 /// on, nothing more is kept, what was kept is freed, and an event says so. The same holds for a body that has failed,
 /// as nobody can read on in it. A body that says beforehand that it is larger than the cap is not touched at all. What
 /// it says is not relied on otherwise.
@@ -45,8 +45,9 @@ use crate::telemetry;
 ///
 /// The pool's one number is shared by all threads, and written for each chunk that is kept.
 ///
-/// A clone of the request's head for each attempt but the last, two allocations for a body (and what `into_body` makes for each attempt), what [`Bytes`](bytes::Bytes) needs to be
-/// shared, and a lock that nobody waits for at each frame. A body that is at its end before it is read costs the head alone.
+/// A clone of the request's head for each attempt but the last, two allocations for a body (and what `into_body` makes
+/// for each attempt), what [`Bytes`](bytes::Bytes) needs to be shared, and a lock that nobody waits for at each frame.
+/// A body that is at its end before it is read costs the head alone.
 ///
 /// ```
 /// use buttress::BoxError;

@@ -121,7 +121,7 @@ impl RetryConfig {
         self
     }
 
-    /// Retries these kinds of failure, and no others.
+    /// Retries these kinds of failure, and no others; by default those that [`new`](Self::new) names.
     #[must_use]
     pub fn on(mut self, kinds: impl IntoIterator<Item = FailureKind>) -> Self {
         self.on = Some(kinds.into_iter().collect());
@@ -136,8 +136,8 @@ impl RetryConfig {
     }
 
     /// A service, or a layer that refused, may ask to be left alone (`Retry-After`) for up to this long, and is, and the
-    /// backoff comes on top; 30 s by default. Who asks for more is not called again: it would refuse before its time, and the caller has better to do
-    /// than to wait.
+    /// backoff comes on top; 30 s by default. Who asks for more is not called again: it would refuse before its time, and
+    /// the caller has better to do than to wait.
     #[must_use]
     pub const fn longest_hint(mut self, longest: Duration) -> Self {
         self.longest_hint = longest;

@@ -45,9 +45,10 @@
 //!
 //! # What is sent again
 //!
-//! The wrapped service must be `Clone` (in a box: tower's `BoxCloneSyncService`), and the request too, unless [`replay`](RetryLayer::replay) says how to send it again. A
-//! copy is made before the first attempt, and only of what may be retried; the last attempt is given what was kept. Each attempt but the first is made by a
-//! clone of the service, once that is ready; one that fails to become ready ends the call with its error.
+//! The wrapped service must be `Clone` (in a box: tower's `BoxCloneSyncService`), and the request too, unless
+//! [`replay`](RetryLayer::replay) says how to send it again. A copy is made before the first attempt, and only of what may
+//! be retried; the last attempt is given what was kept. Each attempt but the first is made by a clone of the service, once
+//! that is ready; one that fails to become ready ends the call with its error.
 //!
 //! The answer decides, over HTTP the head of the response: what fails in the body later is not retried. The last answer is
 //! dropped before the wait, and what it holds is free.

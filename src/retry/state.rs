@@ -103,9 +103,11 @@ impl Session {
         }
     }
 
-    /// Whether whoever repeats the whole multiplies what was tried here. What may be sent once was multiplied by nobody.
+    /// Whether whoever repeats the whole multiplies what was tried here, or repeats what the service or the budget speaks
+    /// against. What was sent once for want of attempts or time was multiplied by nobody.
     pub(super) fn is_exhausted_by(&self, stop: Stop) -> bool {
-        stop.is_exhausted() && (stop != Stop::AttemptsUsedUp || self.attempt.is_retry())
+        let is_our_own_want = matches!(stop, Stop::AttemptsUsedUp | Stop::NoTimeLeft);
+        stop.is_exhausted() && (!is_our_own_want || self.attempt.is_retry())
     }
 
     /// Whether no attempt may follow.

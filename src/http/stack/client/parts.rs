@@ -13,7 +13,8 @@ impl<F, T, R, B, A, E> ClientStack<F, T, R, B, A, E> {
         ClientStack { fallback: layer, total, retry, breaker, attempt, errors }
     }
 
-    /// Bounds a call by way of `layer`. A [`TimeoutLayer`](crate::timeout::TimeoutLayer) tells the layers inside its deadline when it is told to:
+    /// Bounds a call by way of `layer`. A [`TimeoutLayer`](crate::timeout::TimeoutLayer) tells the layers inside its
+    /// deadline when it is told to:
     /// `.http_client().export_with(InScope)`.
     pub fn total<T2>(self, layer: T2) -> ClientStack<F, T2, R, B, A, E> {
         let Self { fallback, retry, breaker, attempt, errors, .. } = self;
