@@ -3,26 +3,19 @@
 //! Decisions never read a clock: they are told a [`Moment`]. The plumbing around them reads tokio's clock, here and
 //! nowhere else, so that `tokio::time::pause` stops a whole stack and a test moves it on as it likes.
 
+mod origin;
+
 use std::cell::Cell;
 use std::future::Future;
 use std::ops::Add;
 use std::pin::{Pin, pin};
-use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::coop;
 use tokio::time::Sleep;
 
-/// What the process counts from lies this long before its first reading, so that "before" can be said as well.
-const BEFORE_FIRST_READING: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// As far ahead as a timer is ever set when the true moment is beyond what the platform's clock can say.
-const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-
-/// Real time, although the first reading may be a paused one: a test that moves its own time on by days must not make that
-/// the beginning of time for all others.
-static FIRST_READING: OnceLock<Instant> = OnceLock::new();
+use self::origin::origin;
 
 /// A point on tokio's clock: nanoseconds since a day before the process first asked.
 ///
@@ -47,13 +40,12 @@ impl Moment {
     /// The last moment there is; it never comes.
     pub const MAX: Self = Self(u64::MAX);
 
-    const FIRST_READING: Self = Self(nanos(BEFORE_FIRST_READING));
-
     /// The present on tokio's clock: the paused time of the current runtime if it is paused, real time else, also
     /// outside any runtime.
     #[must_use]
+    #[inline]
     pub fn now() -> Self {
-        Self::of(read())
+        origin().moment(read())
     }
 
     /// How long before this moment `earlier` was; zero if it was not.
@@ -71,28 +63,8 @@ impl Moment {
         Self(nanos)
     }
 
-    fn of(reading: Instant) -> Self {
-        match reading.checked_duration_since(first_reading()) {
-            Some(after) => Self::FIRST_READING + after,
-            None => Self::before_first_reading(reading),
-        }
-    }
-
-    /// Apart, since hardly any reading is so early.
-    #[cold]
-    #[inline(never)]
-    fn before_first_reading(reading: Instant) -> Self {
-        Self(Self::FIRST_READING.0.saturating_sub(nanos(first_reading() - reading)))
-    }
-
     fn instant(self) -> tokio::time::Instant {
-        let first = first_reading();
-        let instant = if self >= Self::FIRST_READING {
-            first.checked_add(self.since(Self::FIRST_READING)).unwrap_or_else(|| first + FAR)
-        } else {
-            first.checked_sub(Self::FIRST_READING.since(self)).unwrap_or(first)
-        };
-        instant.into()
+        origin().instant(self).into()
     }
 }
 
@@ -106,7 +78,7 @@ impl Add<Duration> for Moment {
 
 impl From<tokio::time::Instant> for Moment {
     fn from(instant: tokio::time::Instant) -> Self {
-        Self::of(instant.into_std())
+        origin().moment_of_any(instant.into_std())
     }
 }
 
@@ -139,11 +111,7 @@ impl Now {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
-fn first_reading() -> Instant {
-    *FIRST_READING.get_or_init(Instant::now)
-}
-
+#[inline]
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 fn read() -> Instant {
     #[cfg(test)]
@@ -230,15 +198,6 @@ mod tests {
         let before = Moment::now();
         assert!(Moment::now() >= before);
         assert!(before >= Moment::EPOCH + Duration::from_secs(60), "there is room for what was before");
-    }
-
-    #[test]
-    fn a_reading_from_before_the_first_one_comes_earlier() {
-        let first = Moment::now();
-        let past = first_reading().checked_sub(Duration::from_secs(60)).expect("the machine has run for a minute");
-        let earlier = Moment::of(past);
-        assert!(first.since(earlier) >= Duration::from_secs(60));
-        assert!(earlier > Moment::EPOCH);
     }
 
     #[test]
