@@ -1,12 +1,15 @@
 //! What a layer is called in events, refusals and marks.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 
 /// What a layer is called wherever it reports something: events, [`Rejection`](crate::Rejection)s,
 /// [`Degraded`](crate::Degraded) answers.
 ///
-/// A `&'static str` costs nothing per call; a `String`, as read from a file, costs a reference count.
+/// It is `Copy`, so that a future, a refusal and every error that holds one cost nothing to move and nothing to drop. A
+/// `String`, as read from a file, is therefore kept for as long as the process runs, once for each text: name layers with
+/// it, not requests.
 ///
 /// ```
 /// use buttress::Name;
@@ -16,29 +19,22 @@ use std::sync::Arc;
 /// assert_eq!(fixed, read);
 /// assert_eq!(fixed.as_str(), "payments");
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(from = "String"))]
 pub struct Name(Text);
 
-/// Two words: every future and every refusal carries one.
-#[derive(Clone)]
-enum Text {
-    Static(&'static str),
-    Shared(Arc<Box<str>>),
-}
+/// Has a name of its own, or serde's derive would see a lifetime here and borrow for as long.
+type Text = &'static str;
 
 impl Name {
     pub(crate) const fn fixed(name: &'static str) -> Self {
-        Self(Text::Static(name))
+        Self(name)
     }
 
     /// The name as text.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        match &self.0 {
-            Text::Static(name) => name,
-            Text::Shared(name) => name,
-        }
+    pub const fn as_str(&self) -> &'static str {
+        self.0
     }
 }
 
@@ -50,17 +46,17 @@ impl From<&'static str> for Name {
 
 impl From<String> for Name {
     fn from(name: String) -> Self {
-        Self(Text::Shared(Arc::new(name.into_boxed_str())))
+        static KEPT: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = kept.get_or_insert_default();
+        let known = kept.get(&*name).copied();
+        Self(known.unwrap_or_else(|| {
+            let name: &'static str = Box::leak(name.into_boxed_str());
+            kept.insert(name);
+            name
+        }))
     }
 }
-
-impl PartialEq for Name {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for Name {}
 
 impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,5 +77,12 @@ mod tests {
     #[test]
     fn a_name_takes_two_words() {
         assert_eq!(size_of::<Name>(), 2 * size_of::<usize>());
+    }
+
+    #[test]
+    fn a_text_is_kept_once_however_often_it_is_read() {
+        let read = || Name::from(String::from("orders of a shop")).as_str();
+        assert!(std::ptr::eq(read(), read()));
+        assert_ne!(read(), Name::from(String::from("payments")).as_str());
     }
 }
