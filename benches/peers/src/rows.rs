@@ -1,0 +1,78 @@
+//! The rows: what is called, and what it is compared to.
+
+mod breaker;
+mod fallback;
+mod http;
+mod limiter;
+mod retry;
+mod stack;
+mod timeout;
+
+use std::time::Duration;
+
+use crate::calls::{always, through};
+use crate::inner::{Answer, Bare, Failed, WaitsOnce};
+
+/// Makes so many calls of a row.
+pub type Calls = Box<dyn FnMut(u64)>;
+
+/// Something that is called, built when it is measured.
+pub struct Row {
+    /// No other row has it.
+    pub name: String,
+    /// The row of the service without the layer; its own name, if that is what the row is.
+    pub bare: &'static str,
+    /// Our rows that this row of a peer stands beside; none for a row of ours.
+    pub beside: Vec<&'static str>,
+    make: Box<dyn FnOnce() -> Calls>,
+}
+
+impl Row {
+    /// Builds what is called.
+    #[must_use]
+    pub fn make(self) -> Calls {
+        (self.make)()
+    }
+}
+
+/// Every row; a bare one comes before those that are compared to it.
+#[must_use]
+pub fn all() -> Vec<Row> {
+    let mut rows = Rows::default();
+    rows.bare(BARE, || through(Bare, always(2), good));
+    rows.bare(WAITS_ONCE, || through(WaitsOnce, always(2), good));
+    timeout::add(&mut rows);
+    breaker::add(&mut rows);
+    limiter::add(&mut rows);
+    http::add(&mut rows);
+    retry::add(&mut rows);
+    fallback::add(&mut rows);
+    stack::add(&mut rows);
+    rows.0
+}
+
+const BARE: &str = "bare";
+const WAITS_ONCE: &str = "bare, waits once";
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[derive(Default)]
+struct Rows(Vec<Row>);
+
+impl Rows {
+    fn bare(&mut self, name: &'static str, make: impl FnOnce() -> Calls + 'static) {
+        self.ours(name, name, make);
+    }
+
+    fn ours(&mut self, name: &'static str, bare: &'static str, make: impl FnOnce() -> Calls + 'static) {
+        self.0.push(Row { name: name.to_owned(), bare, beside: Vec::new(), make: Box::new(make) });
+    }
+}
+
+fn good(answer: &Answer) -> bool {
+    matches!(answer, Ok(2))
+}
+
+fn failed(answer: &Answer) -> bool {
+    matches!(answer, Err(Failed::Inner(_)))
+}

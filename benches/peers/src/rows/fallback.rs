@@ -1,0 +1,19 @@
+use buttress::fallback::{Failed, FallbackLayer, Function};
+use tower::Layer;
+
+use super::{BARE, Rows, good};
+use crate::calls::{always, through};
+use crate::inner::{self, Answer, Bare};
+
+type Substitute = Function<fn(Failed<u64, inner::Failed>) -> Answer>;
+
+pub(super) fn layer() -> FallbackLayer<Substitute> {
+    FallbackLayer::default().with(|_| Ok(7))
+}
+
+pub(super) fn add(rows: &mut Rows) {
+    rows.ours("fallback", BARE, || through(layer().layer(Bare), always(2), good));
+    rows.ours("fallback, substitute", BARE, || {
+        through(layer().layer(Bare), always(1), |answer| matches!(answer, Ok(7)))
+    });
+}
