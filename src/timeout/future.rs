@@ -2,6 +2,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use pin_project::pin_project;
 
@@ -75,28 +76,27 @@ where
                 return Poll::Ready(answer);
             }
         }
-        self.poll_unanswered(had_budget, cx)
+        let elapsed = ready!(self.as_mut().poll_elapsed(had_budget, cx));
+        Poll::Ready(self.reject.reject(elapsed.into()))
     }
 }
 
 impl<F, R> ResponseFuture<F, R> {
-    /// Apart from `poll`, so that the way of an answer that is there at once is short.
+    /// Apart from `poll`, so that the way of an answer that is there at once is short. It gives back no answer itself: then
+    /// the compiler need not keep one in memory for both to write.
     #[cold]
     #[inline(never)]
-    fn poll_unanswered<Res, E>(self: Pin<&mut Self>, had_budget: bool, cx: &mut Context<'_>) -> Poll<Result<Res, E>>
-    where
-        R: Reject<Res, E>,
-    {
+    fn poll_elapsed(self: Pin<&mut Self>, had_budget: bool, cx: &mut Context<'_>) -> Poll<Elapsed> {
         let mut this = self.project();
         let elapsed = match this.state.as_mut().project() {
             StateProj::Calling { timer, allowance, .. } => ready!(wait(timer, *allowance, this.name, had_budget, cx)),
-            StateProj::Late => Elapsed::before_call(this.name.clone()),
+            StateProj::Late => Elapsed::before_call(*this.name),
             StateProj::Finished => panic!("a timeout's future was polled after it finished"),
         };
         // First the call is dropped, with whatever it holds; only then does anybody hear of it.
         this.state.set(State::Finished);
         telemetry::timed_out(&elapsed);
-        Poll::Ready(this.reject.reject(elapsed.into()))
+        Poll::Ready(elapsed)
     }
 }
 
@@ -109,9 +109,9 @@ fn wait(
     cx: &mut Context<'_>,
 ) -> Poll<Elapsed> {
     let (allowed, cause) = match allowance {
+        Allowance::FromFirstWait(Duration::MAX) | Allowance::NotAtAll => return Poll::Pending,
         Allowance::FromFirstWait(limit) => (limit, Cause::OwnLimit),
         Allowance::Until { allowed, cause, .. } => (allowed, cause),
-        Allowance::Unlimited | Allowance::NotAtAll => return Poll::Pending,
     };
     // A timer set for now would still take until the runtime's next tick.
     let at_once = allowed.is_zero() && clock::has_budget();
@@ -132,7 +132,7 @@ fn wait(
             }
         }
     }
-    Poll::Ready(Elapsed::new(name.clone(), allowed, cause))
+    Poll::Ready(Elapsed::new(*name, allowed, cause))
 }
 
 impl<F, R> fmt::Debug for ResponseFuture<F, R> {

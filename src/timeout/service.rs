@@ -50,18 +50,20 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future, R>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let limit = self.limit_of.limit_of(&request).unwrap_or(self.config.limit);
         let now = Now::unread();
         let deadline = self.deadline_of.deadline_of(&request, &now);
-        let name = self.config.name.clone();
+        let name = self.config.name;
         let reject = self.reject.clone();
         let (allowance, scope) = if deadline.is_none() && !X::EXPORTS {
-            (Allowance::own(limit), None)
+            (Allowance::FromFirstWait(limit), None)
         } else {
             let now = now.moment();
             match Allowance::from_call(limit, deadline.map(Deadline::moment), now) {

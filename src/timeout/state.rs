@@ -6,9 +6,7 @@ use crate::rejection::Cause;
 /// How long a call may take, decided before it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Allowance {
-    /// As long as it likes.
-    Unlimited,
-    /// So long, from when it first has to wait.
+    /// So long, from when it first has to wait; `Duration::MAX` is as long as it likes.
     FromFirstWait(Duration),
     /// Until a moment. Kept beside it: how long that was from the call, and what set it.
     Until { end: Moment, allowed: Duration, cause: Cause },
@@ -17,18 +15,13 @@ pub(super) enum Allowance {
 }
 
 impl Allowance {
-    /// Of a call that is bounded by the layer's own limit alone. `Duration::MAX` is no limit.
-    pub(super) fn own(limit: Duration) -> Self {
-        if limit == Duration::MAX { Self::Unlimited } else { Self::FromFirstWait(limit) }
-    }
-
     /// Of a call at `now` that is bounded by a limit and, if there is one, a deadline; the one that ends first holds.
     pub(super) fn from_call(limit: Duration, deadline: Option<Moment>, now: Moment) -> Self {
         let left = deadline.map(|deadline| deadline.since(now));
         match left {
             Some(Duration::ZERO) => Self::NotAtAll,
             Some(left) if left < limit => Self::Until { end: now + left, allowed: left, cause: Cause::Deadline },
-            None if limit == Duration::MAX => Self::Unlimited,
+            None if limit == Duration::MAX => Self::FromFirstWait(limit),
             _ => Self::Until { end: now + limit, allowed: limit, cause: Cause::OwnLimit },
         }
     }
@@ -43,12 +36,6 @@ mod tests {
 
     const SEC: Duration = Duration::from_secs(1);
     const T0: Moment = Moment::EPOCH;
-
-    #[test]
-    fn without_a_deadline_the_limit_counts_from_the_first_wait() {
-        assert_eq!(Allowance::own(SEC), Allowance::FromFirstWait(SEC));
-        assert_eq!(Allowance::own(Duration::MAX), Allowance::Unlimited);
-    }
 
     #[test]
     fn the_earlier_of_limit_and_deadline_holds() {
@@ -79,7 +66,7 @@ mod tests {
 
     #[test]
     fn no_limit_and_no_deadline_is_no_end() {
-        assert_eq!(Allowance::from_call(Duration::MAX, None, T0), Allowance::Unlimited);
+        assert_eq!(Allowance::from_call(Duration::MAX, None, T0), Allowance::FromFirstWait(Duration::MAX));
         assert_eq!(
             Allowance::from_call(Duration::MAX, Some(T0 + SEC), T0),
             Allowance::Until { end: T0 + SEC, allowed: SEC, cause: Cause::Deadline }
@@ -111,7 +98,7 @@ mod tests {
         let deadline = deadline.map(|nanos| T0 + Duration::from_nanos(nanos));
         match Allowance::from_call(limit_of(limit), deadline, T0 + now) {
             Allowance::NotAtAll => Seen::Refused,
-            Allowance::Unlimited => Seen::Never,
+            Allowance::FromFirstWait(Duration::MAX) => Seen::Never,
             Allowance::FromFirstWait(_) => panic!("it counts from the call"),
             Allowance::Until { end, allowed, cause } => {
                 assert_eq!(T0 + now + allowed, end);
