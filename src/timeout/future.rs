@@ -2,11 +2,10 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use pin_project::pin_project;
 
-use super::state::Allowance;
+use super::state::{Allowance, Limit};
 use crate::clock::{self, Moment, Timer};
 use crate::deadline::Deadline;
 use crate::name::Name;
@@ -101,6 +100,7 @@ impl<F, R> ResponseFuture<F, R> {
 }
 
 /// Waits for the end of `allowance`; the call is waiting too.
+#[inline(always)]
 fn wait(
     mut timer: Pin<&mut Option<Timer>>,
     allowance: Allowance,
@@ -109,17 +109,17 @@ fn wait(
     cx: &mut Context<'_>,
 ) -> Poll<Elapsed> {
     let (allowed, cause) = match allowance {
-        Allowance::FromFirstWait(Duration::MAX) | Allowance::NotAtAll => return Poll::Pending,
+        Allowance::FromFirstWait(Limit::NONE) | Allowance::NotAtAll => return Poll::Pending,
         Allowance::FromFirstWait(limit) => (limit, Cause::OwnLimit),
         Allowance::Until { allowed, cause, .. } => (allowed, cause),
     };
     // A timer set for now would still take until the runtime's next tick.
-    let at_once = allowed.is_zero() && clock::has_budget();
+    let at_once = allowed == Limit::ZERO && clock::has_budget();
     if !at_once {
         if timer.is_none() {
             timer.set(Some(match allowance {
                 Allowance::Until { end, .. } => clock::sleep_until(end),
-                _ => clock::sleep(allowed),
+                _ => clock::sleep(allowed.duration()),
             }));
         }
         if let Some(timer) = timer.as_pin_mut() {
@@ -132,7 +132,7 @@ fn wait(
             }
         }
     }
-    Poll::Ready(Elapsed::new(*name, allowed, cause))
+    Poll::Ready(Elapsed::new(*name, allowed.duration(), cause))
 }
 
 impl<F, R> fmt::Debug for ResponseFuture<F, R> {

@@ -4,6 +4,7 @@ use tower::Layer;
 
 use super::config::{ConfiguredLimit, InvalidTimeout, TimeoutConfig};
 use super::service::Timeout;
+use super::state::Limit;
 use crate::deadline::{NotExported, OwnLimit};
 use crate::rejection::AsError;
 
@@ -91,7 +92,8 @@ where
 
     fn layer(&self, inner: S) -> Self::Service {
         let Self { config, limit_of, deadline_of, reject, export } = self.clone();
-        Timeout { inner, config, limit_of, deadline_of, reject, export }
+        let limit = Limit::of(config.limit);
+        Timeout { inner, config, limit, limit_of, deadline_of, reject, export }
     }
 }
 

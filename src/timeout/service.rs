@@ -5,7 +5,7 @@ use tower::Service;
 
 use super::config::{ConfiguredLimit, LimitOf, TimeoutConfig};
 use super::future::ResponseFuture;
-use super::state::Allowance;
+use super::state::{Allowance, Limit};
 use crate::clock::Now;
 use crate::deadline::{Deadline, DeadlineOf, ExportDeadline, NotExported, OwnLimit};
 use crate::rejection::{AsError, Reject};
@@ -15,6 +15,8 @@ use crate::rejection::{AsError, Reject};
 pub struct Timeout<S, L = ConfiguredLimit, D = OwnLimit, R = AsError, X = NotExported> {
     pub(super) inner: S,
     pub(super) config: TimeoutConfig,
+    /// As the settings say.
+    pub(super) limit: Limit,
     pub(super) limit_of: L,
     pub(super) deadline_of: D,
     pub(super) reject: R,
@@ -57,7 +59,7 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
-        let limit = self.limit_of.limit_of(&request).unwrap_or(self.config.limit);
+        let limit = self.limit_of.limit_of(&request).map_or(self.limit, Limit::of);
         let now = Now::unread();
         let deadline = self.deadline_of.deadline_of(&request, &now);
         let name = self.config.name;
