@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_small_enough_to_be_part_of_every_error() {
-        assert!(size_of::<Rejection>() <= 40);
+        assert!(size_of::<Rejection>() <= 32);
     }
 
     #[test]

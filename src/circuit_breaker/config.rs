@@ -87,7 +87,7 @@ impl CircuitBreakerConfig {
     pub fn new() -> Self {
         let (first, longest) = (Duration::from_secs(5), Duration::from_secs(60));
         Self {
-            name: Name::fixed("circuit_breaker"),
+            name: Name::fixed(&"circuit_breaker"),
             consecutive_failures: None,
             last_calls: None,
             time_window: None,

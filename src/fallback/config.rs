@@ -25,7 +25,7 @@ impl FallbackConfig {
     #[must_use]
     pub fn new() -> Self {
         use FailureKind::{Error, Expired, Refused, TimedOut};
-        Self { name: Name::fixed("fallback"), on: vec![Error, TimedOut, Expired, Refused] }
+        Self { name: Name::fixed(&"fallback"), on: vec![Error, TimedOut, Expired, Refused] }
     }
 
     /// What the layer is called in events and marks; `"fallback"` by default.

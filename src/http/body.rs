@@ -82,7 +82,7 @@ impl<B> BodyDeadline<B> {
     }
 
     const fn bounded(body: B, end: Moment, allowed: Duration, cause: Cause) -> Self {
-        Self { body: Some(body), timer: None, end, allowed, cause, name: Name::fixed("body") }
+        Self { body: Some(body), timer: None, end, allowed, cause, name: Name::fixed(&"body") }
     }
 
     /// What it is called in events and errors; `"body"` by default.

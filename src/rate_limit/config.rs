@@ -40,7 +40,7 @@ pub struct RateLimitConfig {
 }
 
 fn default_name() -> Name {
-    Name::fixed("rate_limit")
+    Name::fixed(&"rate_limit")
 }
 
 const fn default_max_waiting() -> usize {

@@ -73,7 +73,7 @@ impl RetryConfig {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            name: Name::fixed("retry"),
+            name: Name::fixed(&"retry"),
             max_attempts: 3,
             backoff: Backoff::default(),
             budget: Some(BudgetConfig::new()),

@@ -18,7 +18,7 @@ pub struct TimeoutConfig {
 }
 
 fn default_name() -> Name {
-    Name::fixed("timeout")
+    Name::fixed(&"timeout")
 }
 
 impl TimeoutConfig {

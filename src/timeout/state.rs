@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::clock::{Moment, nanos};
+use crate::clock::Moment;
 use crate::rejection::Cause;
 
 /// How long a call may take, in nanoseconds: half as long as a `Duration`, and every call carries one. What is longer than
@@ -12,9 +12,8 @@ impl Limit {
     pub(super) const ZERO: Self = Self(0);
     pub(super) const NONE: Self = Self(u64::MAX);
 
-    #[inline]
-    pub(super) const fn of(limit: Duration) -> Self {
-        Self(nanos(limit))
+    pub(super) fn of(limit: Duration) -> Self {
+        Self((Moment::EPOCH + limit).to_nanos())
     }
 
     pub(super) const fn duration(self) -> Duration {

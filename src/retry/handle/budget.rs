@@ -38,7 +38,7 @@ impl Budget {
     ///
     /// [`InvalidRetry`] says which setting cannot work.
     pub fn new(config: BudgetConfig) -> Result<Self, InvalidRetry> {
-        Self::of_retry(config, &Name::fixed("budget"))
+        Self::of_retry(config, &Name::fixed(&"budget"))
     }
 
     /// The one of the retry of this name.
@@ -130,7 +130,7 @@ mod tests {
     const T0: Moment = Moment::EPOCH;
 
     fn budget(config: BudgetConfig) -> Budget {
-        Budget::full_at(T0, config.rates(&Name::fixed("test")).expect("valid"))
+        Budget::full_at(T0, config.rates(&Name::fixed(&"test")).expect("valid"))
     }
 
     /// How many retries it pays for at once.
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn it_agrees_with_one_that_counts_every_moment() {
         for config in SETTINGS {
-            let rates = config.rates(&Name::fixed("test")).expect("valid");
+            let rates = config.rates(&Name::fixed(&"test")).expect("valid");
             let subject = || {
                 let (budget, mut latest) = (budget(config), Duration::ZERO);
                 move |now, op: &Op| {
