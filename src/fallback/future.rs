@@ -5,7 +5,6 @@ use std::task::{Context, Poll, ready};
 
 use pin_project::pin_project;
 use tower::Service;
-use tower::util::Oneshot;
 
 use super::config::{Failed, Substitute, Trigger};
 use crate::name::Name;
@@ -31,12 +30,17 @@ where
     A: Substitute<S::Response, S::Error, K>,
 {
     #[pin]
-    state: State<Oneshot<S, Req>, A::Future, K>,
+    state: State<S, Req, S::Future, A::Future, K, Result<S::Response, S::Error>>,
     plan: Plan<A, C, M, W>,
 }
 
 #[pin_project(project = StateProj, project_replace = StateOwn)]
-enum State<F, G, K> {
+enum State<S, Req, F, G, K, T> {
+    GettingReady {
+        service: S,
+        request: Req,
+        summary: K,
+    },
     Calling {
         #[pin]
         call: F,
@@ -47,6 +51,11 @@ enum State<F, G, K> {
         answer: G,
         failure: Failure,
     },
+    /// Left here by what is seldom done, and not given back by it: then an answer that is there at once need not be kept in
+    /// memory for two ways to write.
+    Answered {
+        result: T,
+    },
     Finished,
 }
 
@@ -55,8 +64,8 @@ where
     S: Service<Req>,
     A: Substitute<S::Response, S::Error, K>,
 {
-    pub(super) const fn calling(call: Oneshot<S, Req>, summary: K, plan: Plan<A, C, M, W>) -> Self {
-        Self { state: State::Calling { call, summary }, plan }
+    pub(super) const fn calling(service: S, request: Req, summary: K, plan: Plan<A, C, M, W>) -> Self {
+        Self { state: State::GettingReady { service, request, summary }, plan }
     }
 }
 
@@ -70,20 +79,50 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.as_mut().project();
-        if let StateProj::Calling { call, .. } = this.state.project() {
-            let result = ready!(call.poll(cx));
+        let mut this = self.as_mut().project();
+        let readiness = ready!(this.state.as_mut().poll_begin(cx));
+        let result = match (readiness, this.state.project()) {
+            (Err(error), _) => Some(Err(error)),
+            (Ok(()), StateProj::Calling { call, .. }) => Some(ready!(call.poll(cx))),
+            (Ok(()), _) => None,
+        };
+        if let Some(result) = result {
             match this.plan.classify.classify(result.as_ref()) {
                 Outcome::Success => return Poll::Ready(result),
-                Outcome::Failure(failure) => {
-                    if let Some(result) = self.as_mut().failed(failure, result) {
-                        return Poll::Ready(result);
-                    }
-                }
+                Outcome::Failure(failure) => self.as_mut().failed(Failed::new(failure, result, ())),
             }
         }
-        self.poll_substitute(cx)
+        ready!(self.as_mut().poll_substitute(cx));
+        Poll::Ready(self.project().state.take_answer())
+    }
+}
+
+impl<S, Req, G, K, T> State<S, Req, S::Future, G, K, T>
+where
+    S: Service<Req>,
+{
+    /// Makes the call as soon as the service is ready, unless it is made already.
+    #[inline]
+    fn poll_begin(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        if let StateProj::GettingReady { service, .. } = self.as_mut().project() {
+            ready!(service.poll_ready(cx))?;
+            if let StateOwn::GettingReady { mut service, request, summary } =
+                self.as_mut().project_replace(State::Finished)
+            {
+                let call = service.call(request);
+                self.set(State::Calling { call, summary });
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn take_answer(self: Pin<&mut Self>) -> T {
+        match self.project_replace(State::Finished) {
+            StateOwn::Answered { result } => result,
+            _ => unreachable!("there is an answer"),
+        }
     }
 }
 
@@ -94,35 +133,37 @@ where
     M: MarkDegraded<S::Response>,
     W: Trigger,
 {
-    /// Asks for a substitute, or gives the result back if this failure is not stood in for.
+    /// Asks for a substitute, or answers what was said if this failure is not stood in for.
     #[cold]
-    fn failed(
-        self: Pin<&mut Self>,
-        failure: Failure,
-        result: Result<S::Response, S::Error>,
-    ) -> Option<Result<S::Response, S::Error>> {
+    #[inline(never)]
+    fn failed(self: Pin<&mut Self>, failed: Failed<S::Response, S::Error>) {
+        let Failed { failure, result, .. } = failed;
         let mut this = self.project();
         // The call is over, and what it holds goes before anything is done in its place.
-        let StateOwn::Calling { summary, .. } = this.state.as_mut().project_replace(State::Finished) else {
+        let (StateOwn::GettingReady { summary, .. } | StateOwn::Calling { summary, .. }) =
+            this.state.as_mut().project_replace(State::Finished)
+        else {
             unreachable!("only a call can fail");
         };
         if !this.plan.trigger.stands_in_for(&failure) {
             telemetry::left_alone(&this.plan.name, &failure);
-            return Some(result);
+            this.state.set(State::Answered { result });
+            return;
         }
         let answer = this.plan.substitute.substitute(Failed::new(failure.clone(), result, summary));
         this.state.set(State::Substituting { answer, failure });
-        None
     }
 
     #[cold]
-    fn poll_substitute(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Response, S::Error>> {
+    #[inline(never)]
+    fn poll_substitute(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        let StateProj::Substituting { answer, failure } = this.state.as_mut().project() else {
-            panic!("a fallback's future was polled after it finished");
+        let (mut result, failure) = match this.state.as_mut().project() {
+            StateProj::Answered { .. } => return Poll::Ready(()),
+            StateProj::Substituting { answer, failure } => (ready!(answer.poll(cx)), failure.clone()),
+            _ => panic!("a fallback's future was polled after it finished"),
         };
-        let mut result = ready!(answer.poll(cx));
-        let degraded = Degraded::new("fallback", this.plan.name.clone(), failure.clone());
+        let degraded = Degraded::new("fallback", this.plan.name, failure);
         this.state.set(State::Finished);
         match &mut result {
             Ok(response) => {
@@ -131,7 +172,8 @@ where
             }
             Err(_) => telemetry::substitute_failed(&degraded),
         }
-        Poll::Ready(result)
+        this.state.set(State::Answered { result });
+        Poll::Ready(())
     }
 }
 

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::task::{Context, Poll};
 
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 use super::config::{NoSubstitute, NoSummary, Substitute, Summary, Trigger};
 use super::future::{Plan, ResponseFuture};
@@ -50,10 +50,10 @@ where
         Poll::Ready(Ok(()))
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let summary = self.summary.keep(&request);
-        let call = self.inner.clone().oneshot(request);
-        ResponseFuture::calling(call, summary, self.plan.clone())
+        ResponseFuture::calling(self.inner.clone(), request, summary, self.plan.clone())
     }
 }
 
