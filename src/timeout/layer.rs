@@ -92,8 +92,8 @@ where
 
     fn layer(&self, inner: S) -> Self::Service {
         let Self { config, limit_of, deadline_of, reject, export } = self.clone();
-        let limit = Limit::of(config.limit);
-        Timeout { inner, config, limit, limit_of, deadline_of, reject, export }
+        let TimeoutConfig { limit, name } = config;
+        Timeout { inner, name, limit: Limit::of(limit), limit_of, deadline_of, reject, export }
     }
 }
 

@@ -3,19 +3,19 @@ use std::task::{Context, Poll};
 
 use tower::Service;
 
-use super::config::{ConfiguredLimit, LimitOf, TimeoutConfig};
+use super::config::{ConfiguredLimit, LimitOf};
 use super::future::ResponseFuture;
 use super::state::{Allowance, Limit};
 use crate::clock::Now;
 use crate::deadline::{Deadline, DeadlineOf, ExportDeadline, NotExported, OwnLimit};
+use crate::name::Name;
 use crate::rejection::{AsError, Reject};
 
 /// A service whose calls fail when they take too long; made by a [`TimeoutLayer`](super::TimeoutLayer).
 #[derive(Clone)]
 pub struct Timeout<S, L = ConfiguredLimit, D = OwnLimit, R = AsError, X = NotExported> {
     pub(super) inner: S,
-    pub(super) config: TimeoutConfig,
-    /// As the settings say.
+    pub(super) name: Name,
     pub(super) limit: Limit,
     pub(super) limit_of: L,
     pub(super) deadline_of: D,
@@ -62,7 +62,7 @@ where
         let limit = self.limit_of.limit_of(&request).map_or(self.limit, Limit::of);
         let now = Now::unread();
         let deadline = self.deadline_of.deadline_of(&request, &now);
-        let name = self.config.name;
+        let name = self.name;
         let reject = self.reject.clone();
         let (allowance, scope) = if deadline.is_none() && !X::EXPORTS {
             (Allowance::FromFirstWait(limit), None)
@@ -85,7 +85,7 @@ where
 
 impl<S: fmt::Debug, L, D, R, X> fmt::Debug for Timeout<S, L, D, R, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Timeout").field("inner", &self.inner).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Timeout").field("inner", &self.inner).field("name", &self.name).finish_non_exhaustive()
     }
 }
 
