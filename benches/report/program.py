@@ -24,6 +24,8 @@ class Row:
 
     name: str
     bare: str
+    # None if it is ours.
+    peer: str | None
     # Our rows that a peer's row stands beside.
     beside: tuple[str, ...]
 
@@ -33,7 +35,7 @@ class Row:
 
     @property
     def is_ours(self):
-        return not self.is_bare and not self.beside
+        return not self.is_bare and not self.peer
 
 
 def features(with_peers):
@@ -67,7 +69,7 @@ def check_clock(with_peers):
 
 def rows_of(program):
     def row(line):
-        name, bare, beside = line.split("\t")
-        return Row(name, bare, tuple(filter(None, beside.split("|"))))
+        name, bare, peer, beside = line.split("\t")
+        return Row(name, bare, peer or None, tuple(filter(None, beside.split("|"))))
 
     return [row(line) for line in output_of(program, "list").splitlines()]

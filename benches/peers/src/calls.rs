@@ -38,6 +38,22 @@ where
     })
 }
 
+/// Calls a function, for a peer that is no service.
+#[cfg(feature = "peers")]
+pub(crate) fn of<T: Debug + 'static>(
+    function: impl Fn(u64) -> T + 'static,
+    request: impl Fn(u64) -> u64 + 'static,
+    is_as_meant: fn(&T) -> bool,
+) -> Calls {
+    let is_as_meant = black_box(is_as_meant);
+    Box::new(move |times| {
+        for call in 0..times {
+            let answer = function(black_box(request(call)));
+            assert!(is_as_meant(&answer), "the call took another path: {answer:?}");
+        }
+    })
+}
+
 /// Polls a future until it is ready, without a pause: what it waits for comes with the next poll, and no scheduler has a
 /// part in what is measured.
 pub(crate) fn now<F: Future>(future: F) -> F::Output {

@@ -4,6 +4,8 @@ mod breaker;
 mod fallback;
 mod http;
 mod limiter;
+#[cfg(feature = "peers")]
+mod peers;
 mod retry;
 mod stack;
 mod timeout;
@@ -22,7 +24,9 @@ pub struct Row {
     pub name: String,
     /// The row of the service without the layer; its own name, if that is what the row is.
     pub bare: &'static str,
-    /// Our rows that this row of a peer stands beside; none for a row of ours.
+    /// The peer that is called; none if it is ours.
+    pub peer: Option<&'static str>,
+    /// Our rows that this row of a peer stands beside.
     pub beside: Vec<&'static str>,
     make: Box<dyn FnOnce() -> Calls>,
 }
@@ -48,6 +52,8 @@ pub fn all() -> Vec<Row> {
     retry::add(&mut rows);
     fallback::add(&mut rows);
     stack::add(&mut rows);
+    #[cfg(feature = "peers")]
+    peers::add(&mut rows);
     rows.0
 }
 
@@ -65,7 +71,16 @@ impl Rows {
     }
 
     fn ours(&mut self, name: &'static str, bare: &'static str, make: impl FnOnce() -> Calls + 'static) {
-        self.0.push(Row { name: name.to_owned(), bare, beside: Vec::new(), make: Box::new(make) });
+        self.0.push(Row { name: name.to_owned(), bare, peer: None, beside: Vec::new(), make: Box::new(make) });
+    }
+
+    /// The bare row is that of the rows of ours.
+    #[cfg(feature = "peers")]
+    fn peer(&mut self, peer: &'static str, beside: &[&'static str], make: impl FnOnce() -> Calls + 'static) {
+        let of_first = |row: &&Row| row.name == beside[0];
+        let bare = self.0.iter().find(of_first).expect("ours come first").bare;
+        let name = format!("{peer}: {}", beside[0]);
+        self.0.push(Row { name, bare, peer: Some(peer), beside: beside.to_vec(), make: Box::new(make) });
     }
 }
 

@@ -30,10 +30,10 @@ fn main() {
     }
 }
 
-/// A line for each row: its name, its bare row, and our rows that it stands beside.
+/// A line for each row: its name, its bare row, the peer if it is one's, and our rows that it stands beside.
 fn list() {
-    for Row { name, bare, beside, .. } in rows::all() {
-        println!("{name}\t{bare}\t{}", beside.join("|"));
+    for Row { name, bare, peer, beside, .. } in rows::all() {
+        println!("{name}\t{bare}\t{}\t{}", peer.unwrap_or_default(), beside.join("|"));
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn add(rows: &mut Rows) {
     });
 }
 
-fn one_fails_in(calls: u64) -> impl Fn(u64) -> u64 {
+pub(super) fn one_fails_in(calls: u64) -> impl Fn(u64) -> u64 {
     move |call| if call.is_multiple_of(calls) { 1 } else { 2 }
 }
 
