@@ -6,7 +6,6 @@ use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use tokio::runtime::{Builder, Runtime};
 use tower::{Service, ServiceExt};
 
 use crate::rows::Calls;
@@ -26,9 +25,7 @@ where
 {
     // To be called for every row alike: where it is a part of some loops, it costs others more.
     let is_as_meant = black_box(is_as_meant);
-    let runtime = runtime();
     Box::new(move |times| {
-        let _timers = runtime.enter();
         now(async {
             for call in 0..times {
                 let answer = service.ready().await.expect("always ready").call(black_box(request(call))).await;
@@ -64,11 +61,6 @@ pub(crate) fn now<F: Future>(future: F) -> F::Output {
             return output;
         }
     }
-}
-
-/// Its timers can be armed; they do not fire, since nobody drives it.
-fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_time().build().expect("a runtime")
 }
 
 /// The same request each time.

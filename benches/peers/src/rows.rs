@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::calls::{always, through};
 use crate::inner::{Answer, Bare, Failed, WaitsOnce};
 
-/// Makes so many calls of a row.
+/// Makes so many calls of a row, within a tokio runtime with timers.
 pub type Calls = Box<dyn FnMut(u64)>;
 
 /// Something that is called, built when it is measured.
@@ -32,7 +32,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Builds what is called.
+    /// Builds what is called, within a tokio runtime with timers.
     #[must_use]
     pub fn make(self) -> Calls {
         (self.make)()

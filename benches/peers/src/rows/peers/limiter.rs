@@ -60,8 +60,10 @@ pub(super) fn add(rows: &mut Rows) {
     rows.peer(TOWER_RESILIENCE, &[REFUSED], || {
         let builder = RateLimiterLayer::builder().limit_for_period(1).refresh_period(HOUR);
         let layer = builder.timeout_duration(Duration::ZERO).build().expect("valid");
-        now(layer.layer(Bare).oneshot(2)).expect("the first");
-        through(layer.layer(Bare), always(2), |answer| matches!(answer, Err(RateLimiterServiceError::RateLimited)))
+        // Each service that the layer makes has a limit of its own.
+        let mut service = layer.layer(Bare);
+        now(async { service.ready().await.expect("ready").call(2).await }).expect("the first");
+        through(service, always(2), |answer| matches!(answer, Err(RateLimiterServiceError::RateLimited)))
     });
 }
 
