@@ -72,7 +72,7 @@ def bound_of(name, measured, target):
     measured = max(measured, 0)
     if name != "instructions":
         return measured
-    roomy = math.ceil(measured * 1.1)
+    roomy = math.ceil(measured * 110 / 100)
     return roomy if target is None or measured > target else min(roomy, target)
 
 

@@ -32,6 +32,8 @@ def show(words):
     built = program.build(with_peers=False)
     rows = program.rows_of(built)
     wanted = [row for row in rows if row.is_ours and any(word in row.name for word in words)]
+    if not wanted:
+        sys.exit("none of our rows has such a word in its name")
     bare = {row.bare for row in wanted}
     print_counts([row for row in rows if row in wanted or row.name in bare], built)
 

@@ -7,6 +7,9 @@ from .times import Spread, ratio
 
 PAGE, CHART = "benches/RESULTS.md", "benches/results.svg"
 
+# Bytes are told with their allocations.
+TARGETED = tuple(measure for measure in MEASURES if measure != "bytes")
+
 # By how the names of their rows begin; the first that fits.
 GROUPS = {
     "Stacks": ("all five", "timeout, fallback"),
@@ -21,24 +24,32 @@ GROUPS = {
 INTRODUCTION = """\
 # What the layers cost
 
-Made by `scripts/bench`; do not edit. It needs valgrind and binutils, and half an hour of a machine that may be busy.
+Made by `scripts/bench`, which needs valgrind and binutils and a machine that may be busy. `scripts/bench WORD` counts just our
+rows with that word in their names; what is counted is held by `scripts/bench --gate`.
 
 A row is a call through one layer or stack, ours or a peer's, all in one program and around the same service: one that
 answers at once, or (*waits once*) at its second poll, so that timers are armed. Layers are built before, and each call is
 checked to have taken the path that its row is named for. What the service alone takes is subtracted.
 
-*Instructions*, *locked* instructions (they wait for other processors), *allocations* with their bytes, and *clock reads*
-are counted under valgrind and repeat exactly. A reading of the clock is about twenty nanoseconds more than its few
-instructions tell. *Nanoseconds* are of the thread's processor time: medians and quartiles of 15 rounds, each of
-which times every row right after its service alone; they differ from machine to machine, and *beside the best peer*, the
-time that ours adds as a part of what the peer adds, differs less. The best peer of a row is the one that adds the fewest instructions.
+- *Instructions*, *locked* instructions (which wait for other processors), *allocations* with their bytes, and *clock
+  reads* are counted under valgrind and repeat exactly. A reading of the clock takes about twenty nanoseconds, which its
+  few instructions do not tell.
+- *Nanoseconds* are of the thread's processor time: median and quartiles of 15 rounds, each of which times every row
+  right after its service alone. They differ from machine to machine. What ours adds *beside the best peer*, as a part of what
+  the quickest peer adds, differs less.
 """
 
 PEERS = """\
-Peers are set up like ours, and where that cannot be, in their own favour. recloser, failsafe and governor are called as
-functions, with no service around them, and the first two count nothing for a call that is dropped. tower's rate limit
-cannot be shared. tower-resilience counts for ever where its breaker should slide over the last calls (in the stack as well); by time, it
-goes through all calls of the window.
+Peers are set up like ours, and where that cannot be, in their own favour:
+
+- recloser, failsafe and governor are called as functions, with no service around them; the first two never hear of a
+  call that is dropped.
+- failsafe has no window over the last calls: it counts failures in a row, or (its default) these and those of a time.
+- tower's rate limit cannot be shared between services.
+- tower-resilience's breaker counts for ever where it should slide over the last calls, in the stack as well; by time, it
+  goes through all calls of its window.
+- tower_governor answers in plain text, ours with problem+json. It makes a clock for each refusal, which asks the processor
+  what it is; on a virtual machine that takes long.
 """
 
 
@@ -52,7 +63,7 @@ def write(rows, counts, times, file, more):
         INTRODUCTION,
         *("\n".join(setting.lines()), "## The targets", f"![Instructions that each row adds]({CHART.split('/')[-1]})"),
         *(targets(counts, best, file), "## Every row", PEERS),
-        *(table(title, rows, peers, best, counts, times) for title in GROUPS),
+        *(table(title, rows, peers, counts, times) for title in GROUPS),
         services(rows, counts),
     ]
     (ROOT / PAGE).write_text("\n\n".join(part.strip() for part in [*parts, more] if part) + "\n")
@@ -66,33 +77,37 @@ def write(rows, counts, times, file, more):
 
 def targets(counts, best, file):
     lines = [
-        "| call | added | target | | best peer |",
-        "|---|---|---|---|---|",
+        "What a call adds, and in parentheses the most that it should.",
+        "",
+        f"| call | {' | '.join(map(spoken, TARGETED))} | | best peer's instructions |",
+        f"|---|{'---:|' * len(TARGETED)}---|---|",
     ]
     reasons = []
     for name, target in file.targets.items():
-        values = counts[name]
-        missed = file.missed(name, values)
-        peer = f"{best[name].peer}: {told(counts[best[name].name], MEASURES[:1])}" if name in best else ""
-        met = "**not met**" if missed else "met"
-        lines.append(f"| {name} | {told(values, target)} | {told(target, target)} | {met} | {peer} |")
+        values, missed = counts[name], file.missed(name, counts[name])
+        cells = [beside(values, target, measure) for measure in TARGETED]
+        peer = f"{best[name].peer}: {number(counts[best[name].name], 'instructions')}" if name in best else ""
+        lines.append(f"| {name} | {' | '.join(cells)} | {'**missed**' if missed else 'met'} | {peer} |")
         if missed:
             reasons.append(f"- **{name}**: {file.reasons.get(name, 'nobody has said why.')}")
     if reasons:
-        lines += ["", "Where a target is not met, this is why:", "", *reasons]
+        lines += ["", "Where a target is missed, this is why:", "", *reasons]
     return "\n".join(lines)
 
 
-def told(values, names):
-    words = {"bytes": "bytes", "clock_reads": "clock reads"}
-    return ", ".join(f"{number(values[name], name)} {words.get(name, name)}" for name in names)
+def beside(values, target, measure):
+    return number(values, measure) + (f" ({target[measure]:g})" if measure in target else "")
 
 
-def number(value, name):
-    return f"{value:.0f}" if name == "instructions" else f"{value:g}"
+def spoken(measure):
+    return measure.replace("_", " ")
 
 
-def table(title, rows, peers, best, counts, times):
+def number(values, measure):
+    return f"{values[measure]:.0f}" if measure == "instructions" else f"{values[measure]:g}"
+
+
+def table(title, rows, peers, counts, times):
     lines = [
         f"### {title}",
         "",
@@ -101,8 +116,9 @@ def table(title, rows, peers, best, counts, times):
     ]
     for row in rows:
         if row.is_ours and group_of(row.name) == title:
-            beside = ratio(times[row.name], times[best[row.name].name]) if row.name in best else ""
-            lines.append(line(f"**{row.name}**", "**buttress**", row, counts, times, f"{beside} ×" if beside else ""))
+            quickest = min(peers[row.name], key=lambda peer: Spread.of(times[peer.name]).median, default=None)
+            part = f"{ratio(times[row.name], times[quickest.name])} ×" if quickest else ""
+            lines.append(line(f"**{row.name}**", "**buttress**", row, counts, times, part))
             lines += [line("", peer.peer, peer, counts, times, "") for peer in peers[row.name]]
     return "\n".join(lines)
 
@@ -111,16 +127,12 @@ def group_of(name):
     return next(title for title, starts in GROUPS.items() if name.startswith(starts))
 
 
-def line(call, whose, row, counts, times, beside):
+def line(call, whose, row, counts, times, part):
     values = counts[row.name]
-    allocations = number(values["allocations"], "allocations")
+    cells = [number(values, measure) for measure in TARGETED]
     if values["bytes"]:
-        allocations += f" ({values['bytes']:g} bytes)"
-    cells = (
-        number(values["instructions"], "instructions"),
-        *(number(values["locked"], "locked"), allocations, number(values["clock_reads"], "clock_reads")),
-    )
-    return f"| {call} | {whose} | {' | '.join(cells)} | {Spread.of(times[row.name])} | {beside} |"
+        cells[TARGETED.index("allocations")] += f" ({values['bytes']:g} bytes)"
+    return f"| {call} | {whose} | {' | '.join(cells)} | {Spread.of(times[row.name])} | {part} |"
 
 
 def services(rows, counts):

@@ -22,11 +22,16 @@ def rustc():
 def lines():
     """As a Markdown list."""
     return [
-        f"- {processor()}, {os.cpu_count()} threads of it; {platform.system()} {platform.release().split('-')[0]}; "
+        f"- {os.cpu_count()} threads, {processor()}; {platform.system()} {platform.release().split('-')[0]}; "
         f"{' '.join(platform.libc_ver())}; {output_of('valgrind', '--version').strip()}",
         f"- {output_of('rustc', '--version').strip()}; `opt-level = 3`, `lto = \"fat\"`, `codegen-units = 1`",
-        f"- buttress at {output_of('git', 'describe', '--always', '--dirty').strip()}; {', '.join(versions())}",
+        f"- buttress at {commit()}; {', '.join(versions())}",
     ]
+
+
+def commit():
+    changes = output_of("git", "status", "--porcelain", "src", "benches/peers", "Cargo.toml", "Cargo.lock")
+    return output_of("git", "rev-parse", "--short", "HEAD").strip() + (" with changes" if changes else "")
 
 
 def processor():

@@ -17,7 +17,8 @@ const OPEN: &str = "circuit breaker, open";
 
 const RECLOSER: &str = "recloser";
 const FAILSAFE: &str = "failsafe, consecutive failures";
-const FAILSAFE_DEFAULT: &str = "failsafe, its default of a time window and consecutive failures";
+/// A time window and consecutive failures.
+const FAILSAFE_DEFAULT: &str = "failsafe, its default";
 
 /// It counts for ever instead of sliding, which is less work.
 pub(super) fn counting() -> CircuitBreakerLayer<DefaultClassifier> {
