@@ -1,23 +1,20 @@
 """The file of bounds as it was."""
 
-import subprocess
-import tomllib
-
 from .bounds import FILE, Bounds
 from .program import ROOT, output_of
 
 
-def past():
-    """Every committed version of the file."""
-    if not (ROOT / ".git").exists():
+def past(root=ROOT):
+    """Every committed version of the file, the newest first."""
+
+    def git(*words):
+        return output_of("git", "-C", root, *words)
+
+    if not (root / ".git").exists():
         print("not a clone: whether a bound was raised cannot be seen")
-        return
-    if output_of("git", "rev-parse", "--is-shallow-repository").strip() == "true":
+        return []
+    if git("rev-parse", "--is-shallow-repository").strip() == "true":
         print("a shallow clone: whether a bound was raised is seen only as far back as it goes")
-    for commit in output_of("git", "log", "--format=%H", "--", FILE).split():
-        # A commit that removed the file has none to show.
-        shown = subprocess.run(["git", "show", f"{commit}:{FILE}"], cwd=ROOT, capture_output=True, text=True)
-        try:
-            yield Bounds.parse(shown.stdout)
-        except (tomllib.TOMLDecodeError, TypeError):
-            continue
+    # Where it was added or changed: a commit that removed it has none to show.
+    commits = git("log", "--format=%H", "--diff-filter=AM", "--", FILE).split()
+    return [Bounds.parse(git("show", f"{commit}:{FILE}")) for commit in commits]

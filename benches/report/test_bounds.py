@@ -1,9 +1,13 @@
 """The gate finds what it is there to find; run by the gate itself, before it is believed."""
 
+import tempfile
 import unittest
+from pathlib import Path
 
-from .bounds import Bounds, lowered, raises, violations
+from .bounds import FILE, Bounds, lowered, raises, violations
 from .counts import MEASURES
+from .history import past
+from .program import output_of
 
 COUNTED = {"instructions": 50, "locked": 1, "allocations": 0, "bytes": 0, "clock_reads": 1}
 RUSTC = "1.95.0"
@@ -59,6 +63,20 @@ class Raises(unittest.TestCase):
         self.assertEqual(self.of("- `retry`: 55 instructions, since it keeps a promise"), [])
         for of_something_else in ("- `retry`: 155 instructions", "- `retries`: 55 instructions", "- `retry`: 55 bytes"):
             self.assertEqual(len(self.of(of_something_else)), 1, of_something_else)
+
+
+    def test_every_committed_version_is_looked_at(self):
+        with tempfile.TemporaryDirectory() as folder:
+            git = ("git", "-C", folder, "-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.hooksPath=/dev/null")
+            output_of(*git, "init", "--quiet")
+            Path(folder, FILE).parent.mkdir()
+            for locked in (1, 2):
+                Path(folder, FILE).write_text(file(locked=locked).text())
+                output_of(*git, "add", ".")
+                output_of(*git, "commit", "--quiet", "--message", f"{locked} locked")
+            found = past(Path(folder))
+        self.assertEqual(found, [file(locked=2), file(locked=1)])
+        self.assertEqual(len(list(raises(file(locked=2), found, ""))), 1)
 
 
 class Lowered(unittest.TestCase):
