@@ -30,29 +30,29 @@ where
     A: Substitute<S::Response, S::Error, K>,
 {
     #[pin]
-    state: State<S, Req, S::Future, A::Future, Result<S::Response, S::Error>, S::Error>,
+    state: State<S, Req, A::Future>,
     /// Goes to the substitute.
     summary: Option<K>,
     plan: Plan<A, C, M, W>,
 }
 
 #[pin_project(project = StateProj, project_replace = StateOwn)]
-enum State<S, Req, F, G, T, E> {
+enum State<S: Service<Req>, Req, G> {
     GettingReady {
         service: S,
         request: Req,
     },
     /// The service said so when the call came.
     NeverReady {
-        error: E,
+        error: S::Error,
     },
     Calling {
         #[pin]
-        call: F,
+        call: S::Future,
     },
     Failed {
         failure: Failure,
-        result: T,
+        result: Result<S::Response, S::Error>,
     },
     Substituting {
         #[pin]
@@ -62,7 +62,7 @@ enum State<S, Req, F, G, T, E> {
     /// Left here by what is seldom done, and not given back by it: then an answer that is there at once need not be kept in
     /// memory for two ways to write.
     Answered {
-        result: T,
+        result: Result<S::Response, S::Error>,
     },
     Finished,
 }
@@ -124,8 +124,8 @@ where
     }
 }
 
-impl<S, Req, F, G, T, E> State<S, Req, F, G, T, E> {
-    fn take_answer(self: Pin<&mut Self>) -> T {
+impl<S: Service<Req>, Req, G> State<S, Req, G> {
+    fn take_answer(self: Pin<&mut Self>) -> Result<S::Response, S::Error> {
         match self.project_replace(State::Finished) {
             StateOwn::Answered { result } => result,
             _ => unreachable!("there is an answer"),
