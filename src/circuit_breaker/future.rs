@@ -7,7 +7,7 @@ use pin_project::pin_project;
 
 use super::handle::Place;
 use crate::clock::Now;
-use crate::outcome::{Classify, Outcome};
+use crate::outcome::Classify;
 use crate::rejection::{Open, Reject};
 use crate::telemetry;
 
@@ -37,11 +37,8 @@ enum State<F, C, R> {
 impl<F, C, R> ResponseFuture<F, C, R> {
     /// Makes the call, which `place` counts from here on, whatever becomes of it.
     #[inline]
-    pub(super) fn calling(mut place: Place, classify: C, call: impl FnOnce() -> F) -> Self {
-        place.begin(&Now::unread());
-        place.run();
-        let inner = call();
-        place.pause();
+    pub(super) fn calling(place: Place, classify: C, call: impl FnOnce() -> F) -> Self {
+        let (place, inner) = place.call(&Now::unread(), call);
         Self { state: State::Calling { inner, place, classify } }
     }
 
@@ -59,21 +56,27 @@ where
 {
     type Output = Result<Res, E>;
 
-    #[inline]
+    // Always: what a good call does is a part of this, and short; the rest is somewhere else.
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let StateProj::Calling { inner, place, classify } = self.as_mut().project().state.project() else {
             return self.refuse();
         };
         place.run();
-        let polled = inner.poll(cx);
-        match &polled {
-            Poll::Pending => place.pause(),
-            Poll::Ready(result) => match classify.classify(result.as_ref()) {
-                Outcome::Success => place.succeeded(&Now::unread()),
-                Outcome::Failure(failure) => place.failed(failure, &Now::unread()),
-            },
+        match inner.poll(cx) {
+            Poll::Pending => {
+                place.pause();
+                Poll::Pending
+            }
+            Poll::Ready(Ok(response)) => {
+                place.settle(classify.classify(Ok(&response)), &Now::unread());
+                Poll::Ready(Ok(response))
+            }
+            Poll::Ready(Err(error)) => {
+                place.settle(classify.classify(Err(&error)), &Now::unread());
+                Poll::Ready(Err(error))
+            }
         }
-        polled
     }
 }
 

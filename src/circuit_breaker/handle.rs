@@ -163,6 +163,8 @@ impl CircuitBreaker {
         self.slot.admit(now).map_err(|refusal| self.refused(refusal))
     }
 
+    #[cold]
+    #[inline(never)]
     pub(super) fn refused(&self, Refusal { reason, left }: Refusal) -> Open {
         let open = Open::new(self.owner.name.clone(), reason);
         match left {

@@ -89,16 +89,21 @@ where
         self.poll_ready_in_turn(cx)
     }
 
-    #[inline]
+    // Always: what a closed circuit does is a part of this, and short; the rest is somewhere else.
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         let place = match &self.turn {
             Turn::Undecided => self.breaker.slot().pass_closed(),
             Turn::Held(_) | Turn::Refused(_) => None,
         };
-        match place {
-            Some(place) => ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request)),
-            None => self.call_in_turn(request),
-        }
+        let place = match place {
+            Some(place) => place,
+            None => match self.take_turn() {
+                Ok(place) => place,
+                Err(refusal) => return ResponseFuture::refused(self.breaker.refused(refusal), self.reject.clone()),
+            },
+        };
+        ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request))
     }
 }
 
@@ -169,27 +174,6 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
             }
         }
         Some(polled)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn call_in_turn<Req>(&mut self, request: Req) -> ResponseFuture<S::Future, C, R>
-    where
-        S: Service<Req>,
-        C: Clone,
-        R: Clone,
-    {
-        let refusal = match self.turn {
-            Turn::Refused(refusal) => refusal,
-            Turn::Undecided | Turn::Held(_) => match self.take_turn() {
-                Ok(place) => {
-                    return ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request));
-                }
-                Err(refusal) => refusal,
-            },
-        };
-        self.turn = Turn::Undecided;
-        ResponseFuture::refused(self.breaker.refused(refusal), self.reject.clone())
     }
 
     /// Neither a decision about the next call nor a place among those who wait.

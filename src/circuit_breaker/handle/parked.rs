@@ -1,7 +1,7 @@
 use std::task::Waker;
 
 use super::CircuitBreaker;
-use super::permit::Place;
+use super::permit::{Place, Running};
 use super::slot::Slot;
 use super::word::Word;
 use crate::clock::Now;
@@ -40,10 +40,7 @@ impl Parked {
     /// Asks the service whether it is ready, in a circuit that lets every call pass; to panic is to fail.
     #[inline]
     pub(in super::super) fn while_asking<T>(&self, seen: Seen, ask: impl FnOnce() -> T) -> T {
-        let mut place = Place::counted(self.slot, seen.0);
-        let value = place.while_running(ask);
-        place.disarm();
-        value
+        Running::passing(self.slot, seen.0).run(ask)
     }
 
     #[inline]

@@ -3,25 +3,23 @@ use std::thread;
 
 use super::slot::Slot;
 use super::word::Word;
-use crate::circuit_breaker::state::{Admitted, Meaning, State};
+use crate::circuit_breaker::state::{Admitted, Meaning};
 use crate::clock::{Moment, Now};
 use crate::outcome::{Failure, FailureKind, Outcome};
 
 /// A call that was let through, until it says how it ended. It is small: every call carries one.
 pub(in super::super) struct Place(Pass);
 
-/// What a place knows. What is seldom done is done with a copy of it: the place itself, of which nobody then has to know
-/// the address, stays in registers.
+/// What a place knows.
 #[derive(Clone, Copy)]
 struct Pass {
     slot: &'static Slot,
-    /// What the circuit looked like when it let the call through.
+    /// What the circuit looked like when it let the call through; its state says what the call is to the circuit.
     word: Word,
     /// If it matters; the beginning of time otherwise.
     began: Moment,
     /// Of a probe.
     ticket: u32,
-    admittance: Admittance,
     progress: Progress,
 }
 
@@ -34,7 +32,9 @@ enum Admittance {
     Uncounted,
 }
 
+/// As wide as the room beside the ticket, so that a place is moved without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 enum Progress {
     Reserved,
     Called,
@@ -46,20 +46,15 @@ enum Progress {
 impl Place {
     #[inline]
     pub(super) const fn counted(slot: &'static Slot, word: Word) -> Self {
-        Self::new(slot, word, Admittance::Counted, 0)
+        Self(Pass::new(slot, word, 0))
     }
 
     pub(super) const fn probe(slot: &'static Slot, word: Word, ticket: u32) -> Self {
-        Self::new(slot, word, Admittance::Probe, ticket)
+        Self(Pass::new(slot, word, ticket))
     }
 
     pub(super) const fn uncounted(slot: &'static Slot, word: Word) -> Self {
-        Self::new(slot, word, Admittance::Uncounted, 0)
-    }
-
-    #[inline]
-    const fn new(slot: &'static Slot, word: Word, admittance: Admittance, ticket: u32) -> Self {
-        Self(Pass { slot, word, began: Moment::EPOCH, ticket, admittance, progress: Progress::Reserved })
+        Self(Pass::new(slot, word.of_nobody(), 0))
     }
 
     /// Whether a call may still begin with it.
@@ -70,7 +65,7 @@ impl Place {
     /// The service has to get ready first, which is asking something of it.
     pub(in super::super) fn wait(&mut self, now: &Now) {
         let was_resting = self.go_on_to(Progress::Called) == Progress::Reserved;
-        if was_resting && self.0.admittance == Admittance::Probe {
+        if was_resting && self.0.admittance() == Admittance::Probe {
             self.0.slot.call_probe(self.0.admitted(), now.moment());
         }
     }
@@ -78,16 +73,16 @@ impl Place {
     /// The service is ready, and nobody has called it yet: the place is held without asking anything.
     pub(in super::super) fn rest(&mut self) {
         let was_asking = self.go_on_to(Progress::Reserved) == Progress::Called;
-        if was_asking && self.0.admittance == Admittance::Probe {
+        if was_asking && self.0.admittance() == Admittance::Probe {
             self.0.slot.rest_probe(self.0.admitted());
         }
     }
 
-    /// Runs code of the service; if it unwinds, the place stays marked, and is a failure when it is dropped.
+    /// Runs code of the service; to unwind from it is to fail.
     #[inline]
     pub(in super::super) fn while_running<T>(&mut self, code: impl FnOnce() -> T) -> T {
-        let before = self.go_on_to(Progress::Running);
-        let value = code();
+        let before = self.go_on_to(Progress::Settled);
+        let value = Running::of(self.0).run(code);
         self.0.progress = before;
         value
     }
@@ -97,27 +92,30 @@ impl Place {
         std::mem::replace(&mut self.0.progress, progress)
     }
 
-    /// Counts nothing.
-    #[inline]
-    pub(super) const fn disarm(&mut self) {
-        self.0.progress = Progress::Settled;
-    }
-
     /// The call that the place was held for is made now. `false` if it is not held any more.
     pub(in super::super) fn claim(&self, now: &Now) -> bool {
-        match self.0.admittance {
+        match self.0.admittance() {
             Admittance::Probe => self.0.slot.call_probe(self.0.admitted(), now.moment()),
             Admittance::Counted | Admittance::Uncounted => self.0.is_current(),
         }
+    }
+
+    /// Makes the call, which counts from here on, whatever becomes of it.
+    #[inline]
+    pub(in super::super) fn call<T>(mut self, now: &Now, call: impl FnOnce() -> T) -> (Self, T) {
+        self.0.progress = Progress::Settled;
+        let mut running = Running::of(self.0);
+        running.0.begin(now);
+        let pass = running.0;
+        let value = running.run(call);
+        (Self(Pass { progress: Progress::Called, ..pass }), value)
     }
 
     /// The call begins now.
     #[inline]
     pub(in super::super) fn begin(&mut self, now: &Now) {
         self.0.progress = Progress::Called;
-        if self.0.word.is_timed() {
-            self.0.began = now.moment();
-        }
+        self.0.begin(now);
     }
 
     /// Until [`pause`](Self::pause), the code of the call is running.
@@ -132,6 +130,15 @@ impl Place {
     pub(in super::super) fn pause(&mut self) {
         if self.0.progress != Progress::Settled {
             self.0.progress = Progress::Called;
+        }
+    }
+
+    /// The call ended with this outcome.
+    #[inline]
+    pub(in super::super) fn settle(&mut self, outcome: Outcome, now: &Now) {
+        match outcome {
+            Outcome::Success => self.succeeded(now),
+            Outcome::Failure(failure) => self.failed(failure, now),
         }
     }
 
@@ -163,13 +170,35 @@ impl Place {
     #[cfg(test)]
     pub(super) fn abandon(&mut self, now: &Now) {
         self.0.abandon(now);
-        self.disarm();
+        self.0.progress = Progress::Settled;
     }
 }
 
 impl Pass {
+    #[inline]
+    const fn new(slot: &'static Slot, word: Word, ticket: u32) -> Self {
+        Self { slot, word, began: Moment::EPOCH, ticket, progress: Progress::Reserved }
+    }
+
+    #[inline]
+    fn begin(&mut self, now: &Now) {
+        if self.word.is_timed() {
+            self.began = now.moment();
+        }
+    }
+
+    const fn admittance(&self) -> Admittance {
+        if self.word.passes() {
+            Admittance::Counted
+        } else if self.word.is_half_open() {
+            Admittance::Probe
+        } else {
+            Admittance::Uncounted
+        }
+    }
+
     const fn admitted(&self) -> Admitted {
-        let ticket = match self.admittance {
+        let ticket = match self.admittance() {
             Admittance::Probe => Some(self.ticket),
             Admittance::Counted | Admittance::Uncounted => None,
         };
@@ -177,7 +206,7 @@ impl Pass {
     }
 
     fn is_held(&self) -> bool {
-        match self.admittance {
+        match self.admittance() {
             Admittance::Probe => self.slot.holds(self.admitted()),
             Admittance::Counted | Admittance::Uncounted => self.is_current(),
         }
@@ -190,9 +219,9 @@ impl Pass {
     /// Apart, since a healthy circuit does not come here.
     #[cold]
     #[inline(never)]
-    fn count_good(self, now: &Now) {
+    fn count_good(&self, now: &Now) {
         let (word, generation) = (self.slot.word(), self.word.generation());
-        if self.admittance == Admittance::Counted && word.is_of(generation) && !self.is_slow(now) {
+        if self.admittance() == Admittance::Counted && word.is_of(generation) && !self.is_slow(now) {
             if word.is_windowed() {
                 self.slot.count_good_by_time(generation, now.moment());
             }
@@ -206,7 +235,7 @@ impl Pass {
 
     fn settle(&self, meaning: Meaning, now: &Now) {
         let changes_nothing = meaning == Meaning::Neutral && self.slot.word().is_of(self.word.generation());
-        match self.admittance {
+        match self.admittance() {
             Admittance::Uncounted => {}
             Admittance::Counted if changes_nothing => {}
             Admittance::Counted | Admittance::Probe => {
@@ -216,7 +245,7 @@ impl Pass {
     }
 
     fn release(&self) {
-        if self.admittance == Admittance::Probe {
+        if self.admittance() == Admittance::Probe {
             self.slot.release(self.admitted());
         }
     }
@@ -229,7 +258,7 @@ impl Pass {
     /// The call ended without an answer.
     #[cold]
     #[inline(never)]
-    fn abandon(self, now: &Now) {
+    fn abandon(&self, now: &Now) {
         match self.progress {
             Progress::Settled => {}
             Progress::Running => self.settle(Meaning::Failed { hint: None }, now),
@@ -238,6 +267,42 @@ impl Pass {
             Progress::Reserved => self.release(),
             Progress::Called if self.word.dropped_fails() => self.settle(Meaning::Failed { hint: None }, now),
             Progress::Called => self.settle(Meaning::Neutral, now),
+        }
+    }
+}
+
+/// Code of the service that runs on behalf of a call.
+///
+/// Apart from the place, and with a copy of it, so that nobody has to know where either of them is, and they stay in
+/// registers.
+pub(super) struct Running(Pass);
+
+impl Running {
+    #[inline]
+    const fn of(pass: Pass) -> Self {
+        Self(Pass { progress: Progress::Running, ..pass })
+    }
+
+    /// On behalf of whoever passes a circuit that lets every call pass.
+    #[inline]
+    pub(super) const fn passing(slot: &'static Slot, word: Word) -> Self {
+        Self::of(Pass::new(slot, word, 0))
+    }
+
+    #[inline]
+    pub(super) fn run<T>(mut self, code: impl FnOnce() -> T) -> T {
+        let value = code();
+        self.0.progress = Progress::Settled;
+        value
+    }
+}
+
+impl Drop for Running {
+    #[inline]
+    fn drop(&mut self) {
+        if self.0.progress != Progress::Settled {
+            let pass = self.0;
+            pass.abandon(&Now::unread());
         }
     }
 }
@@ -291,16 +356,13 @@ impl Permit {
 
     /// The call ended with this outcome; [its table](crate::outcome) says what it means.
     pub fn record(mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Success => self.0.succeeded(&Now::unread()),
-            Outcome::Failure(failure) => self.0.failed(failure, &Now::unread()),
-        }
+        self.0.settle(outcome, &Now::unread());
     }
 
     /// Whether the call is a probe of a half-open circuit.
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        self.0.0.word.state() == State::HalfOpen && self.0.0.admittance == Admittance::Probe
+        self.0.0.admittance() == Admittance::Probe
     }
 }
 

@@ -13,6 +13,8 @@ const WINDOWED: u64 = 1 << 5;
 const OBSERVED: u64 = 1 << 6;
 const DROPPED_FAILS: u64 = 1 << 7;
 const REASON: u32 = 8;
+/// Whether a good call changes nothing at all, which is said in one bit because every call asks.
+const SKIPS_GOOD: u64 = 1 << 11;
 const GENERATION: u32 = 12;
 
 /// By their numbers in a word. The first are those in which every call passes.
@@ -21,6 +23,7 @@ const STATES: [State; 6] =
 
 const PASSING: u64 = 3;
 const OPEN: u64 = 3;
+const HALF_OPEN: u64 = 4;
 const FORCED_OPEN: u64 = 5;
 
 pub(super) const REASONS: [TripReason; 8] = [
@@ -43,7 +46,6 @@ impl Word {
         let bit = |bit, is_set| if is_set { bit } else { 0 };
         Self(
             state
-                | bit(QUIET, circuit.is_quiet())
                 | bit(TIMED, counts && circuit.rules().slow_call_threshold.is_some())
                 | bit(WINDOWED, counts && circuit.rules().time_window.is_some())
                 | bit(OBSERVED, circuit.observe_only())
@@ -51,11 +53,20 @@ impl Word {
                 | reason << REASON
                 | circuit.generation() << GENERATION,
         )
+        .with_quiet(circuit.is_quiet())
     }
 
     /// The same, for a circuit that has become quiet, or is not any more.
     pub(super) const fn with_quiet(self, is_quiet: bool) -> Self {
-        if is_quiet { Self(self.0 | QUIET) } else { Self(self.0 & !QUIET) }
+        let asks_for_time = self.is_timed() || self.is_windowed();
+        let quiet = if is_quiet { QUIET } else { 0 };
+        let skips = if is_quiet && self.passes() && !asks_for_time { SKIPS_GOOD } else { 0 };
+        Self(self.0 & !(QUIET | SKIPS_GOOD) | quiet | skips)
+    }
+
+    /// What a call has that is none of the circuit's business.
+    pub(super) const fn of_nobody(self) -> Self {
+        Self(self.0 & !STATE | FORCED_OPEN)
     }
 
     pub(super) const fn generation(self) -> u64 {
@@ -79,6 +90,10 @@ impl Word {
         self.0 & STATE == OPEN
     }
 
+    pub(super) const fn is_half_open(self) -> bool {
+        self.0 & STATE == HALF_OPEN
+    }
+
     pub(super) const fn is_forced_open(self) -> bool {
         self.0 & STATE == FORCED_OPEN
     }
@@ -93,12 +108,11 @@ impl Word {
         self.0 & QUIET != 0
     }
 
-    /// Whether a good call that began under `admitted` changes nothing at all: the circuit is in the same generation,
-    /// closed, quiet, and asks for no time.
+    /// Whether a good call that began under `admitted` changes nothing at all. Within a generation a word differs in no
+    /// more than that.
+    #[inline]
     pub(super) const fn is_indifferent_to(self, admitted: Self) -> bool {
-        const ASKED: u64 = STATE | QUIET | TIMED | WINDOWED;
-        const INDIFFERENT: u64 = QUIET;
-        (self.0 ^ admitted.0) >> GENERATION == 0 && self.0 & ASKED == INDIFFERENT
+        self.0 == admitted.0 | QUIET | SKIPS_GOOD
     }
 
     /// Whether it matters how long a call takes.
