@@ -220,17 +220,34 @@ impl Pass {
     #[cold]
     #[inline(never)]
     fn count_good(&self, now: &Now) {
-        let (word, generation) = (self.slot.word(), self.word.generation());
-        if self.admittance() == Admittance::Counted && word.is_of(generation) && !self.is_slow(now) {
-            if word.is_windowed() {
-                self.slot.count_good_by_time(generation, now.moment());
-            }
-            if !word.is_quiet() {
-                self.slot.count_good(generation);
-            }
-            return;
+        let word = self.slot.word();
+        if word.counts_good_of(self.word) {
+            self.count_as_good(word, now);
+        } else {
+            self.count_otherwise(word, now);
         }
-        self.settle(Meaning::Good, now);
+    }
+
+    /// A call that was slow, or is late, or was a probe, or is not counted; if it is none of that, it was timed.
+    #[cold]
+    #[inline(never)]
+    fn count_otherwise(&self, word: Word, now: &Now) {
+        let is_counted = self.admittance() == Admittance::Counted && word.is_of(self.word.generation());
+        if is_counted && !self.is_slow(now) {
+            self.count_as_good(word, now);
+        } else {
+            self.settle(Meaning::Good, now);
+        }
+    }
+
+    #[inline]
+    fn count_as_good(&self, word: Word, now: &Now) {
+        if word.is_windowed() {
+            self.slot.count_good_by_time(word.generation(), now.moment());
+        }
+        if !word.is_quiet() {
+            self.slot.count_good(word.generation());
+        }
     }
 
     fn settle(&self, meaning: Meaning, now: &Now) {

@@ -185,8 +185,17 @@ impl Slot {
     }
 
     /// A good call, which changes nothing but what is counted.
+    #[inline]
     pub(super) fn count_good(&self, generation: u64) {
         let mut core = self.lock();
+        if !core.circuit.pass_good(generation) {
+            self.count_good_in(core, generation);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count_good_in(&self, mut core: MutexGuard<'_, Core>, generation: u64) {
         let stale = core.circuit.stale();
         core.circuit.count_good(generation);
         self.show_quiet(&core);
@@ -197,6 +206,7 @@ impl Slot {
     }
 
     /// A good call of the time window, which the circuit does not count itself.
+    #[inline]
     pub(super) fn count_good_by_time(&self, generation: u64, now: Moment) {
         let counted = match self.stripes.get() {
             Some(stripes) => stripes.record(generation, now),

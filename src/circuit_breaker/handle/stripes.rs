@@ -31,6 +31,7 @@ impl Stripes {
         Self(Striped::new(|| Mutex::new(Good { generation: 0, buckets: buckets.emptied() })))
     }
 
+    #[inline]
     pub(super) fn record(&self, generation: u64, now: Moment) -> Counted {
         let mut good = self.mine();
         if good.generation == generation {
@@ -71,11 +72,13 @@ impl Stripes {
             .collect()
     }
 
+    #[inline]
     fn mine(&self) -> MutexGuard<'_, Good> {
         lock(self.0.mine())
     }
 }
 
+#[inline]
 fn lock(stripe: &Mutex<Good>) -> MutexGuard<'_, Good> {
     stripe.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -115,6 +115,13 @@ impl Word {
         self.0 == admitted.0 | QUIET | SKIPS_GOOD
     }
 
+    /// Whether a good call that began under `admitted` is counted, however long it took.
+    #[inline]
+    pub(super) const fn counts_good_of(self, admitted: Self) -> bool {
+        let is_of_one_generation = (self.0 ^ admitted.0) & !(QUIET | SKIPS_GOOD) == 0;
+        is_of_one_generation && self.passes() && !self.is_timed()
+    }
+
     /// Whether it matters how long a call takes.
     pub(super) const fn is_timed(self) -> bool {
         self.0 & TIMED != 0

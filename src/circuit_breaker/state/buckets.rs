@@ -14,22 +14,31 @@ pub(in super::super) struct Buckets {
     width: u64,
     /// The number of the current bucket, counted from the beginning of time.
     newest: u64,
+    /// When the current bucket is over: to compare is cheaper than to divide.
+    ends: u64,
     counts: [Counts; BUCKETS],
 }
 
 impl Buckets {
     pub(in super::super) fn new(length: Duration) -> Self {
         let length = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
-        Self { width: length.div_ceil(COUNT).max(1), newest: 0, counts: Default::default() }
+        Self::of_width(length.div_ceil(COUNT).max(1))
     }
 
     /// An empty one with buckets as wide as these.
     pub(in super::super) fn emptied(&self) -> Self {
-        Self { width: self.width, newest: 0, counts: Default::default() }
+        Self::of_width(self.width)
     }
 
+    fn of_width(width: u64) -> Self {
+        Self { width, newest: 0, ends: width, counts: Default::default() }
+    }
+
+    #[inline]
     pub(in super::super) fn record_good(&mut self, now: Moment) {
-        self.record(Counts::of(false, false), now);
+        self.advance(now);
+        let calls = &mut self.counts[slot(self.newest)].calls;
+        *calls = calls.saturating_add(1);
     }
 
     pub(super) fn record(&mut self, call: Counts, now: Moment) {
@@ -56,12 +65,22 @@ impl Buckets {
     }
 
     /// Told an earlier time than before, it takes it that no time has passed.
+    #[inline]
     fn advance(&mut self, now: Moment) {
+        if now.to_nanos() >= self.ends {
+            self.go_on(now);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn go_on(&mut self, now: Moment) {
         let current = now.to_nanos() / self.width;
         if current > self.newest {
             let passed = (current - self.newest).min(COUNT);
             (self.newest + 1..=self.newest + passed).for_each(|number| self.counts[slot(number)] = Counts::default());
             self.newest = current;
+            self.ends = self.began(current.saturating_add(1)).to_nanos();
         }
     }
 

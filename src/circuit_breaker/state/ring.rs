@@ -8,12 +8,14 @@ pub(super) struct Ring {
     capacity: u32,
     next: u32,
     counts: Counts,
+    /// How many good calls would take the places of good calls, as far as anybody has looked.
+    ahead: u32,
 }
 
 impl Ring {
     pub(super) fn new(capacity: u32) -> Self {
         let words = || vec![0; capacity.div_ceil(64) as usize].into_boxed_slice();
-        Self { failed: words(), slow: words(), capacity, next: 0, counts: Counts::default() }
+        Self { failed: words(), slow: words(), capacity, next: 0, counts: Counts::default(), ahead: 0 }
     }
 
     pub(super) const fn counts(&self) -> Counts {
@@ -25,6 +27,16 @@ impl Ring {
         self.counts.calls == self.capacity && self.counts.failures == 0 && self.counts.slow == 0
     }
 
+    /// Takes in a good call if it takes the place of one, which changes no count.
+    #[inline]
+    pub(super) const fn pass_good(&mut self) -> bool {
+        let Some(ahead) = self.ahead.checked_sub(1) else {
+            return false;
+        };
+        (self.ahead, self.next) = (ahead, self.next + 1);
+        true
+    }
+
     pub(super) fn record(&mut self, call: Counts) {
         let (word, bit) = (self.next as usize / 64, self.next % 64);
         self.counts.calls = (self.counts.calls + 1).min(self.capacity);
@@ -34,6 +46,15 @@ impl Ring {
         if self.next == self.capacity {
             self.next = 0;
         }
+        self.look_ahead();
+    }
+
+    /// Not beyond the word, nor to the last place, after which it is the first one's turn again.
+    fn look_ahead(&mut self) {
+        let (word, bit) = (self.next as usize / 64, self.next % 64);
+        let good = ((self.failed[word] | self.slow[word]) >> bit).trailing_zeros().min(64 - bit);
+        let is_full = self.counts.calls == self.capacity;
+        self.ahead = if is_full { good.min(self.capacity - 1 - self.next) } else { 0 };
     }
 
     /// The latest of these calls in a ring for so many.
@@ -51,7 +72,7 @@ impl Ring {
     pub(super) fn clear(&mut self) {
         self.failed.fill(0);
         self.slow.fill(0);
-        (self.next, self.counts) = (0, Counts::default());
+        (self.next, self.counts, self.ahead) = (0, Counts::default(), 0);
     }
 }
 
@@ -91,6 +112,7 @@ mod tests {
         let mut ring = Ring::new(7);
         move |_, op| {
             match *op {
+                Op::Record(false, false) if ring.pass_good() => {}
                 Op::Record(failed, slow) => ring.record(Counts::of(failed, slow)),
                 Op::Resize(capacity) => ring = ring.resized(capacity),
                 Op::Clear => ring.clear(),
