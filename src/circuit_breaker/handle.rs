@@ -1,3 +1,4 @@
+mod allowance;
 mod by_key;
 mod changes;
 mod gate;
@@ -163,14 +164,8 @@ impl CircuitBreaker {
         self.slot.admit(now).map_err(|refusal| self.refused(refusal))
     }
 
-    #[cold]
-    #[inline(never)]
     pub(super) fn refused(&self, Refusal { reason, left }: Refusal) -> Open {
-        let open = Open::new(self.owner.name.clone(), reason);
-        match left {
-            Some(left) => open.with_retry_after(left),
-            None => open,
-        }
+        Open::for_nanos(self.owner.name.clone(), reason, left)
     }
 }
 

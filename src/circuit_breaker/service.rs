@@ -11,7 +11,7 @@ use super::handle::{CircuitBreaker, Parked, Place, Seen};
 use super::state::Refusal;
 use crate::clock::Now;
 use crate::outcome::{Classify, ErrorsAreFailures, Outcome};
-use crate::rejection::{AsError, Reject};
+use crate::rejection::{AsError, Open, Reject};
 
 /// A service that a circuit breaker guards; made by a [`CircuitBreakerLayer`](super::CircuitBreakerLayer).
 pub struct CircuitBreakerService<S, C = ErrorsAreFailures, R = AsError> {
@@ -100,7 +100,7 @@ where
             Some(place) => place,
             None => match self.take_turn() {
                 Ok(place) => place,
-                Err(refusal) => return ResponseFuture::refused(self.breaker.refused(refusal), self.reject.clone()),
+                Err(open) => return ResponseFuture::refused(open, self.reject.clone()),
             },
         };
         ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request))
@@ -116,14 +116,18 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
         S: Service<Req>,
         C: Classify<S::Response, S::Error>,
     {
+        let now = Now::unread();
+        if self.is_refused(&now) { Poll::Ready(Ok(())) } else { self.poll_ready_if_it_passes(now, cx) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_ready_if_it_passes<Req>(&mut self, mut now: Now, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
+    where
+        S: Service<Req>,
+        C: Classify<S::Response, S::Error>,
+    {
         loop {
-            let now = Now::unread();
-            if self.has_nothing_in_hand()
-                && let Some(refusal) = self.breaker.slot().refusal(&now)
-            {
-                self.turn = Turn::Refused(refusal);
-                return Poll::Ready(Ok(()));
-            }
             let seen = self.parked.look();
             if seen.passes() {
                 self.forget_turn();
@@ -137,7 +141,23 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
             if let Some(polled) = self.settle(polled, seen, cx) {
                 return polled;
             }
+            now = Now::unread();
+            if self.is_refused(&now) {
+                return Poll::Ready(Ok(()));
+            }
         }
+    }
+
+    /// Whether the circuit is open, so that nothing else has to be asked.
+    #[inline]
+    fn is_refused(&mut self, now: &Now) -> bool {
+        if self.has_nothing_in_hand()
+            && let Some(refusal) = self.breaker.slot().refusal(now)
+        {
+            self.turn = Turn::Refused(refusal);
+            return true;
+        }
+        false
     }
 
     /// Passes on what the wrapped service said. `None` if it has to wait and the circuit has changed meanwhile: the decision
@@ -204,18 +224,25 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
 
     #[cold]
     #[inline(never)]
-    fn take_turn(&mut self) -> Result<Place, Refusal> {
-        let now = Now::unread();
-        match std::mem::take(&mut self.turn) {
-            Turn::Refused(refusal) => Err(refusal),
-            Turn::Held(place) if place.claim(&now) => Ok(place),
-            Turn::Held(outdated) => {
-                // It must not take the place that its own successor needs.
-                drop(outdated);
-                self.breaker.slot().admit(&now)
-            }
-            Turn::Undecided => self.breaker.slot().admit(&now),
+    fn take_turn(&mut self) -> Result<Place, Open> {
+        if let Turn::Refused(refusal) = self.turn {
+            self.turn = Turn::Undecided;
+            return Err(self.breaker.refused(refusal));
         }
+        self.claim_turn()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn claim_turn(&mut self) -> Result<Place, Open> {
+        let now = Now::unread();
+        if let Turn::Held(place) = std::mem::take(&mut self.turn)
+            && place.claim(&now)
+        {
+            return Ok(place);
+        }
+        // What was held is given back by now: it must not take the place that its own successor needs.
+        self.breaker.admit(&now)
     }
 
     /// What was decided does not hold any more, and a place is given back before another one is asked for.

@@ -50,7 +50,20 @@ pub(super) enum Admission {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) reason: TripReason,
-    pub(super) left: Option<Duration>,
+    /// What is left of the open time in nanoseconds; as many as there can be where nobody knows.
+    pub(super) left: u64,
+}
+
+impl Refusal {
+    #[inline]
+    pub(super) const fn until(until: Moment, now: Moment, reason: TripReason) -> Self {
+        Self { reason, left: until.to_nanos().saturating_sub(now.to_nanos()) }
+    }
+
+    #[inline]
+    pub(super) const fn for_who_knows_how_long(reason: TripReason) -> Self {
+        Self { reason, left: u64::MAX }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -195,12 +208,12 @@ impl Circuit {
         let pass = |ticket| Admission::Pass(Admitted { generation: self.generation, ticket });
         match self.phase {
             Phase::Closed { .. } | Phase::ForcedClosed | Phase::Disabled => pass(None),
-            Phase::Open { until, reason } => Admission::Refuse(Refusal { reason, left: Some(until.since(now)) }),
-            Phase::ForcedOpen => Admission::Refuse(Refusal { reason: TripReason::ForcedOpen, left: None }),
+            Phase::Open { until, reason } => Admission::Refuse(Refusal::until(until, now, reason)),
+            Phase::ForcedOpen => Admission::Refuse(Refusal::for_who_knows_how_long(TripReason::ForcedOpen)),
             Phase::HalfOpen { reason } => {
                 match self.probes.take_place(self.rules.permitted_probes, now + self.rules.probe_lease) {
                     Some(ticket) => pass(Some(ticket)),
-                    None => Admission::Refuse(Refusal { reason, left: None }),
+                    None => Admission::Refuse(Refusal::for_who_knows_how_long(reason)),
                 }
             }
         }
@@ -244,10 +257,16 @@ impl Circuit {
         }
     }
 
-    /// Takes in a call that ended well and was not slow, if that changes neither a count nor anything else to be seen.
-    #[inline]
-    pub(super) fn pass_good(&mut self, generation: u64) -> bool {
-        generation == self.generation && self.streak == 0 && self.ring.as_mut().is_some_and(Ring::pass_good)
+    /// How many good calls at least would change neither a count nor anything else to be seen.
+    pub(super) fn ahead(&self) -> u32 {
+        if self.streak == 0 { self.ring.as_ref().map_or(0, Ring::ahead) } else { 0 }
+    }
+
+    /// Takes in so many of these.
+    pub(super) fn pass_good(&mut self, calls: u32) {
+        if let Some(ring) = &mut self.ring {
+            ring.pass_good(calls);
+        }
     }
 
     /// A call ended well and was not slow, which opens and closes nothing.

@@ -31,7 +31,12 @@ impl Open {
     /// The circuit of the breaker called `name` is open, or half-open with no place for another probe.
     #[must_use]
     pub const fn new(name: Name, reason: TripReason) -> Self {
-        Self { name, reason, retry_after: u64::MAX }
+        Self::for_nanos(name, reason, u64::MAX)
+    }
+
+    /// With how much is left of the open time in nanoseconds; as many as there can be where nobody knows.
+    pub(crate) const fn for_nanos(name: Name, reason: TripReason, left: u64) -> Self {
+        Self { name, retry_after: left, reason }
     }
 
     /// Adds how much is left of the open time.

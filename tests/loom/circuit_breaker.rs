@@ -1,11 +1,15 @@
-//! Every order in which threads can meet at a gate, the part of the circuit breaker that is looked at without a lock.
+//! Every order in which threads can meet at a gate or an allowance, the parts of the circuit breaker that are looked at and
+//! counted without a lock.
 
+#[path = "../../src/circuit_breaker/handle/allowance.rs"]
+mod allowance;
 #[path = "../../src/circuit_breaker/handle/gate.rs"]
 mod gate;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering as StdOrdering};
 use std::task::{Wake, Waker};
 
+use allowance::Allowance;
 use gate::{Gate, Shown};
 use loom::sync::Arc;
 use loom::thread;
@@ -161,5 +165,72 @@ fn a_good_call_after_a_failure_sees_that_it_counts() {
         let was_counted_after_the_failure = fails_and_recovers.join().expect("no panic");
         assert!(was_counted || was_counted_after_the_failure, "the failure was never made good");
         assert_eq!(*gate.lock(), 0);
+    });
+}
+
+/// However the owner's looks fall between them, every call is counted once, and none after the last look.
+#[test]
+fn what_is_taken_is_found_by_the_next_who_looks() {
+    loom::model(|| {
+        let allowance = Arc::new(Allowance::none());
+        let mut granted = 2;
+        allowance.grant(granted, 1, u64::MAX);
+        let takers = [(); 2].map(|()| {
+            let allowance = allowance.clone();
+            thread::spawn(move || u32::from(allowance.take(1, 0)))
+        });
+        let mut found = allowance.revoke(&mut granted);
+        granted = 2;
+        allowance.grant(granted, 2, u64::MAX);
+        let taken: u32 = takers.map(|taker| taker.join().expect("no panic")).iter().sum();
+        assert!(!allowance.take(1, 0), "its generation is over");
+        assert!(allowance.take(2, 0));
+        found += allowance.revoke(&mut granted);
+        assert_eq!(found, taken + 1);
+        assert!(!allowance.take(2, 0), "nothing is allowed any more");
+    });
+}
+
+/// Whoever comes in the time of the next allowance is not counted by the last one.
+#[test]
+fn nothing_is_taken_after_the_end_of_the_time() {
+    loom::model(|| {
+        let allowance = Arc::new(Allowance::none());
+        let mut granted = 1;
+        allowance.grant(granted, 1, 10);
+        let late = {
+            let allowance = allowance.clone();
+            thread::spawn(move || u32::from(allowance.take(1, 15)))
+        };
+        let in_time = u32::from(allowance.take(1, 5));
+        let found_in_time = allowance.revoke(&mut granted);
+        granted = 1;
+        allowance.grant(granted, 1, 20);
+        let was_late = late.join().expect("no panic");
+        assert_eq!((found_in_time, allowance.revoke(&mut granted)), (in_time, was_late));
+    });
+}
+
+/// The reference of both: the same in one thread.
+#[test]
+fn an_allowance_goes_as_far_as_it_was_granted() {
+    loom::model(|| {
+        let allowance = Allowance::none();
+        let mut granted = 0;
+        assert!(!allowance.take(0, 0));
+        assert_eq!(allowance.revoke(&mut granted), 0);
+        granted = 3;
+        allowance.grant(granted, 7, 100);
+        assert_eq!([allowance.take(6, 0), allowance.take(8, 0), allowance.take(7, 100)], [false; 3]);
+        assert!(allowance.take(7, 0) && allowance.take(7, 99));
+        assert_eq!((allowance.revoke(&mut granted), granted), (2, 0));
+        granted = Allowance::MOST;
+        allowance.grant(granted, 8, 100);
+        assert!(!allowance.take(7, 0) && allowance.take(8, 0));
+        assert_eq!(allowance.revoke(&mut granted), 1);
+        granted = 1;
+        allowance.grant(granted, 8, 100);
+        assert_eq!([allowance.take(8, 0), allowance.take(8, 0)], [true, false]);
+        assert_eq!(allowance.revoke(&mut granted), 1);
     });
 }

@@ -1,5 +1,6 @@
 use std::sync::{Arc, MutexGuard, OnceLock};
 
+use super::allowance::Allowance;
 use super::changes::{Changes, Delivery};
 use super::gate::{Gate, Shown};
 use super::permit::Place;
@@ -19,6 +20,8 @@ use crate::telemetry;
 /// it was admitted by is told by its generation; those of a slot never repeat.
 pub(in super::super) struct Slot {
     gate: Gate<Core>,
+    /// To count good calls that change nothing but which of the last calls they are.
+    passing: Allowance,
     stripes: OnceLock<Stripes>,
 }
 
@@ -26,6 +29,8 @@ pub(super) struct Core {
     circuit: Circuit,
     name: Name,
     delivery: Arc<Delivery>,
+    /// How many calls may be passing.
+    granted: u32,
 }
 
 /// What a breaker begins with.
@@ -39,7 +44,8 @@ pub(super) struct Beginning {
 
 impl Core {
     fn new(Beginning { name, rules, observe_only, jitter, now }: Beginning, generation: u64) -> Self {
-        Self { circuit: Circuit::new(rules, observe_only, generation, jitter, now), name, delivery: Arc::default() }
+        let circuit = Circuit::new(rules, observe_only, generation, jitter, now);
+        Self { circuit, name, delivery: Arc::default(), granted: 0 }
     }
 
     fn shown(&self) -> Shown {
@@ -59,7 +65,7 @@ impl Slot {
     pub(super) fn new(beginning: Beginning) -> Self {
         let core = Core::new(beginning, 1);
         let shown = core.shown();
-        Self { gate: Gate::new(core, shown), stripes: OnceLock::new() }
+        Self { gate: Gate::new(core, shown), passing: Allowance::none(), stripes: OnceLock::new() }
     }
 
     /// Serves another breaker from now on.
@@ -85,7 +91,10 @@ impl Slot {
     fn lock(&self) -> MutexGuard<'_, Core> {
         #[cfg(test)]
         LOCKED.set(LOCKED.get() + 1);
-        self.gate.lock()
+        let mut core = self.gate.lock();
+        let passed = self.passing.revoke(&mut core.granted);
+        core.circuit.pass_good(passed);
+        core
     }
 
     #[inline]
@@ -133,15 +142,14 @@ impl Slot {
     #[inline]
     pub(in super::super) fn refusal(&self, now: &Now) -> Option<Refusal> {
         let word = self.word();
-        let refusal = |left| Some(Refusal { reason: word.reason(), left });
         if word.is_forced_open() {
-            return refusal(None);
+            return Some(Refusal::for_who_knows_how_long(word.reason()));
         }
         if !word.is_open() || word.only_observes() {
             return None;
         }
         let (until, now) = (Moment::from_nanos(self.gate.until()), now.moment());
-        if now < until { refusal(Some(until.since(now))) } else { None }
+        (now < until).then(|| Refusal::until(until, now, word.reason()))
     }
 
     /// A place for a call while every call passes.
@@ -187,18 +195,20 @@ impl Slot {
     /// A good call, which changes nothing but what is counted.
     #[inline]
     pub(super) fn count_good(&self, generation: u64) {
-        let mut core = self.lock();
-        if !core.circuit.pass_good(generation) {
-            self.count_good_in(core, generation);
+        if !self.passing.take(generation, 0) {
+            self.count_good_in_turn(generation);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn count_good_in(&self, mut core: MutexGuard<'_, Core>, generation: u64) {
+    fn count_good_in_turn(&self, generation: u64) {
+        let mut core = self.lock();
         let stale = core.circuit.stale();
         core.circuit.count_good(generation);
         self.show_quiet(&core);
+        core.granted = core.circuit.ahead();
+        self.passing.grant(core.granted, core.circuit.generation(), u64::MAX);
         if core.circuit.stale() > stale {
             drop(core);
             telemetry::circuit_ignored(&self.name());

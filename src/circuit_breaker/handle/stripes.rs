@@ -1,18 +1,27 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
+use super::allowance::Allowance;
 use crate::circuit_breaker::state::Buckets;
 use crate::clock::Moment;
 use crate::striped::Striped;
 
 /// The good calls within a time window, counted apart by the threads that make them.
 #[derive(Debug)]
-pub(super) struct Stripes(Striped<Mutex<Good>>);
+pub(super) struct Stripes(Striped<Stripe>);
+
+#[derive(Debug)]
+struct Stripe {
+    /// To count into the current bucket.
+    allowance: Allowance,
+    good: Mutex<Good>,
+}
 
 /// What is counted, and in which generation. Older counts are dropped when somebody needs the place.
 #[derive(Debug)]
 struct Good {
     generation: u64,
     buckets: Buckets,
+    granted: u32,
 }
 
 /// What became of a good call that was to be counted.
@@ -28,57 +37,70 @@ pub(super) enum Counted {
 impl Stripes {
     /// `buckets` are as they begin, before any generation.
     pub(super) fn new(buckets: &Buckets) -> Self {
-        Self(Striped::new(|| Mutex::new(Good { generation: 0, buckets: buckets.emptied() })))
+        Self(Striped::new(|| Stripe {
+            allowance: Allowance::none(),
+            good: Mutex::new(Good { generation: 0, buckets: buckets.emptied(), granted: 0 }),
+        }))
     }
 
     #[inline]
     pub(super) fn record(&self, generation: u64, now: Moment) -> Counted {
-        let mut good = self.mine();
-        if good.generation == generation {
-            good.buckets.record_good(now);
-            Counted::Yes
-        } else if good.generation < generation {
-            Counted::NotYet
-        } else {
-            Counted::Stale
-        }
+        let mine = self.0.mine();
+        // Who is overtaken by the end of the bucket counts into the next one, as an earlier time is no time passed.
+        if mine.allowance.take(generation, now.to_nanos()) { Counted::Yes } else { mine.record(generation, now) }
     }
 
     /// Counts in this thread's stripe for `generation` from here on.
     pub(super) fn begin(&self, generation: u64, buckets: Buckets) {
-        let mut good = self.mine();
-        if good.generation < generation {
-            *good = Good { generation, buckets };
-        }
+        self.0.mine().with(|good| {
+            if good.generation < generation {
+                (good.generation, good.buckets) = (generation, buckets);
+            }
+        });
     }
 
     /// How many were counted in `generation` and are still within the window.
     pub(super) fn sum(&self, generation: u64, now: Moment) -> u32 {
-        let of_one = |mut good: MutexGuard<'_, Good>| match good.generation == generation {
+        let of_one = |good: &mut Good| match good.generation == generation {
             true => good.buckets.sum(now).calls,
             false => 0,
         };
-        self.0.iter().fold(0, |sum: u32, stripe| sum.saturating_add(of_one(lock(stripe))))
+        self.0.iter().fold(0, |sum: u32, stripe| sum.saturating_add(stripe.with(of_one)))
     }
 
     /// Takes out all that was counted in `generation`, which is about to end.
     pub(super) fn take(&self, generation: u64) -> Vec<Buckets> {
-        let counted = self.0.iter().map(lock).filter(|good| good.generation == generation);
-        counted
-            .map(|mut good| {
-                let empty = good.buckets.emptied();
-                std::mem::replace(&mut good.buckets, empty)
-            })
-            .collect()
-    }
-
-    #[inline]
-    fn mine(&self) -> MutexGuard<'_, Good> {
-        lock(self.0.mine())
+        let of_one = |good: &mut Good| {
+            let empty = good.buckets.emptied();
+            (good.generation == generation).then(|| std::mem::replace(&mut good.buckets, empty))
+        };
+        self.0.iter().filter_map(|stripe| stripe.with(of_one)).collect()
     }
 }
 
-#[inline]
-fn lock(stripe: &Mutex<Good>) -> MutexGuard<'_, Good> {
-    stripe.lock().unwrap_or_else(PoisonError::into_inner)
+impl Stripe {
+    #[cold]
+    #[inline(never)]
+    fn record(&self, generation: u64, now: Moment) -> Counted {
+        self.with(|good| {
+            if good.generation == generation {
+                good.buckets.record_good(now);
+                Counted::Yes
+            } else if good.generation < generation {
+                Counted::NotYet
+            } else {
+                Counted::Stale
+            }
+        })
+    }
+
+    fn with<T>(&self, action: impl FnOnce(&mut Good) -> T) -> T {
+        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = self.allowance.revoke(&mut good.granted);
+        good.buckets.pass_good(counted);
+        let value = action(&mut good);
+        good.granted = Allowance::MOST;
+        self.allowance.grant(good.granted, good.generation, good.buckets.ends().to_nanos());
+        value
+    }
 }

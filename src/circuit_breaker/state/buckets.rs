@@ -14,8 +14,6 @@ pub(in super::super) struct Buckets {
     width: u64,
     /// The number of the current bucket, counted from the beginning of time.
     newest: u64,
-    /// When the current bucket is over: to compare is cheaper than to divide.
-    ends: u64,
     counts: [Counts; BUCKETS],
 }
 
@@ -31,14 +29,21 @@ impl Buckets {
     }
 
     fn of_width(width: u64) -> Self {
-        Self { width, newest: 0, ends: width, counts: Default::default() }
+        Self { width, newest: 0, counts: Default::default() }
     }
 
-    #[inline]
     pub(in super::super) fn record_good(&mut self, now: Moment) {
-        self.advance(now);
-        let calls = &mut self.counts[slot(self.newest)].calls;
-        *calls = calls.saturating_add(1);
+        self.record(Counts::of(false, false), now);
+    }
+
+    /// Takes in so many good calls of the current bucket.
+    pub(in super::super) fn pass_good(&mut self, calls: u32) {
+        self.counts[slot(self.newest)].add(Counts { calls, ..Counts::default() });
+    }
+
+    /// When the current bucket is over.
+    pub(in super::super) const fn ends(&self) -> Moment {
+        self.began(self.newest.saturating_add(1))
     }
 
     pub(super) fn record(&mut self, call: Counts, now: Moment) {
@@ -65,22 +70,12 @@ impl Buckets {
     }
 
     /// Told an earlier time than before, it takes it that no time has passed.
-    #[inline]
     fn advance(&mut self, now: Moment) {
-        if now.to_nanos() >= self.ends {
-            self.go_on(now);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn go_on(&mut self, now: Moment) {
         let current = now.to_nanos() / self.width;
         if current > self.newest {
             let passed = (current - self.newest).min(COUNT);
             (self.newest + 1..=self.newest + passed).for_each(|number| self.counts[slot(number)] = Counts::default());
             self.newest = current;
-            self.ends = self.began(current.saturating_add(1)).to_nanos();
         }
     }
 

@@ -61,7 +61,7 @@ impl Told {
     }
 
     fn left(&mut self, at: Moment) -> Duration {
-        self.admit(at).expect_err("open").left.expect("an open time")
+        Duration::from_nanos(self.admit(at).expect_err("open").left)
     }
 
     fn state(&self) -> State {
@@ -303,7 +303,7 @@ fn no_more_probes_than_there_are_places() {
     let at = T0 + 10 * SEC;
     let probes = [told.pass(at), told.pass(at), told.pass(at)];
     let refusal = told.admit(at).expect_err("no place");
-    assert_eq!((refusal.left, refusal.reason), (None, TripReason::ConsecutiveFailures));
+    assert_eq!(refusal, Refusal::for_who_knows_how_long(TripReason::ConsecutiveFailures));
     assert_eq!(told.settle(probes[0], Meaning::Good, false, at), None);
     let fourth = told.pass(at);
     assert!(told.admit(at).is_err());
@@ -357,7 +357,7 @@ fn a_probe_that_hangs_holds_its_place_for_its_lease_and_no_longer() {
     assert!(told.admit(at + 29_999 * MS).is_err());
     let (admission, change) = told.circuit.admit(at + 30 * SEC);
     assert_eq!(change.map(|change| change.reason), Some(Some(TripReason::ProbeExpired)));
-    assert!(matches!(admission, Admission::Refuse(Refusal { left: Some(left), .. }) if left == 10 * SEC));
+    assert!(matches!(admission, Admission::Refuse(Refusal { left, .. }) if Duration::from_nanos(left) == 10 * SEC));
     assert_eq!(told.settle(hung, Meaning::Good, false, at + 31 * SEC), None, "its answer is late");
     assert_eq!(told.stale(), 1);
     assert!(told.call(Meaning::Good, at + 40 * SEC).is_some(), "the next one closes");
@@ -460,7 +460,7 @@ fn forced_states_ignore_time_and_outcomes_until_reset() {
     let mut told = told(&new());
     assert_eq!(told.circuit.force_open(T0).reason, Some(TripReason::ForcedOpen));
     let refusal = told.admit(later).expect_err("forced open");
-    assert_eq!((refusal.reason, refusal.left), (TripReason::ForcedOpen, None));
+    assert_eq!(refusal, Refusal::for_who_knows_how_long(TripReason::ForcedOpen));
 
     told.circuit.force_closed(T0);
     assert_eq!(told.calls(FAILED, 100, later), None);
