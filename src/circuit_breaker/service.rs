@@ -80,7 +80,8 @@ where
         if seen.passes() && self.has_nothing_in_hand() {
             let polled = self.parked.while_asking(seen, || self.inner.poll_ready(cx));
             if matches!(polled, Poll::Ready(Ok(()))) {
-                return polled;
+                // Written anew, it is not moved.
+                return Poll::Ready(Ok(()));
             }
             if let Some(polled) = self.settle(polled, seen, cx) {
                 return polled;

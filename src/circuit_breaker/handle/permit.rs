@@ -221,30 +221,32 @@ impl Pass {
     #[inline(never)]
     fn count_good(&self, now: &Now) {
         let word = self.slot.word();
-        if word.counts_good_of(self.word) {
-            self.count_as_good(word, now);
+        if !word.counts_good_of(self.word) {
+            self.count_unless_slow(word, now);
+        } else if word.is_windowed() {
+            self.count_in_window(word, now);
         } else {
-            self.count_otherwise(word, now);
+            self.slot.count_good(word.generation());
         }
     }
 
-    /// A call that was slow, or is late, or was a probe, or is not counted; if it is none of that, it was timed.
+    /// A call that was timed, or is late, or was a probe, or is not counted.
     #[cold]
     #[inline(never)]
-    fn count_otherwise(&self, word: Word, now: &Now) {
+    fn count_unless_slow(&self, word: Word, now: &Now) {
         let is_counted = self.admittance() == Admittance::Counted && word.is_of(self.word.generation());
-        if is_counted && !self.is_slow(now) {
-            self.count_as_good(word, now);
-        } else {
+        if !is_counted || self.is_slow(now) {
             self.settle(Meaning::Good, now);
+        } else if word.is_windowed() {
+            self.count_in_window(word, now);
+        } else if !word.is_quiet() {
+            self.slot.count_good(word.generation());
         }
     }
 
-    #[inline]
-    fn count_as_good(&self, word: Word, now: &Now) {
-        if word.is_windowed() {
-            self.slot.count_good_by_time(word.generation(), now.moment());
-        }
+    #[inline(never)]
+    fn count_in_window(&self, word: Word, now: &Now) {
+        self.slot.count_good_by_time(word.generation(), now.moment());
         if !word.is_quiet() {
             self.slot.count_good(word.generation());
         }
