@@ -17,6 +17,8 @@ use crate::telemetry;
 pub struct ResponseFuture<F, C, R> {
     #[pin]
     state: State<F, C, R>,
+    /// Of the call that is made; settled, if none is.
+    place: Place,
 }
 
 #[pin_project(project = StateProj, project_replace = StateOwn)]
@@ -24,7 +26,6 @@ enum State<F, C, R> {
     Calling {
         #[pin]
         inner: F,
-        place: Place,
         classify: C,
     },
     Refused {
@@ -39,12 +40,12 @@ impl<F, C, R> ResponseFuture<F, C, R> {
     #[inline]
     pub(super) fn calling(place: Place, classify: C, call: impl FnOnce() -> F) -> Self {
         let (place, inner) = place.call(&Now::unread(), call);
-        Self { state: State::Calling { inner, place, classify } }
+        Self { state: State::Calling { inner, classify }, place }
     }
 
     #[cold]
-    pub(super) const fn refused(open: Open, reject: R) -> Self {
-        Self { state: State::Refused { open, reject } }
+    pub(super) const fn refused(nowhere: Place, open: Open, reject: R) -> Self {
+        Self { state: State::Refused { open, reject }, place: nowhere }
     }
 }
 
@@ -59,7 +60,8 @@ where
     // Always: what a good call does is a part of this, and short; the rest is somewhere else.
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let StateProj::Calling { inner, place, classify } = self.as_mut().project().state.project() else {
+        let this = self.as_mut().project();
+        let (StateProj::Calling { inner, classify }, place) = (this.state.project(), this.place) else {
             return self.refuse();
         };
         place.run();

@@ -80,8 +80,7 @@ where
         if seen.passes() && self.has_nothing_in_hand() {
             let polled = self.parked.while_asking(seen, || self.inner.poll_ready(cx));
             if matches!(polled, Poll::Ready(Ok(()))) {
-                // Written anew, it is not moved.
-                return Poll::Ready(Ok(()));
+                return polled;
             }
             if let Some(polled) = self.settle(polled, seen, cx) {
                 return polled;
@@ -101,7 +100,9 @@ where
             Some(place) => place,
             None => match self.take_turn() {
                 Ok(place) => place,
-                Err(open) => return ResponseFuture::refused(open, self.reject.clone()),
+                Err(open) => {
+                    return ResponseFuture::refused(Place::settled(self.breaker.slot()), open, self.reject.clone());
+                }
             },
         };
         ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request))
@@ -200,7 +201,7 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
     /// Neither a decision about the next call nor a place among those who wait.
     #[inline]
     const fn has_nothing_in_hand(&self) -> bool {
-        matches!(self.turn, Turn::Undecided) && !self.parked.is_waiting()
+        !self.parked.is_waiting() && matches!(self.turn, Turn::Undecided)
     }
 
     /// Decides whether the next call passes, while not every call does.

@@ -168,26 +168,39 @@ fn a_good_call_after_a_failure_sees_that_it_counts() {
     });
 }
 
-/// However the owner's looks fall between them, every call is counted once, and none after the last look.
+/// Whatever was taken when the owner looks is found, once, and nothing of it is taken afterwards.
 #[test]
-fn what_is_taken_is_found_by_the_next_who_looks() {
+fn what_is_taken_is_found_by_the_next_look() {
     loom::model(|| {
         let allowance = Arc::new(Allowance::none());
         let mut granted = 2;
         allowance.grant(granted, 1, u64::MAX);
-        let takers = [(); 2].map(|()| {
+        let taker = {
             let allowance = allowance.clone();
-            thread::spawn(move || u32::from(allowance.take(1, 0)))
-        });
-        let mut found = allowance.revoke(&mut granted);
+            thread::spawn(move || u32::from(allowance.take(1, 0)) + u32::from(allowance.take(1, 0)))
+        };
+        let found = allowance.revoke(&mut granted);
         granted = 2;
         allowance.grant(granted, 2, u64::MAX);
-        let taken: u32 = takers.map(|taker| taker.join().expect("no panic")).iter().sum();
-        assert!(!allowance.take(1, 0), "its generation is over");
-        assert!(allowance.take(2, 0));
-        found += allowance.revoke(&mut granted);
-        assert_eq!(found, taken + 1);
-        assert!(!allowance.take(2, 0), "nothing is allowed any more");
+        assert_eq!(found, taker.join().expect("no panic"));
+        assert_eq!(allowance.revoke(&mut granted), 0, "nothing of it was for an earlier generation");
+    });
+}
+
+/// Two who take at the same time take two.
+#[test]
+fn nobody_takes_what_somebody_else_takes() {
+    loom::model(|| {
+        let allowance = Arc::new(Allowance::none());
+        let mut granted = 2;
+        allowance.grant(granted, 1, u64::MAX);
+        let other = {
+            let allowance = allowance.clone();
+            thread::spawn(move || allowance.take(1, 0))
+        };
+        assert!(allowance.take(1, 0) && other.join().expect("no panic"));
+        assert!(!allowance.take(1, 0), "there were two");
+        assert_eq!(allowance.revoke(&mut granted), 2);
     });
 }
 

@@ -49,6 +49,12 @@ impl Place {
         Self(Pass::new(slot, word, 0))
     }
 
+    /// Of no call.
+    #[inline]
+    pub(in super::super) const fn settled(slot: &'static Slot) -> Self {
+        Self(Pass { progress: Progress::Settled, ..Pass::new(slot, Word(0), 0) })
+    }
+
     pub(super) const fn probe(slot: &'static Slot, word: Word, ticket: u32) -> Self {
         Self(Pass::new(slot, word, ticket))
     }

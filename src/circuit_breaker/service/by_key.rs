@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use tower::Service;
 
 use crate::circuit_breaker::future::ResponseFuture;
-use crate::circuit_breaker::handle::KeyedCircuitBreaker;
+use crate::circuit_breaker::handle::{KeyedCircuitBreaker, Place};
 use crate::clock::Now;
 use crate::key::KeyOf;
 use crate::outcome::{Classify, ErrorsAreFailures};
@@ -64,7 +64,9 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         match self.breakers.admit(self.key_of.key_of(&request), &Now::unread()) {
             Ok(place) => ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request)),
-            Err(open) => ResponseFuture::refused(open, self.reject.clone()),
+            Err(open) => {
+                ResponseFuture::refused(Place::settled(self.breakers.without_key().slot()), open, self.reject.clone())
+            }
         }
     }
 }
