@@ -76,7 +76,7 @@ impl CircuitBreaker {
     }
 
     fn begin(beginning: Beginning) -> Self {
-        let name = beginning.name.clone();
+        let name = beginning.name;
         let slot = Owned::new(beginning);
         Self { slot: slot.0, owner: Arc::new(Owner { name, _slot: slot }) }
     }
@@ -165,7 +165,7 @@ impl CircuitBreaker {
     }
 
     pub(super) fn refused(&self, Refusal { reason, left }: Refusal) -> Open {
-        Open::for_nanos(self.owner.name.clone(), reason, left)
+        Open::for_nanos(self.owner.name, reason, left)
     }
 }
 

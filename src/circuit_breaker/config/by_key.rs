@@ -60,10 +60,10 @@ impl KeyedConfig {
 
     pub(in super::super) fn rules(&self) -> Result<Rules, InvalidCircuitBreaker> {
         if self.max_keys == 0 {
-            return Err(InvalidCircuitBreaker::ZeroKeys(self.breaker.name.clone()));
+            return Err(InvalidCircuitBreaker::ZeroKeys(self.breaker.name));
         }
         if self.forget_after.is_zero() {
-            return Err(InvalidCircuitBreaker::ZeroForgetAfter(self.breaker.name.clone()));
+            return Err(InvalidCircuitBreaker::ZeroForgetAfter(self.breaker.name));
         }
         self.breaker.rules()
     }

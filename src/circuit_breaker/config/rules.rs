@@ -157,7 +157,7 @@ impl CircuitBreakerConfig {
 
     /// What the decision is made by.
     pub(in super::super) fn rules(&self) -> Result<Rules, InvalidCircuitBreaker> {
-        let name = || self.name.clone();
+        let name = || self.name;
         let last_calls = if self.has_rule() { self.last_calls } else { Some(LastCalls::new(100)) };
 
         if self.consecutive_failures == Some(0) {
@@ -233,11 +233,11 @@ impl LastCalls {
     fn checked(self, name: &Name) -> Result<(u32, Rates), InvalidCircuitBreaker> {
         let Self { calls, failure_rate, slow_rate, minimum_calls } = self;
         if !(1..=MOST_CALLS).contains(&calls) {
-            return Err(InvalidCircuitBreaker::LastCalls { name: name.clone(), calls });
+            return Err(InvalidCircuitBreaker::LastCalls { name: *name, calls });
         }
         let minimum = minimum_calls.unwrap_or(calls.min(DEFAULT_MINIMUM));
         if minimum > calls {
-            return Err(InvalidCircuitBreaker::MinimumCalls { name: name.clone(), minimum });
+            return Err(InvalidCircuitBreaker::MinimumCalls { name: *name, minimum });
         }
         Ok((calls, Rates::checked(name, minimum, failure_rate, slow_rate)?))
     }
@@ -247,7 +247,7 @@ impl TimeWindow {
     fn checked(self, name: &Name) -> Result<(Duration, Rates), InvalidCircuitBreaker> {
         let Self { length, failure_rate, slow_rate, minimum_calls } = self;
         if length < SHORTEST_WINDOW {
-            return Err(InvalidCircuitBreaker::TimeWindow { name: name.clone(), length });
+            return Err(InvalidCircuitBreaker::TimeWindow { name: *name, length });
         }
         let minimum = minimum_calls.unwrap_or(DEFAULT_MINIMUM);
         Ok((length, Rates::checked(name, minimum, failure_rate, slow_rate)?))
@@ -257,11 +257,10 @@ impl TimeWindow {
 impl Rates {
     fn checked(name: &Name, minimum: u32, failures: f64, slow: Option<f64>) -> Result<Self, InvalidCircuitBreaker> {
         if minimum == 0 {
-            return Err(InvalidCircuitBreaker::MinimumCalls { name: name.clone(), minimum });
+            return Err(InvalidCircuitBreaker::MinimumCalls { name: *name, minimum });
         }
-        let rate = |setting, rate| {
-            Rate::new(rate).ok_or_else(|| InvalidCircuitBreaker::Rate { name: name.clone(), setting, rate })
-        };
+        let rate =
+            |setting, rate| Rate::new(rate).ok_or_else(|| InvalidCircuitBreaker::Rate { name: *name, setting, rate });
         let slow = slow.map(|slow| rate("slow_rate", slow)).transpose()?;
         Ok(Self { minimum_calls: minimum, failures: rate("failure_rate", failures)?, slow })
     }

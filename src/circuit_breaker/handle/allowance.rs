@@ -45,7 +45,10 @@ impl Allowance {
     pub(crate) fn revoke(&self, granted: &mut u32) -> u32 {
         match std::mem::take(granted) {
             0 => 0,
-            granted => granted - (self.left.swap(0, Ordering::Relaxed) & u64::from(Self::MOST)) as u32,
+            granted => {
+                let left = self.left.swap(0, Ordering::Relaxed) & u64::from(Self::MOST);
+                granted - u32::try_from(left).unwrap_or_default()
+            }
         }
     }
 

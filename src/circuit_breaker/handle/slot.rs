@@ -114,7 +114,7 @@ impl Slot {
             self.show_quiet(&core);
             return value;
         };
-        let (delivery, name) = (core.delivery.clone(), core.name.clone());
+        let (delivery, name) = (core.delivery.clone(), core.name);
         delivery.queue(change);
         let shown = core.shown();
         self.gate.publish(core, shown, refuses_some(change.to));
@@ -304,7 +304,7 @@ impl Slot {
     }
 
     fn name(&self) -> Name {
-        self.lock().name.clone()
+        self.lock().name
     }
 }
 
