@@ -259,8 +259,7 @@ impl Rates {
         if minimum == 0 {
             return Err(InvalidCircuitBreaker::MinimumCalls { name: *name, minimum });
         }
-        let rate =
-            |setting, rate| Rate::new(rate).ok_or_else(|| InvalidCircuitBreaker::Rate { name: *name, setting, rate });
+        let rate = |setting, rate| Rate::new(rate).ok_or(InvalidCircuitBreaker::Rate { name: *name, setting, rate });
         let slow = slow.map(|slow| rate("slow_rate", slow)).transpose()?;
         Ok(Self { minimum_calls: minimum, failures: rate("failure_rate", failures)?, slow })
     }
