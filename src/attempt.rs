@@ -10,7 +10,9 @@ use std::task::{Context, Poll};
 use pin_project::pin_project;
 
 thread_local! {
-    static IN_SCOPE: Cell<Option<Inbound>> = const { Cell::new(None) };
+    static IN_SCOPE: Cell<Option<Attempt>> = const { Cell::new(None) };
+    /// Apart, since it is asked less often.
+    static IS_EXHAUSTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Which try of a request this is, counted from 1.
@@ -81,16 +83,17 @@ impl Attempt {
 
     /// As which attempt the request came that the current task works for, if it runs inside a [`scope`](Self::scope).
     #[must_use]
+    #[inline]
     pub fn current() -> Option<Self> {
-        IN_SCOPE.get().map(|inbound| inbound.attempt)
+        IN_SCOPE.get()
     }
 
     /// Until the guard is dropped, whatever the thread runs is done for this attempt, or for the one that it is done for
     /// already if that is a later one. Whoever runs the scope around it still hears of retries that were given up.
     pub(crate) fn enter(self) -> Within {
-        let outer = IN_SCOPE.get();
+        let outer = Inbound::current();
         let is_exhausted = outer.is_some_and(|outer| outer.is_exhausted);
-        IN_SCOPE.set(Some(Inbound { attempt: self.or_later(outer), is_exhausted }));
+        Inbound::set(Some(Inbound { attempt: self.or_later(outer), is_exhausted }));
         Within { outer }
     }
 
@@ -112,10 +115,21 @@ struct Inbound {
     is_exhausted: bool,
 }
 
+impl Inbound {
+    fn current() -> Option<Self> {
+        IN_SCOPE.get().map(|attempt| Self { attempt, is_exhausted: IS_EXHAUSTED.get() })
+    }
+
+    fn set(inbound: Option<Self>) {
+        IN_SCOPE.set(inbound.map(|inbound| inbound.attempt));
+        IS_EXHAUSTED.set(inbound.is_some_and(|inbound| inbound.is_exhausted));
+    }
+}
+
 /// Retries of something that is done for the inbound request were given up: it is of no use to repeat the whole.
 pub(crate) fn exhausted() {
-    if let Some(inbound) = IN_SCOPE.get() {
-        IN_SCOPE.set(Some(Inbound { is_exhausted: true, ..inbound }));
+    if let Some(inbound) = Inbound::current() {
+        Inbound::set(Some(Inbound { is_exhausted: true, ..inbound }));
     }
 }
 
@@ -154,17 +168,17 @@ struct Entered<'scope> {
 
 impl<'scope> Entered<'scope> {
     fn of(inbound: &'scope mut Inbound) -> Self {
-        let outer = IN_SCOPE.get();
-        IN_SCOPE.set(Some(Inbound { attempt: inbound.attempt.or_later(outer), ..*inbound }));
+        let outer = Inbound::current();
+        Inbound::set(Some(Inbound { attempt: inbound.attempt.or_later(outer), ..*inbound }));
         Self { outer, inbound }
     }
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        self.inbound.is_exhausted = IN_SCOPE.get().is_some_and(|inside| inside.is_exhausted);
+        self.inbound.is_exhausted = Inbound::current().is_some_and(|inside| inside.is_exhausted);
         let heard = |outer: Inbound| Inbound { is_exhausted: outer.is_exhausted || self.inbound.is_exhausted, ..outer };
-        IN_SCOPE.set(self.outer.map(heard));
+        Inbound::set(self.outer.map(heard));
     }
 }
 
@@ -176,8 +190,8 @@ pub(crate) struct Within {
 
 impl Drop for Within {
     fn drop(&mut self) {
-        let is_exhausted = IN_SCOPE.get().is_some_and(|inside| inside.is_exhausted);
-        IN_SCOPE.set(self.outer.map(|outer| Inbound { is_exhausted, ..outer }));
+        let is_exhausted = Inbound::current().is_some_and(|inside| inside.is_exhausted);
+        Inbound::set(self.outer.map(|outer| Inbound { is_exhausted, ..outer }));
     }
 }
 
