@@ -28,7 +28,12 @@ impl<T> Striped<T> {
     /// The current thread's.
     #[inline]
     pub(crate) fn mine(&self) -> &T {
-        &self.0[number_of_thread() & (self.0.len() - 1)].0
+        self.at(place_of_thread())
+    }
+
+    #[inline]
+    fn at(&self, place: usize) -> &T {
+        &self.0[place & (self.0.len() - 1)].0
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
@@ -36,36 +41,48 @@ impl<T> Striped<T> {
     }
 }
 
-/// Threads count themselves as they come, so that neighbours in time do not share a stripe.
+thread_local! {
+    /// Out of bounds until the thread first asks.
+    static PLACE: Cell<usize> = const { Cell::new(MOST) };
+}
+
+/// Which stripe is the current thread's, of as many as there are at most.
 #[inline]
-fn number_of_thread() -> usize {
+fn place_of_thread() -> usize {
+    let place = PLACE.get();
+    if place < MOST { place } else { take_place() }
+}
+
+/// Threads count themselves as they come, so that neighbours in time do not share a stripe.
+#[cold]
+#[inline(never)]
+fn take_place() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-    NUMBER.get().unwrap_or_else(|| {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        NUMBER.set(Some(number));
-        number
-    })
+    let place = NEXT.fetch_add(1, Ordering::Relaxed) % MOST;
+    PLACE.set(place);
+    place
 }
 
 /// A value that many calls hold on to at a time, each by a reference that is counted apart from those of other threads.
 ///
-/// A clone of an [`Arc`] for each call would make all threads write one count.
+/// A clone of an [`Arc`] for each call would make all threads write one count. There is a copy of the value beside each
+/// count, and a reference to one of them for each place of a thread, so that a call that begins has the shortest way.
 #[derive(Debug)]
-pub(crate) struct SharedByCalls<T>(Striped<Arc<Apart<Arc<T>>>>);
+#[repr(align(128))]
+pub(crate) struct SharedByCalls<T>([Arc<Apart<T>>; MOST]);
+
+impl<T: Clone> SharedByCalls<T> {
+    pub(crate) fn new(value: &T) -> Self {
+        let stripes = Striped::new(|| Arc::new(Apart(value.clone())));
+        Self(std::array::from_fn(|place| stripes.at(place).clone()))
+    }
+}
 
 impl<T> SharedByCalls<T> {
-    pub(crate) fn new(value: T) -> Self {
-        let value = Arc::new(value);
-        Self(Striped::new(|| Arc::new(Apart(value.clone()))))
-    }
-
     /// A reference for a call that begins on this thread.
     #[inline]
     pub(crate) fn for_call(&self) -> ForCall<T> {
-        ForCall(self.0.mine().clone())
+        ForCall(self.0[place_of_thread()].clone())
     }
 }
 
@@ -73,13 +90,13 @@ impl<T> Deref for SharedByCalls<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0.mine().0
+        &self.0[0].0
     }
 }
 
 /// A call's reference to a value.
 #[derive(Debug)]
-pub(crate) struct ForCall<T>(Arc<Apart<Arc<T>>>);
+pub(crate) struct ForCall<T>(Arc<Apart<T>>);
 
 impl<T> Deref for ForCall<T> {
     type Target = T;
@@ -98,7 +115,7 @@ mod tests {
     fn a_thread_stays_with_its_stripe_and_the_next_one_has_another() {
         // What takes no room is all at one address.
         let striped = Striped::new(|| 0_u8);
-        let mine = || std::ptr::from_ref(&striped.0[number_of_thread() & (striped.0.len() - 1)]) as usize;
+        let mine = || std::ptr::from_ref(striped.mine()) as usize;
         let first = mine();
         assert_eq!(first, mine());
         if striped.iter().count() > 1 {
@@ -111,7 +128,7 @@ mod tests {
     #[test]
     fn a_call_keeps_the_value_alive_and_the_last_one_lets_go_of_it() {
         let watched = Arc::new(());
-        let shared = SharedByCalls::new(watched.clone());
+        let shared = SharedByCalls::new(&watched);
         let call = shared.for_call();
         drop(shared);
         assert_eq!(Arc::strong_count(&watched), 2);

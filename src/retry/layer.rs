@@ -63,7 +63,7 @@ impl RetryLayer {
         let rules = config.rules()?;
         let when = rules.kinds;
         let plan = Plan { replay: Cloned, classify: ErrorsAreFailures, when, never_sent: NotKnown, on_attempt: Untold };
-        let shared = Arc::new(SharedByCalls::new(Shared::new(rules, budget)));
+        let shared = Arc::new(SharedByCalls::new(&Shared::new(rules, budget)));
         Ok(Self { plan, may_repeat: AnyRequest, deadline_of: OwnLimit, shared })
     }
 }
