@@ -74,13 +74,11 @@ enum State<F> {
         #[pin]
         call: F,
     },
-    Waiting {
+    Between {
+        /// There until it has fired; then the service is to become ready.
         #[pin]
-        timer: Timer,
-        paid: Option<Paid>,
-    },
-    GettingReady {
-        paid: Option<Paid>,
+        timer: Option<Timer>,
+        paid: Paid,
     },
     Finished,
 }
@@ -98,6 +96,7 @@ where
     P: Replay<Req>,
     S: Service<P::Request>,
 {
+    #[inline]
     pub(super) const fn calling(
         call: S::Future,
         again: Result<Again<S, P::Kept>, Stop>,
@@ -123,6 +122,64 @@ where
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.as_mut().project();
+        let is_in_scope = this.session.attempt().is_retry() || this.deadline.is_some();
+        match this.state.project() {
+            StateProj::Calling { call } if !is_in_scope => match call.poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Ok(response)) => match this.plan.classify.classify(Ok(&response)) {
+                    Outcome::Success => {
+                        this.shared.first_succeeded();
+                        Poll::Ready(Ok(response))
+                    }
+                    Outcome::Failure(failure) => self.first_failed(&failure, Ok(response), cx),
+                },
+                Poll::Ready(Err(error)) => self.first_error(error, cx),
+            },
+            _ => self.poll_on(cx),
+        }
+    }
+}
+
+/// Out of the way of a first attempt that succeeds.
+impl<S, Req, P, C, W, N, A> ResponseFuture<S, Req, P, C, W, N, A>
+where
+    P: Replay<Req>,
+    S: Service<P::Request>,
+    C: Classify<S::Response, S::Error>,
+    W: RetryWhen<P::Head>,
+    N: NeverSent<S::Error>,
+    A: OnAttempt<P::Request>,
+{
+    #[cold]
+    #[inline(never)]
+    fn first_error(self: Pin<&mut Self>, error: S::Error, cx: &mut Context<'_>) -> Poll<Result<S::Response, S::Error>> {
+        match self.plan.classify.classify(Err(&error)) {
+            Outcome::Success => {
+                self.shared.first_succeeded();
+                Poll::Ready(Err(error))
+            }
+            Outcome::Failure(failure) => self.first_failed(&failure, Err(error), cx),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn first_failed(
+        mut self: Pin<&mut Self>,
+        failure: &Failure,
+        result: Result<S::Response, S::Error>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, S::Error>> {
+        match self.as_mut().failed(failure, result) {
+            Some(result) => Poll::Ready(result),
+            None => self.poll_on(cx),
+        }
+    }
+
+    /// Polls whatever attempt it is, and what is between two of them.
+    #[inline(never)]
+    fn poll_on(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Response, S::Error>> {
         loop {
             let this = self.as_mut().project();
             if let StateProj::Calling { call } = this.state.project() {
@@ -131,11 +188,7 @@ where
                 drop(entered);
                 match this.plan.classify.classify(result.as_ref()) {
                     Outcome::Success => {
-                        if this.session.attempt().is_retry() {
-                            telemetry::retry_succeeded(&this.shared.rules.name, this.session.attempt());
-                        } else if let Some(budget) = &this.shared.budget {
-                            budget.deposit();
-                        }
+                        this.shared.succeeded(this.session.attempt());
                         return Poll::Ready(result);
                     }
                     Outcome::Failure(failure) => {
@@ -148,18 +201,8 @@ where
             ready!(self.as_mut().poll_between(cx))?;
         }
     }
-}
 
-impl<S, Req, P, C, W, N, A> ResponseFuture<S, Req, P, C, W, N, A>
-where
-    P: Replay<Req>,
-    S: Service<P::Request>,
-    W: RetryWhen<P::Head>,
-    N: NeverSent<S::Error>,
-    A: OnAttempt<P::Request>,
-{
     /// Begins to wait, or gives the result back if there is no further attempt.
-    #[cold]
     fn failed(
         mut self: Pin<&mut Self>,
         failure: &Failure,
@@ -182,19 +225,13 @@ where
         drop(result);
         let mut this = self.project();
         telemetry::retrying(&this.shared.rules.name, this.session.attempt(), failure, wait);
-        this.state.set(match wait.is_zero() {
-            true => State::GettingReady { paid },
-            false => State::Waiting { timer: clock::sleep(wait), paid },
-        });
+        let timer = (!wait.is_zero()).then(|| clock::sleep(wait));
+        this.state.set(State::Between { timer, paid });
         None
     }
 
     /// How long to wait for the next attempt, which is paid for and prepared then.
-    fn decide(
-        self: Pin<&mut Self>,
-        failure: &Failure,
-        error: Option<&S::Error>,
-    ) -> Result<(Duration, Option<Paid>), Stop> {
+    fn decide(self: Pin<&mut Self>, failure: &Failure, error: Option<&S::Error>) -> Result<(Duration, Paid), Stop> {
         let this = self.project();
         this.session.may_go_on(failure)?;
         let again = this.again.as_mut().map_err(|why| *why)?;
@@ -212,26 +249,22 @@ where
             Verdict::Stop(stop) => return Err(stop),
         };
         // Paid for before the wait: those who wait are retries already, and must not be more than the budget allows.
-        let paid = match &this.shared.budget {
-            Some(budget) => Some(budget.pay(cost, now).ok_or(Stop::BudgetUsedUp)?),
-            None => None,
-        };
+        let paid = this.shared.pay(cost, now).ok_or(Stop::BudgetUsedUp)?;
         // Last, since it puts an end to what is still being sent.
         if this.plan.replay.seal(&mut again.kept) { Ok((wait, paid)) } else { Err(Stop::NotCopied) }
     }
 
     /// From the end of one attempt to the beginning of the next.
-    #[cold]
     fn poll_between(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let mut this = self.project();
-        if let StateProj::Waiting { timer, paid } = this.state.as_mut().project() {
-            ready!(timer.poll(cx));
-            let paid = paid.take();
-            this.state.set(State::GettingReady { paid });
-        }
-        let (StateProj::GettingReady { paid }, Ok(again)) = (this.state.as_mut().project(), this.again.as_mut()) else {
+        let (StateProj::Between { mut timer, paid }, Ok(again)) = (this.state.as_mut().project(), this.again.as_mut())
+        else {
             panic!("a retry's future was polled after it finished");
         };
+        if let Some(waiting) = timer.as_mut().as_pin_mut() {
+            ready!(waiting.poll(cx));
+            timer.set(None);
+        }
         // A service that fails at once, with no wait between, must not keep the thread for itself.
         ready!(clock::poll_turn(cx));
         if let Err(error) = ready!(again.service.poll_ready(cx)) {
@@ -251,9 +284,7 @@ where
             this.plan.send(&mut again.service, this.plan.replay.again(&mut again.kept), attempt)
         };
         drop(entered);
-        if let Some(paid) = paid.take() {
-            paid.spend();
-        }
+        paid.spend();
         this.state.set(State::Calling { call });
         Poll::Ready(Ok(()))
     }

@@ -67,7 +67,7 @@ impl Budget {
 
     /// Pays for a retry; `None` if there is not enough.
     pub(in super::super) fn pay(&self, tokens: Tokens, now: Moment) -> Option<Paid> {
-        self.withdraw(tokens, now).then(|| Paid { budget: self.clone(), tokens })
+        self.withdraw(tokens, now).then(|| Paid { from: Some(self.clone()), tokens })
     }
 
     fn withdraw(&self, tokens: Tokens, now: Moment) -> bool {
@@ -93,20 +93,27 @@ impl Budget {
 /// Tokens for a retry that is not made yet. They go back if it never is.
 #[must_use = "tokens that are dropped go back"]
 pub(in super::super) struct Paid {
-    budget: Budget,
+    from: Option<Budget>,
     tokens: Tokens,
 }
 
 impl Paid {
+    /// For a retry that nobody counts.
+    pub(in super::super) const fn nothing() -> Self {
+        Self { from: None, tokens: 0 }
+    }
+
     /// The retry is made.
-    pub(in super::super) fn spend(mut self) {
-        self.tokens = 0;
+    pub(in super::super) fn spend(&mut self) {
+        self.from = None;
     }
 }
 
 impl Drop for Paid {
     fn drop(&mut self) {
-        self.budget.give_back(self.tokens);
+        if let Some(budget) = &self.from {
+            budget.give_back(self.tokens);
+        }
     }
 }
 

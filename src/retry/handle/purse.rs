@@ -19,6 +19,7 @@ impl Purse {
         Self(AtomicU64::new(parts))
     }
 
+    #[inline]
     pub(super) fn parts(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -26,7 +27,15 @@ impl Purse {
     /// A full purse is looked at, and not written; nor is any by nothing.
     #[inline]
     pub(super) fn deposit(&self, parts: u64, capacity: u64) {
-        let mut held = self.0.load(Ordering::Relaxed);
+        if self.parts() < capacity {
+            self.fill(parts, capacity);
+        }
+    }
+
+    /// Apart, so that whoever finds the purse full has little to carry.
+    #[inline(never)]
+    fn fill(&self, parts: u64, capacity: u64) {
+        let mut held = self.parts();
         while held < capacity && parts > 0 {
             let filled = held.saturating_add(parts).min(capacity);
             match self.0.compare_exchange_weak(held, filled, Ordering::Relaxed, Ordering::Relaxed) {
