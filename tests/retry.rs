@@ -774,3 +774,21 @@ fn settings_are_read_from_a_file_and_what_is_left_out_has_its_default() {
         assert!(read(wrong).is_err(), "{wrong}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_is_classified_as_a_success_is_passed_on_and_pays_in() {
+    let budget = Budget::new(BudgetConfig::new().ratio(1.0).per_second(0.0).capacity(2)).expect("valid");
+    let config = RetryConfig::new().max_attempts(2).backoff(Backoff::constant(Duration::ZERO));
+    let retry =
+        RetryLayer::with_budget(config, budget.clone()).expect("valid").classify(|answer: Result<&(), &BoxError>| {
+            match answer {
+                Err(error) if error.to_string() == "down" => Failure::new(FailureKind::Error).into(),
+                _ => Outcome::Success,
+            }
+        });
+    let fails = retry.layer(service_fn(|error: &'static str| ready(Err::<(), _>(BoxError::from(error)))));
+    fails.clone().oneshot("down").await.expect_err("twice");
+    assert_eq!(budget.available(), 1.0);
+    assert_eq!(fails.oneshot("not found").await.expect_err("passed on").to_string(), "not found");
+    assert_eq!(budget.available(), 2.0);
+}
