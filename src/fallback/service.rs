@@ -50,7 +50,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         let summary = self.summary.keep(&request);
         // Nobody is to be woken: who is not ready is asked again in the future.

@@ -63,7 +63,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         let (now, cost) = (Now::unread(), self.cost.cost_of(&request));
         if A::ANNOUNCES {

@@ -70,7 +70,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         let shared = self.shared.for_call();
         let most = shared.rules.attempts_within(self.may_repeat.attempt_of(&request));

@@ -61,7 +61,7 @@ where
 {
     type Output = Result<Res, E>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut had_budget = false;
         if let StateProj::Calling { inner, timer, scope, .. } = self.as_mut().project().state.project() {

@@ -57,7 +57,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let limit = self.limit_of.limit_of(&request).map_or(self.limit, Limit::of);
         let now = Now::unread();
