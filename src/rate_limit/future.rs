@@ -3,7 +3,8 @@ mod waiting;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use pin_project::pin_project;
 
@@ -25,10 +26,6 @@ enum State<F, R, A> {
     Calling {
         #[pin]
         inner: F,
-    },
-    CallingAndTelling {
-        #[pin]
-        inner: F,
         news: Option<News<A>>,
     },
     Refused {
@@ -42,7 +39,8 @@ enum State<F, R, A> {
 /// What is to be told with the answer.
 pub(super) struct News<A> {
     pub(super) announce: A,
-    pub(super) standings: Box<[Standing]>,
+    /// In an `Arc`, for letting go of that is a call out of line, and what a future's drop does is inlined with it.
+    pub(super) standings: Arc<[Standing]>,
 }
 
 impl<A> News<A> {
@@ -57,14 +55,14 @@ impl<A> News<A> {
 impl<F, R, A> ResponseFuture<F, R, A> {
     #[inline]
     pub(super) const fn calling(inner: F) -> Self {
-        Self { state: State::Calling { inner } }
+        Self { state: State::Calling { inner, news: None } }
     }
 
     pub(super) const fn calling_and_telling(inner: F, news: News<A>) -> Self {
-        Self { state: State::CallingAndTelling { inner, news: Some(news) } }
+        Self { state: State::Calling { inner, news: Some(news) } }
     }
 
-    #[cold]
+    #[inline]
     pub(super) const fn refused(limited: Limited, reject: R, news: Option<News<A>>) -> Self {
         Self { state: State::Refused { limited, reject, news } }
     }
@@ -80,16 +78,19 @@ where
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.as_mut().project().state.project() {
-            StateProj::Calling { inner } => inner.poll(cx),
-            StateProj::CallingAndTelling { inner, news } => inner.poll(cx).map_ok(|mut response| {
-                if let Some(news) = news.take() {
-                    news.tell(&mut response);
-                }
-                response
-            }),
-            StateProj::Refused { .. } | StateProj::Finished => Poll::Ready(self.refuse()),
+        let mut state = self.as_mut().project().state;
+        let StateProj::Calling { inner, .. } = state.as_mut().project() else {
+            return Poll::Ready(self.refuse());
+        };
+        let mut result = ready!(inner.poll(cx));
+        // Whoever drops a future that is seen to be finished has nothing to look for.
+        let finished = state.project_replace(State::Finished);
+        if A::ANNOUNCES
+            && let (Ok(response), StateOwn::Calling { news: Some(news), .. }) = (&mut result, finished)
+        {
+            news.tell(response);
         }
+        Poll::Ready(result)
     }
 }
 
@@ -101,14 +102,18 @@ impl<F, R, A> ResponseFuture<F, R, A> {
         R: Reject<Res, E>,
         A: Announce<Res>,
     {
-        let StateOwn::Refused { limited, reject, news } = self.project().state.project_replace(State::Finished) else {
+        let mut state = self.project().state;
+        let StateProj::Refused { limited, reject, news } = state.as_mut().project() else {
             panic!("a rate limiter's future was polled after it finished");
         };
-        telemetry::rate_limited(&limited);
-        let mut refused = reject.reject(limited.into());
-        if let (Ok(response), Some(news)) = (&mut refused, news) {
+        telemetry::rate_limited(limited);
+        let mut refused = reject.reject(limited.clone().into());
+        if A::ANNOUNCES
+            && let (Ok(response), Some(news)) = (&mut refused, news.take())
+        {
             news.tell(response);
         }
+        state.set(State::Finished);
         refused
     }
 }

@@ -166,7 +166,7 @@ impl RateLimiter {
     pub fn reconfigure(&self, config: &RateLimitConfig) -> Result<(), InvalidRateLimit> {
         let rules = config.quota.rules(self.name())?;
         let _woken = self.bucket.adopt(rules, Bounds::from(config));
-        telemetry::rate_limit_reconfigured(self.name(), rules.interval, rules.burst.get());
+        telemetry::rate_limit_reconfigured(self.name(), rules.interval(), rules.burst.get());
         Ok(())
     }
 
@@ -185,12 +185,12 @@ impl Member {
         let locked = self.lock();
         let (rules, full_at) = (locked.rules(), locked.full_at(self));
         let remaining = rules.remaining(full_at, now);
-        let after_next = rules.interval.saturating_mul(rules.burst.get() - remaining.min(rules.burst.get() - 1) - 1);
+        let after_next = rules.interval().saturating_mul(rules.burst.get() - remaining.min(rules.burst.get() - 1) - 1);
         Snapshot {
             remaining,
             next_in: full_at.since(now).saturating_sub(after_next),
             burst: rules.burst.get(),
-            interval: rules.interval,
+            interval: rules.interval(),
             full_in: full_at.since(now),
             waiting: locked.line(self).map_or(0, Line::len),
         }

@@ -9,7 +9,7 @@ pub use self::waiting::WaitingRateLimit;
 use super::config::{CostOf, OneEach};
 use super::future::{News, ResponseFuture};
 use super::handle::{Announce, Limits, NotAnnounced, RateLimiter};
-use crate::clock::Now;
+use crate::clock::Moment;
 use crate::rejection::{AsError, Reject};
 
 /// A service that a rate limiter guards; made by a [`RateLimitLayer`](super::RateLimitLayer).
@@ -65,11 +65,11 @@ where
 
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
-        let (now, cost) = (Now::unread(), self.cost.cost_of(&request));
+        let cost = self.cost.cost_of(&request);
         if A::ANNOUNCES {
-            return self.call_and_tell(request, cost, &now);
+            return self.call_and_tell(request, cost);
         }
-        match self.limits.take_now(&request, cost, &now) {
+        match self.limits.try_take(&request, cost) {
             Ok(()) => ResponseFuture::calling(self.inner.call(request)),
             Err(limited) => ResponseFuture::refused(limited, self.reject.clone(), None),
         }
@@ -77,15 +77,16 @@ where
 }
 
 impl<S, L, C, R: Clone, A: Clone> RateLimit<S, L, C, R, A> {
-    fn call_and_tell<Req>(&mut self, request: Req, cost: u32, now: &Now) -> ResponseFuture<S::Future, R, A>
+    fn call_and_tell<Req>(&mut self, request: Req, cost: u32) -> ResponseFuture<S::Future, R, A>
     where
         S: Service<Req>,
         L: Limits<Req>,
     {
         let (taken, news) = match self.limits.members(&request) {
             Ok(mut members) => {
+                let now = Moment::now();
                 let taken = members.take(cost, now);
-                let standings = members.standings(now.moment());
+                let standings = members.standings(now);
                 (taken, Some(News { announce: self.announce.clone(), standings }))
             }
             Err(limited) => (Err(limited), None),

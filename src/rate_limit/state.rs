@@ -55,12 +55,12 @@ impl Rules {
     }
 
     fn quota(self) -> governor::Quota {
-        governor::Quota::with_period(self.interval).expect("an interval is longer than zero").allow_burst(self.burst)
+        governor::Quota::with_period(self.interval()).expect("an interval is longer than zero").allow_burst(self.burst)
     }
 
     /// When the last of `cost` tokens can be had by somebody who lets all others have theirs first; `cost` counts those too.
     pub(super) fn outlook(self, full_at: Moment, cost: u64, now: Moment) -> Moment {
-        let nanos = self.interval.as_nanos().saturating_mul(cost.into());
+        let nanos = self.interval().as_nanos().saturating_mul(cost.into());
         let paid = full_at.max(now.min(LAST)) + Duration::from_nanos(nanos.try_into().unwrap_or(u64::MAX));
         now.max(Moment::EPOCH + paid.since(Moment::EPOCH + self.refill()))
     }
@@ -68,7 +68,7 @@ impl Rules {
     /// How many tokens there are.
     pub(super) fn remaining(self, full_at: Moment, now: Moment) -> u32 {
         let debt = full_at.since(now).as_nanos();
-        let missing = debt.div_ceil(self.interval.as_nanos());
+        let missing = debt.div_ceil(self.interval().as_nanos());
         self.burst.get().saturating_sub(u32::try_from(missing).unwrap_or(u32::MAX))
     }
 

@@ -12,17 +12,43 @@ const SHORTEST_INTERVAL: u64 = 1_000;
 const LONGEST_REFILL: u64 = 100 * 365 * 24 * 60 * 60 * 1_000_000_000;
 
 /// A quota that can be kept, in time.
+///
+/// The time between two tokens is longer than zero. Its seconds are fewer than 2³² (a hundred years), and a [`Duration`] that
+/// is known to have no more is turned into nanoseconds, as `governor` does for each decision, without 128-bit arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Rules {
-    /// Between two tokens, and longer than zero.
-    pub(in super::super) interval: Duration,
+    seconds: u32,
+    nanos: u32,
     pub(in super::super) burst: NonZeroU32,
 }
 
 impl Rules {
+    pub(in super::super) fn new(interval: Duration, burst: NonZeroU32) -> Self {
+        let seconds = u32::try_from(interval.as_secs()).unwrap_or(u32::MAX);
+        Self { seconds, nanos: interval.subsec_nanos(), burst }
+    }
+
+    /// Between two tokens.
+    #[inline]
+    pub(in super::super) const fn interval(self) -> Duration {
+        Duration::new(self.seconds as u64, self.nanos)
+    }
+
     /// How long an empty bucket takes to be full.
     pub(in super::super) fn refill(self) -> Duration {
-        self.interval * self.burst.get()
+        self.interval() * self.burst.get()
+    }
+
+    /// As numbers that fit atomics.
+    pub(in super::super) const fn to_words(self) -> [u64; 2] {
+        [(self.seconds as u64) << 32 | self.nanos as u64, self.burst.get() as u64]
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "each half is meant")]
+    pub(in super::super) fn from_words([interval, burst]: [u64; 2]) -> Self {
+        let burst = NonZeroU32::new(burst as u32).unwrap_or(NonZeroU32::MIN);
+        Self { seconds: (interval >> 32) as u32, nanos: interval as u32, burst }
     }
 }
 
@@ -41,7 +67,9 @@ impl Quota {
         }
         let interval = period.div_ceil(u64::from(amount));
         match interval.checked_mul(u64::from(burst.get())) {
-            Some(refill) if refill <= LONGEST_REFILL => Ok(Rules { interval: Duration::from_nanos(interval), burst }),
+            Some(refill) if refill <= LONGEST_REFILL => {
+                Ok(Rules::new(Duration::from_nanos(interval), burst))
+            },
             _ => Err(InvalidRateLimit::TooSlow { name: name.clone(), amount, per, burst: burst.get() }),
         }
     }
@@ -60,7 +88,7 @@ mod tests {
     }
 
     fn interval(quota: Quota) -> Option<u128> {
-        rules(quota).ok().map(|rules| rules.interval.as_nanos())
+        rules(quota).ok().map(|rules| rules.interval().as_nanos())
     }
 
     #[test]
@@ -100,12 +128,21 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    #[test]
+    fn rules_survive_the_way_into_words_and_back() {
+        for quota in [Quota::per_second(1_000_000), Quota::per(3, SECOND).burst(u32::MAX), Quota::per(1, 100 * YEAR)] {
+            let rules = rules(quota).expect("valid");
+            assert_eq!(Rules::from_words(rules.to_words()), rules);
+            assert_eq!(rules.interval().as_nanos(), nanos(quota.per).div_ceil(quota.amount.into()).into());
+        }
+    }
+
     proptest! {
         #[test]
         fn no_quota_lets_more_pass_than_it_says(amount in 1..=u32::MAX, nanos: u64, burst: u32) {
             let per = Duration::from_nanos(nanos);
             if let Ok(rules) = rules(Quota::per(amount, per).burst(burst)) {
-                let interval = rules.interval.as_nanos();
+                let interval = rules.interval().as_nanos();
                 prop_assert!(interval * u128::from(amount) >= per.as_nanos());
                 prop_assert!((interval - 1) * u128::from(amount) < per.as_nanos());
                 prop_assert!(rules.refill() <= Duration::from_nanos(LONGEST_REFILL));

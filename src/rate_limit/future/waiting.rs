@@ -1,6 +1,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project::pin_project;
@@ -95,7 +96,7 @@ where
     fn go_on(
         self,
         taken: Result<(), Limited>,
-        standings: Option<Box<[Standing]>>,
+        standings: Option<Arc<[Standing]>>,
     ) -> ResponseFuture<Oneshot<S, Req>, R, A> {
         let Self { inner, request, reject, announce } = self;
         let news = standings.map(|standings| News { announce, standings });

@@ -1,4 +1,3 @@
-use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -43,7 +42,7 @@ impl From<&RateLimitConfig> for Bounds {
 
 impl Bucket {
     pub(super) fn new(name: Name, rules: Rules, bounds: Bounds) -> Self {
-        Self { name, gate: Gate::new(to_words(rules)), queue: Mutex::new(Queue { line: Line::default(), bounds }) }
+        Self { name, gate: Gate::new(rules.to_words()), queue: Mutex::new(Queue { line: Line::default(), bounds }) }
     }
 
     pub(super) const fn name(&self) -> &Name {
@@ -53,7 +52,7 @@ impl Bucket {
     /// Takes `cost` tokens, or says what is in the way. `None` if that cannot be told without the lock.
     #[inline]
     pub(super) fn pass(&self, cost: u32, now: Moment) -> Option<Result<(), Verdict>> {
-        let passage = self.gate.pass(|seen| match rules(seen).decide(full_at(seen), cost, now) {
+        let passage = self.gate.pass(|seen| match Rules::from_words(seen.rules).decide(full_at(seen), cost, now) {
             Verdict::Passes(full_at) => Ok(full_at.to_nanos()),
             refused => Err(refused),
         });
@@ -97,7 +96,7 @@ impl Bucket {
     pub(super) fn hold(&self) -> Held<'_> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = self.gate.hold();
-        Held { gate: &self.gate, queue, full_at: full_at(seen), rules: rules(seen) }
+        Held { gate: &self.gate, queue, full_at: full_at(seen), rules: Rules::from_words(seen.rules) }
     }
 
     /// Goes on under other rules and owes the same time, but no more than an empty bucket. Who waits is to be woken.
@@ -127,7 +126,7 @@ impl Held<'_> {
     }
 
     fn adopt(&mut self, rules: Rules, bounds: Bounds) {
-        self.gate.set_rules(to_words(rules));
+        self.gate.set_rules(rules.to_words());
         self.rules = rules;
         self.queue.bounds = bounds;
         // Read under the lock: by an earlier moment, what was taken meanwhile would be forgiven.
@@ -152,19 +151,6 @@ impl Drop for Held<'_> {
         // While somebody stands in line, nobody passes without looking.
         self.gate.leave(self.full_at.to_nanos(), !self.queue.line.is_empty());
     }
-}
-
-fn to_words(rules: Rules) -> [u64; 2] {
-    let (interval, burst) = (rules.interval, rules.burst.get());
-    [interval.as_secs(), u64::from(interval.subsec_nanos()) << 32 | u64::from(burst)]
-}
-
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "each half is meant")]
-fn rules(seen: Seen) -> Rules {
-    let [seconds, halves] = seen.rules;
-    let burst = NonZeroU32::new(halves as u32).unwrap_or(NonZeroU32::MIN);
-    Rules { interval: Duration::new(seconds, (halves >> 32) as u32), burst }
 }
 
 #[inline]

@@ -10,7 +10,7 @@ use super::member::{Member, Members, Refused};
 use super::table::Table;
 use super::waiting::Taking;
 use super::{RateLimiter, Snapshot, together};
-use crate::clock::{Moment, Now};
+use crate::clock::Moment;
 use crate::deadline::Deadline;
 use crate::name::Name;
 use crate::rate_limit::config::{InvalidRateLimit, KeyedConfig, RateLimitConfig};
@@ -90,7 +90,7 @@ impl<K: Hash> KeyedRateLimiter<K> {
         K: Borrow<Q>,
         Q: Hash + ?Sized,
     {
-        self.take_key(self.table.fingerprint(key), cost, &Now::unread())
+        self.take_key(self.table.fingerprint(key), cost)
     }
 
     /// Waits for `cost` tokens of `key`, in turn with all others who wait for that key; as [`RateLimiter::take`].
@@ -207,7 +207,7 @@ impl<K: Hash> KeyedRateLimiter<K> {
     pub fn reconfigure(&self, config: &RateLimitConfig) -> Result<(), InvalidRateLimit> {
         let rules = config.quota.rules(self.name())?;
         let _woken = self.table.adopt(rules, Bounds::from(config));
-        telemetry::rate_limit_reconfigured(self.name(), rules.interval, rules.burst.get());
+        telemetry::rate_limit_reconfigured(self.name(), rules.interval(), rules.burst.get());
         Ok(())
     }
 
@@ -219,28 +219,38 @@ impl<K: Hash> KeyedRateLimiter<K> {
         }
     }
 
-    pub(super) fn take_now(&self, key: Option<&K>, cost: u32, now: &Now) -> Result<(), Limited> {
+    #[inline]
+    pub(super) fn take_of(&self, key: Option<&K>, cost: u32) -> Result<(), Limited> {
         match key {
-            Some(key) => self.take_key(self.table.fingerprint(key), cost, now),
-            None => match self.table.keyless()? {
-                Some(bucket) => bucket.take(cost, now.moment()),
-                None => Ok(()),
-            },
+            Some(key) => self.take_key(self.table.fingerprint(key), cost),
+            None => self.take_without_key(cost),
         }
     }
 
-    fn take_key(&self, fingerprint: u64, cost: u32, now: &Now) -> Result<(), Limited> {
+    #[inline(never)]
+    fn take_without_key(&self, cost: u32) -> Result<(), Limited> {
+        match self.table.keyless()? {
+            Some(bucket) => bucket.take(cost, Moment::now()),
+            None => Ok(()),
+        }
+    }
+
+    #[inline(always)]
+    fn take_key(&self, fingerprint: u64, cost: u32) -> Result<(), Limited> {
         if cost == 0 {
             return Ok(());
         }
-        match self.table.pass(fingerprint, cost, now.moment()) {
+        let now = Moment::now();
+        match self.table.pass(fingerprint, cost, now) {
             Some(Ok(())) => Ok(()),
-            Some(Err(verdict)) => Err(Refused::by(self.name(), verdict, now.moment()).limited),
-            None => {
-                let member = Member::Key(self.table.clone(), fingerprint);
-                Ok(together::take(&mut member.into(), cost, now.moment())?)
-            }
+            Some(Err(verdict)) => Err(Refused::by(self.name(), verdict, now).limited),
+            None => self.take_slowly(fingerprint, cost, now),
         }
+    }
+
+    #[cold]
+    fn take_slowly(&self, fingerprint: u64, cost: u32, now: Moment) -> Result<(), Limited> {
+        Ok(together::take(&mut Member::Key(self.table.clone(), fingerprint).into(), cost, now)?)
     }
 
     fn member<Q: Hash + ?Sized>(&self, key: &Q) -> Member {

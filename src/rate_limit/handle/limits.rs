@@ -4,7 +4,7 @@ use std::hash::Hash;
 use super::member::Members;
 use super::together;
 use super::{KeyedRateLimiter, RateLimiter};
-use crate::clock::Now;
+use crate::clock::Moment;
 use crate::key::KeyOf;
 use crate::rejection::Limited;
 
@@ -21,19 +21,14 @@ pub trait Limits<Req>: Sealed {
     /// # Errors
     ///
     /// [`Limited`] names the one that has kept it longest, or for good.
+    #[inline]
     fn try_take(&self, request: &Req, cost: u32) -> Result<(), Limited> {
-        self.take_now(request, cost, &Now::unread())
+        self.members(request)?.take(cost, Moment::now())
     }
 
     /// All that the call is counted in.
     #[doc(hidden)]
     fn add_to(&self, members: &mut Members, request: &Req) -> Result<(), Limited>;
-
-    #[doc(hidden)]
-    #[inline]
-    fn take_now(&self, request: &Req, cost: u32, now: &Now) -> Result<(), Limited> {
-        self.members(request)?.take(cost, now)
-    }
 
     #[doc(hidden)]
     fn members(&self, request: &Req) -> Result<Members, Limited> {
@@ -55,8 +50,8 @@ impl<Req> Limits<Req> for RateLimiter {
     }
 
     #[inline]
-    fn take_now(&self, _: &Req, cost: u32, now: &Now) -> Result<(), Limited> {
-        self.bucket.take(cost, now.moment())
+    fn try_take(&self, _: &Req, cost: u32) -> Result<(), Limited> {
+        self.bucket.take(cost, Moment::now())
     }
 }
 
@@ -98,8 +93,8 @@ where
     }
 
     #[inline]
-    fn take_now(&self, request: &Req, cost: u32, now: &Now) -> Result<(), Limited> {
-        self.limiter.take_now(self.key_of.key_of(request).as_ref(), cost, now)
+    fn try_take(&self, request: &Req, cost: u32) -> Result<(), Limited> {
+        self.limiter.take_of(self.key_of.key_of(request).as_ref(), cost)
     }
 }
 
@@ -124,7 +119,7 @@ impl<K, F> fmt::Debug for ByKey<K, F> {
 
 impl Members {
     /// Takes `cost` tokens from each, or from none.
-    pub(in super::super) fn take(&mut self, cost: u32, now: &Now) -> Result<(), Limited> {
-        Ok(together::take(self, cost, now.moment())?)
+    pub(in super::super) fn take(&mut self, cost: u32, now: Moment) -> Result<(), Limited> {
+        Ok(together::take(self, cost, now)?)
     }
 }

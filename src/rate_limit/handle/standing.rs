@@ -16,19 +16,19 @@ pub struct Standing {
     pub bucket: Snapshot,
 }
 
-pub(super) fn standings(members: &[Member], now: Moment) -> Box<[Standing]> {
+pub(super) fn standings(members: &[Member], now: Moment) -> Arc<[Standing]> {
     members.iter().map(|member| Standing { name: member.name().clone(), bucket: member.snapshot(now) }).collect()
 }
 
 impl Members {
-    pub(in super::super) fn standings(&self, now: Moment) -> Box<[Standing]> {
+    pub(in super::super) fn standings(&self, now: Moment) -> Arc<[Standing]> {
         standings(self.each(), now)
     }
 }
 
 impl Taking {
     /// Of what it was counted in, once it is finished.
-    pub(in super::super) fn standings(&self) -> Box<[Standing]> {
+    pub(in super::super) fn standings(&self) -> Arc<[Standing]> {
         standings(self.members(), Moment::now())
     }
 }

@@ -76,6 +76,7 @@ impl Table {
 
     /// Takes `cost` tokens of a key, or says what is in the way. None if there is no place for the key, or somebody waits
     /// for its tokens.
+    #[inline]
     pub(super) fn pass(&self, fingerprint: u64, cost: u32, now: Moment) -> Option<Result<(), Verdict>> {
         let mut shard = self.shard(fingerprint);
         let rules = shard.rules;
@@ -85,10 +86,12 @@ impl Table {
         if shard.line(fingerprint).is_some() {
             return None;
         }
-        let position = shard.slots.place(fingerprint, now)?;
-        Some(match rules.decide(shard.slots.full_at(position, fingerprint), cost, now) {
-            Verdict::Passes(full_at) => {
-                shard.slots.put(position, fingerprint, full_at);
+        let Some(full_at) = shard.slots.find_mut(fingerprint) else {
+            return shard.pass_new(fingerprint, cost, now);
+        };
+        Some(match rules.decide(*full_at, cost, now) {
+            Verdict::Passes(next) => {
+                *full_at = next;
                 Ok(())
             }
             refused => Err(refused),
@@ -175,6 +178,19 @@ impl Table {
 }
 
 impl Shard {
+    /// The same for a key that has no place yet.
+    #[inline(never)]
+    fn pass_new(&mut self, fingerprint: u64, cost: u32, now: Moment) -> Option<Result<(), Verdict>> {
+        let position = self.slots.place(fingerprint, now)?;
+        Some(match self.rules.decide(self.slots.full_at(position, fingerprint), cost, now) {
+            Verdict::Passes(full_at) => {
+                self.slots.put(position, fingerprint, full_at);
+                Ok(())
+            }
+            refused => Err(refused),
+        })
+    }
+
     pub(super) const fn rules(&self) -> Rules {
         self.rules
     }

@@ -47,6 +47,25 @@ impl Slots {
         Self { slots: Vec::new(), taken: 0, max_keys, hand: 0 }
     }
 
+    /// When the bucket of a key is full, to be changed; none if the key has no place.
+    #[inline]
+    pub(in super::super) fn find_mut(&mut self, fingerprint: u64) -> Option<&mut Moment> {
+        let fingerprint = fingerprint.max(1);
+        let home = home(fingerprint, self.slots.len());
+        let (before, from) = self.slots.split_at_mut(home);
+        for slots in [from, before] {
+            for slot in slots {
+                if slot.fingerprint == fingerprint {
+                    return Some(&mut slot.full_at);
+                }
+                if slot.fingerprint == 0 {
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
     /// The place of a key, or one that is free for it; none if all are taken by buckets that are not full.
     #[inline]
     pub(in super::super) fn place(&mut self, fingerprint: u64, now: Moment) -> Option<Position> {

@@ -11,7 +11,7 @@ const T0: Moment = Moment::from_nanos(3_600_000_000_000);
 
 /// A token each second, and at most `burst`.
 fn rules(burst: u32) -> Rules {
-    Rules { interval: SEC, burst: NonZeroU32::new(burst).expect("not zero") }
+    Rules::new(SEC, NonZeroU32::new(burst).expect("not zero"))
 }
 
 fn passes(rules: Rules, full_at: &mut Moment, cost: u32, now: Moment) -> bool {
@@ -79,7 +79,7 @@ fn other_rules_keep_the_debt_but_no_more_than_all() {
 
 #[test]
 fn time_has_no_end_that_a_bucket_could_reach() {
-    let century = Rules { interval: 100 * 365 * 86_400 * SEC, burst: NonZeroU32::MIN };
+    let century = Rules::new(100 * 365 * 86_400 * SEC, NonZeroU32::MIN);
     for now in [Moment::EPOCH, Moment::MAX] {
         let Verdict::Passes(full_at) = century.decide(Moment::EPOCH, 1, now) else { panic!("a full bucket") };
         assert!(full_at.to_nanos() < 1 << 63, "the upper bit is needed for something else");
@@ -106,7 +106,7 @@ impl Obvious {
         let passed = u64::try_from(now.since(self.at).as_nanos()).expect("not that long");
         self.pieces = self.pieces.saturating_add(passed).min(nanos(self.rules.refill()));
         self.at = now;
-        let cost = u64::from(cost) * nanos(self.rules.interval);
+        let cost = u64::from(cost) * nanos(self.rules.interval());
         if cost > nanos(self.rules.refill()) {
             return None;
         }
@@ -116,7 +116,7 @@ impl Obvious {
     }
 
     fn remaining(&self) -> u64 {
-        self.pieces / nanos(self.rules.interval)
+        self.pieces / nanos(self.rules.interval())
     }
 }
 
@@ -157,11 +157,11 @@ fn histories(reference: Rules, subject: Rules) -> Option<String> {
 #[test]
 fn it_agrees_with_a_bucket_that_is_poured_into() {
     for interval in [1_000, 999_999, 1_000_000_000, 333_333_334] {
-        let rules = Rules { interval: Duration::from_nanos(interval), ..rules(5) };
+        let rules = Rules::new(Duration::from_nanos(interval), rules(5).burst);
         assert_eq!(histories(rules, rules), None);
     }
     assert!(histories(rules(5), rules(4)).is_some(), "a reference that is off by one is found out");
-    let slower = Rules { interval: SEC + Duration::from_nanos(1), ..rules(5) };
+    let slower = Rules::new(SEC + Duration::from_nanos(1), rules(5).burst);
     assert!(histories(rules(5), slower).is_some(), "a reference that is off by a nanosecond is found out");
 }
 
@@ -203,7 +203,7 @@ proptest! {
             let mut total = 0;
             for (to, cost) in &passed[first..] {
                 total += cost;
-                let allowed = u64::from(burst) + u64::try_from(to.since(*from).as_nanos()).expect("short") / nanos(rules.interval);
+                let allowed = u64::from(burst) + u64::try_from(to.since(*from).as_nanos()).expect("short") / nanos(rules.interval());
                 prop_assert!(u64::from(total) <= allowed, "{total} of {allowed} within {:?}", to.since(*from));
             }
         }
