@@ -85,59 +85,55 @@ impl AsResponse {
     }
 
     fn problem(self, rejection: &Rejection) -> Problem {
-        match rejection {
-            Rejection::Elapsed(elapsed) => Problem {
-                status: self.elapsed,
-                kind: "timeout",
-                title: "Timed out",
-                detail: if elapsed.was_called() {
-                    "There was no answer within the time allowed."
+        let (status, usual, text) = match rejection {
+            Rejection::Elapsed(elapsed) => (
+                self.elapsed,
+                StatusCode::GATEWAY_TIMEOUT,
+                if elapsed.was_called() {
+                    r#"{"type":"urn:problem-type:buttress:timeout","title":"Timed out","status":504,"detail":"There was no answer within the time allowed."}"#
                 } else {
-                    "The deadline had passed before the request arrived."
+                    r#"{"type":"urn:problem-type:buttress:timeout","title":"Timed out","status":504,"detail":"The deadline had passed before the request arrived."}"#
                 },
-            },
-            Rejection::CircuitOpen(_) => Problem {
-                status: self.circuit_open,
-                kind: "circuit-open",
-                title: "Temporarily unavailable",
-                detail: "What is needed to answer is unavailable, and is left alone for a while.",
-            },
-            Rejection::RateLimited(limited) => self.too_many(limited.reason()),
-        }
+            ),
+            Rejection::CircuitOpen(_) => (
+                self.circuit_open,
+                StatusCode::SERVICE_UNAVAILABLE,
+                r#"{"type":"urn:problem-type:buttress:circuit-open","title":"Temporarily unavailable","status":503,"detail":"What is needed to answer is unavailable, and is left alone for a while."}"#,
+            ),
+            Rejection::RateLimited(limited) => return self.too_many(limited.reason()),
+        };
+        Problem { status, usual, text }
     }
 
     const fn too_many(self, reason: LimitReason) -> Problem {
-        let (status, kind, title, detail) = match reason {
+        let (status, usual, text) = match reason {
             LimitReason::WithoutKey => (
                 self.key_missing,
-                "rate-limit-key-missing",
-                "Key missing",
-                "Requests are counted by a key, such as that of an account, and this one has none.",
+                StatusCode::BAD_REQUEST,
+                r#"{"type":"urn:problem-type:buttress:rate-limit-key-missing","title":"Key missing","status":400,"detail":"Requests are counted by a key, such as that of an account, and this one has none."}"#,
             ),
             LimitReason::CostAboveBurst => (
                 self.rate_limited,
-                "rate-limit-cost",
-                "Too costly",
-                "The request costs more than is ever let through at once. It cannot pass as it is.",
+                StatusCode::TOO_MANY_REQUESTS,
+                r#"{"type":"urn:problem-type:buttress:rate-limit-cost","title":"Too costly","status":429,"detail":"The request costs more than is ever let through at once. It cannot pass as it is."}"#,
             ),
             _ => (
                 self.rate_limited,
-                "rate-limited",
-                "Too many requests",
-                "There were more requests than are let through.",
+                StatusCode::TOO_MANY_REQUESTS,
+                r#"{"type":"urn:problem-type:buttress:rate-limited","title":"Too many requests","status":429,"detail":"There were more requests than are let through."}"#,
             ),
         };
-        Problem { status, kind, title, detail }
+        Problem { status, usual, text }
     }
 
-    fn response(self, rejection: Rejection) -> Response<Bytes> {
+    fn response<B: From<Bytes>>(self, rejection: Rejection) -> Response<B> {
         let problem = self.problem(&rejection);
         let mut response = Response::new(problem.to_json().into());
         *response.status_mut() = problem.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(wait) = rejection.retry_after() {
-            headers.insert(RETRY_AFTER, whole_seconds(wait).max(1).into());
+            headers.insert(RETRY_AFTER, number(whole_seconds(wait).max(1)));
         }
         response.extensions_mut().insert(rejection);
         response
@@ -155,7 +151,7 @@ where
     B: From<Bytes>,
 {
     fn reject(&self, rejection: Rejection) -> Result<Response<B>, E> {
-        Ok(self.response(rejection).map(B::from))
+        Ok(self.response(rejection))
     }
 }
 
@@ -180,22 +176,35 @@ pub fn response(rejection: Rejection) -> Response<Bytes> {
 /// A problem after RFC 9457. It tells the client what it can act on, and neither names nor limits of the layers.
 struct Problem {
     status: StatusCode,
-    kind: &'static str,
-    title: &'static str,
-    detail: &'static str,
+    /// What stands in the text.
+    usual: StatusCode,
+    text: &'static str,
 }
 
 impl Problem {
-    /// None of the texts needs escaping: they are all ours, and stand above.
-    fn to_json(&self) -> String {
-        format!(
-            r#"{{"type":"urn:problem-type:buttress:{}","title":"{}","status":{},"detail":"{}"}}"#,
-            self.kind,
-            self.title,
-            self.status.as_u16(),
-            self.detail
-        )
+    /// Floods are refused, and so a text that is as it stands here is not even copied.
+    fn to_json(&self) -> Bytes {
+        if self.status == self.usual {
+            return Bytes::from_static(self.text.as_bytes());
+        }
+        self.text.replacen(self.usual.as_str(), self.status.as_str(), 1).into()
     }
+}
+
+/// A number as a header says it. Most are a few seconds, which are not even copied; the conversion of the header's own asks for
+/// more room than the others have digits, and then for less.
+fn number(number: u64) -> HeaderValue {
+    const FEW: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    if let Some(few) = usize::try_from(number).ok().and_then(|number| FEW.get(number)) {
+        return HeaderValue::from_static(few);
+    }
+    let (mut digits, mut first, mut rest) = ([b'0'; 20], 20, number);
+    while rest > 0 {
+        first -= 1;
+        digits[first] += u8::try_from(rest % 10).expect("a digit");
+        rest /= 10;
+    }
+    HeaderValue::from_bytes(&digits[first..]).expect("digits can be sent")
 }
 
 #[cfg(test)]
@@ -204,7 +213,22 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::rejection::{Cause, Elapsed};
+    use crate::rejection::{Cause, Elapsed, Limited, Open, TripReason};
+
+    #[test]
+    fn every_refusal_is_a_problem_in_json() {
+        let limited = [LimitReason::QuotaUsedUp, LimitReason::CostAboveBurst, LimitReason::WithoutKey]
+            .map(|reason| Limited::new("door".into(), reason).into());
+        let open = Open::new("door".into(), TripReason::ForcedOpen).into();
+        let others = [elapsed(Cause::OwnLimit), elapsed(Cause::DeadlineBeforeCall), open];
+        for rejection in others.into_iter().chain(limited) {
+            let response = response(rejection);
+            let body: serde_json::Value = serde_json::from_slice(response.body()).expect("valid JSON");
+            assert_eq!(body["status"], response.status().as_u16());
+            let members = body.as_object().expect("an object").keys();
+            assert_eq!(members.collect::<Vec<_>>(), ["detail", "status", "title", "type"]);
+        }
+    }
 
     fn elapsed(cause: Cause) -> Rejection {
         Elapsed::new("door".into(), Duration::from_secs(1), cause).into()
@@ -225,6 +249,14 @@ mod tests {
             "detail": "There was no answer within the time allowed.",
         });
         assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn numbers_are_sent_as_they_are() {
+        for (sent, expected) in [(0, "0"), (7, "7"), (10, "10"), (86_400, "86400"), (u64::MAX, "18446744073709551615")]
+        {
+            assert_eq!(number(sent), expected);
+        }
     }
 
     #[test]

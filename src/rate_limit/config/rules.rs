@@ -67,9 +67,7 @@ impl Quota {
         }
         let interval = period.div_ceil(u64::from(amount));
         match interval.checked_mul(u64::from(burst.get())) {
-            Some(refill) if refill <= LONGEST_REFILL => {
-                Ok(Rules::new(Duration::from_nanos(interval), burst))
-            },
+            Some(refill) if refill <= LONGEST_REFILL => Ok(Rules::new(Duration::from_nanos(interval), burst)),
             _ => Err(InvalidRateLimit::TooSlow { name: name.clone(), amount, per, burst: burst.get() }),
         }
     }

@@ -235,7 +235,7 @@ impl<K: Hash> KeyedRateLimiter<K> {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn take_key(&self, fingerprint: u64, cost: u32) -> Result<(), Limited> {
         if cost == 0 {
             return Ok(());
