@@ -75,6 +75,7 @@ impl RateLimiter {
     /// # Errors
     ///
     /// [`InvalidRateLimit`] says which setting cannot work.
+    #[expect(clippy::needless_pass_by_value, reason = "as with a limiter by key, whose settings are given away too")]
     pub fn new(config: RateLimitConfig) -> Result<Self, InvalidRateLimit> {
         let rules = config.rules()?;
         let bounds = Bounds::from(&config);

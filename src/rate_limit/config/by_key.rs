@@ -103,7 +103,7 @@ impl KeyedConfig {
 
     pub(in super::super) fn rules(&self) -> Result<Rules, InvalidRateLimit> {
         if self.max_keys == 0 {
-            return Err(InvalidRateLimit::ZeroKeys(self.limit.name.clone()));
+            return Err(InvalidRateLimit::ZeroKeys(self.limit.name));
         }
         self.limit.rules()
     }

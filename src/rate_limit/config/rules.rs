@@ -56,19 +56,19 @@ impl Quota {
     pub(in super::super) fn rules(self, name: &Name) -> Result<Rules, InvalidRateLimit> {
         let Self { amount, per, burst } = self;
         if amount == 0 {
-            return Err(InvalidRateLimit::ZeroAmount(name.clone()));
+            return Err(InvalidRateLimit::ZeroAmount(*name));
         }
         let Some(burst) = NonZeroU32::new(burst.unwrap_or(amount)) else {
-            return Err(InvalidRateLimit::ZeroBurst(name.clone()));
+            return Err(InvalidRateLimit::ZeroBurst(*name));
         };
         let period = nanos(per);
         if period < SHORTEST_INTERVAL.saturating_mul(u64::from(amount)) {
-            return Err(InvalidRateLimit::TooFast { name: name.clone(), amount, per });
+            return Err(InvalidRateLimit::TooFast { name: *name, amount, per });
         }
         let interval = period.div_ceil(u64::from(amount));
         match interval.checked_mul(u64::from(burst.get())) {
             Some(refill) if refill <= LONGEST_REFILL => Ok(Rules::new(Duration::from_nanos(interval), burst)),
-            _ => Err(InvalidRateLimit::TooSlow { name: name.clone(), amount, per, burst: burst.get() }),
+            _ => Err(InvalidRateLimit::TooSlow { name: *name, amount, per, burst: burst.get() }),
         }
     }
 }

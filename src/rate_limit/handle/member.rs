@@ -79,11 +79,11 @@ impl Member {
 
 impl Refused {
     pub(super) fn until(name: &Name, reason: LimitReason, until: Moment, now: Moment, at: usize) -> Self {
-        Self { limited: Limited::new(name.clone(), reason).with_retry_after(until.since(now)), until: Some(until), at }
+        Self { limited: Limited::new(*name, reason).with_retry_after(until.since(now)), until: Some(until), at }
     }
 
     pub(super) fn for_good(name: &Name, reason: LimitReason, at: usize) -> Self {
-        Self { limited: Limited::new(name.clone(), reason), until: None, at }
+        Self { limited: Limited::new(*name, reason), until: None, at }
     }
 
     /// By the only bucket, which did not let a call pass.

@@ -17,7 +17,7 @@ pub struct Standing {
 }
 
 pub(super) fn standings(members: &[Member], now: Moment) -> Arc<[Standing]> {
-    members.iter().map(|member| Standing { name: member.name().clone(), bucket: member.snapshot(now) }).collect()
+    members.iter().map(|member| Standing { name: *member.name(), bucket: member.snapshot(now) }).collect()
 }
 
 impl Members {

@@ -142,7 +142,7 @@ impl Table {
         self.calls_without_key.fetch_add(1, Ordering::Relaxed);
         match self.for_calls_without {
             WithoutKey::Share => Ok(Some(&self.without_key)),
-            WithoutKey::Refuse => Err(Limited::new(self.name.clone(), LimitReason::WithoutKey)),
+            WithoutKey::Refuse => Err(Limited::new(self.name, LimitReason::WithoutKey)),
             WithoutKey::Pass => Ok(None),
         }
     }
@@ -162,7 +162,7 @@ impl Table {
     pub(super) fn instead_of_new_key(&self) -> Result<&Arc<Bucket>, Limited> {
         match self.for_new_keys_when_full {
             WhenFull::Share => Ok(&self.overflow),
-            WhenFull::Refuse => Err(Limited::new(self.name.clone(), LimitReason::TooManyKeys)),
+            WhenFull::Refuse => Err(Limited::new(self.name, LimitReason::TooManyKeys)),
         }
     }
 

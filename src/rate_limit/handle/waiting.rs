@@ -128,7 +128,7 @@ impl Stage {
         if !matches!(step, Ok(Step::SleepUntil(_))) {
             place.leave();
             let (members, since) = (std::mem::take(&mut place.members), place.since);
-            let name = members.each()[0].name().clone();
+            let name = *members.each()[0].name();
             *self = Self::Finished(members);
             if step.is_ok() {
                 telemetry::rate_limit_waited(&name, now.since(since));
@@ -255,7 +255,7 @@ fn latest(members: &Members, asked: Asked, since: Moment) -> Moment {
 
 #[cold]
 fn too_long(refused: &Refused) -> Limited {
-    let limited = Limited::new(refused.limited.name().clone(), LimitReason::WaitTooLong);
+    let limited = Limited::new(*refused.limited.name(), LimitReason::WaitTooLong);
     match refused.limited.retry_after() {
         Some(wait) => limited.with_retry_after(wait),
         None => limited,
