@@ -69,6 +69,7 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// [`InvalidCircuitBreaker`] says which setting cannot work.
+    #[expect(clippy::needless_pass_by_value, reason = "as with one by key, whose settings are given away too")]
     pub fn new(config: CircuitBreakerConfig) -> Result<Self, InvalidCircuitBreaker> {
         let rules = config.rules()?;
         let CircuitBreakerConfig { name, observe_only, .. } = config;

@@ -43,7 +43,7 @@ impl FallbackConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), InvalidFallback> {
-        if self.on.is_empty() { Err(InvalidFallback::NothingToStandInFor(self.name.clone())) } else { Ok(()) }
+        if self.on.is_empty() { Err(InvalidFallback::NothingToStandInFor(self.name)) } else { Ok(()) }
     }
 }
 

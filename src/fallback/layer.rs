@@ -35,9 +35,10 @@ impl FallbackLayer {
     }
 
     fn with_checked(config: FallbackConfig) -> Self {
-        let trigger = Kinds::of(&config.on);
+        let FallbackConfig { name, on } = config;
+        let trigger = Kinds::of(&on);
         let (substitute, classify, mark) = (NoSubstitute, ErrorsAreFailures, Unmarked);
-        Self { plan: Plan { name: config.name, trigger, substitute, classify, mark }, summary: NoSummary }
+        Self { plan: Plan { name, trigger, substitute, classify, mark }, summary: NoSummary }
     }
 }
 

@@ -129,7 +129,7 @@ where
         }
         this.body.set(None);
         this.timer.set(None);
-        let elapsed = Elapsed::new(this.name.clone(), *this.allowed, *this.cause);
+        let elapsed = Elapsed::new(*this.name, *this.allowed, *this.cause);
         telemetry::timed_out(&elapsed);
         Poll::Ready(Some(Err(Rejection::from(elapsed).into())))
     }

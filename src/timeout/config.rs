@@ -51,7 +51,7 @@ impl TimeoutConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), InvalidTimeout> {
-        if self.limit.is_zero() { Err(InvalidTimeout::ZeroLimit(self.name.clone())) } else { Ok(()) }
+        if self.limit.is_zero() { Err(InvalidTimeout::ZeroLimit(self.name)) } else { Ok(()) }
     }
 }
 

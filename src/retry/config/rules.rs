@@ -89,10 +89,10 @@ impl RetryConfig {
 impl BudgetConfig {
     pub(in super::super) fn rates(&self, name: &Name) -> Result<Rates, InvalidRetry> {
         let parts = |setting, value: f64, most: f64| {
-            in_parts(value, most).ok_or_else(|| InvalidRetry::BudgetRate { name: name.clone(), setting, value, most })
+            in_parts(value, most).ok_or(InvalidRetry::BudgetRate { name: *name, setting, value, most })
         };
         if !(2..=MOST_TOKENS).contains(&self.capacity) {
-            return Err(InvalidRetry::Capacity { name: name.clone(), capacity: self.capacity });
+            return Err(InvalidRetry::Capacity { name: *name, capacity: self.capacity });
         }
         Ok(Rates {
             deposit: parts("ratio", self.ratio, MOST_RATIO)?,
