@@ -37,7 +37,7 @@ enum State<F, C, R> {
 
 impl<F, C, R> ResponseFuture<F, C, R> {
     /// Makes the call, which `place` counts from here on, whatever becomes of it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn calling(place: Place, classify: C, call: impl FnOnce() -> F) -> Self {
         let (place, inner) = place.call(&Now::unread(), call);
         Self { state: State::Calling { inner, classify }, place }

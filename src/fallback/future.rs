@@ -72,7 +72,7 @@ where
     S: Service<Req>,
     A: Substitute<S::Response, S::Error, K>,
 {
-    #[inline]
+    #[inline(always)]
     pub(super) const fn calling(call: S::Future, summary: K, plan: Plan<A, C, M, W>) -> Self {
         Self { state: State::Calling { call }, summary: Some(summary), plan }
     }

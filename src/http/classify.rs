@@ -1,4 +1,4 @@
-use http::{HeaderMap, Response, StatusCode};
+use http::{Extensions, HeaderMap, Response, StatusCode};
 
 use super::hints;
 use crate::outcome::{self, Classify, Failure, FailureKind, Outcome};
@@ -37,15 +37,27 @@ impl<B, E> Classify<Response<B>, E> for StatusClassifier
 where
     E: MayCarryRejection,
 {
+    #[inline]
     fn classify(&self, result: Result<&Response<B>, &E>) -> Outcome {
-        let response = match result {
-            Ok(response) => response,
-            Err(error) => return outcome::of_error(error).into(),
-        };
-        if let Some(rejection) = response.extensions().get::<Rejection>() {
-            return Failure::from(rejection.clone()).with_code(response.status().as_u16()).into();
+        match result {
+            Ok(response) if is_plainly_fine(response) => Outcome::Success,
+            Ok(response) => of_response(response.status(), response.headers(), response.extensions()),
+            Err(error) => outcome::of_error(error).into(),
         }
-        self.of_head(response.status(), response.headers())
+    }
+}
+
+/// Most are, and it takes a look or two to see.
+#[inline]
+fn is_plainly_fine<B>(response: &Response<B>) -> bool {
+    response.status() < StatusCode::REQUEST_TIMEOUT && response.extensions().is_empty()
+}
+
+#[inline(never)]
+fn of_response(status: StatusCode, headers: &HeaderMap, extensions: &Extensions) -> Outcome {
+    match extensions.get::<Rejection>() {
+        Some(rejection) => Failure::from(rejection.clone()).with_code(status.as_u16()).into(),
+        None => StatusClassifier.of_head(status, headers),
     }
 }
 

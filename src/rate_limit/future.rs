@@ -53,7 +53,7 @@ impl<A> News<A> {
 }
 
 impl<F, R, A> ResponseFuture<F, R, A> {
-    #[inline]
+    #[inline(always)]
     pub(super) const fn calling(inner: F) -> Self {
         Self { state: State::Calling { inner, news: None } }
     }

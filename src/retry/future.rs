@@ -96,7 +96,7 @@ where
     P: Replay<Req>,
     S: Service<P::Request>,
 {
-    #[inline]
+    #[inline(always)]
     pub(super) const fn calling(
         call: S::Future,
         again: Result<Again<S, P::Kept>, Stop>,

@@ -39,6 +39,7 @@ enum State<F> {
 }
 
 impl<F, R> ResponseFuture<F, R> {
+    #[inline(always)]
     pub(super) const fn calling(
         inner: F,
         allowance: Allowance,

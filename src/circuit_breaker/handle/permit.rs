@@ -107,7 +107,7 @@ impl Place {
     }
 
     /// Makes the call, which counts from here on, whatever becomes of it.
-    #[inline]
+    #[inline(always)]
     pub(in super::super) fn call<T>(mut self, now: &Now, call: impl FnOnce() -> T) -> (Self, T) {
         self.0.progress = Progress::Settled;
         let mut running = Running::of(self.0);
