@@ -5,7 +5,6 @@ Markdown of what it found. Bytes and instructions repeat exactly. Times do not: 
 hold nothing.
 """
 
-import json
 import os
 import random
 import re
@@ -17,7 +16,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from .program import build, output_of
+from .times import Spread
+
 ROUNDS = 15
 
 # What two threads that share nothing get from two idle cores, or nearly; the same as in `threads.rs`.
@@ -40,44 +41,26 @@ MOST_WAITING = 0.05
 
 def measure():
     """All that there is to measure, as plain data; takes five minutes or so once it is built."""
-    find("valgrind", "valgrind")
-    programs = build()
+    program = build("machine", with_peers=True)
     return {
-        "memory": memory(programs["memory"]),
-        "instructions": instructions(programs["machine"]),
-        "threads": threads(programs["machine"]),
+        "memory": memory(build("memory", with_peers=True)),
+        "instructions": instructions(program),
+        "threads": threads(program),
         # None if it cannot be measured.
-        "load": load(programs["machine"]) if has_load_generator() else None,
+        "load": load(program) if has_load_generator() else None,
     }
 
 
-def tables(results):
-    """Sections of Markdown."""
+def tables(results, reasons):
+    """Sections of Markdown; `reasons` say why a target is missed, by the headings."""
     sections = [threads_table(results["threads"]), memory_table(results["memory"])]
     sections += [instructions_table(results["instructions"]), load_table(results["load"])]
-    return "\n".join(sections)
+    return "\n".join(section + reason(section, reasons) for section in sections)
 
 
-def output_of(*command):
-    """What a command prints; ends the program if it fails, which it has explained itself."""
-    command = [str(word) for word in command]
-    run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    return run.stdout if run.returncode == 0 else sys.exit(f"failed: {' '.join(command)}")
-
-
-def find(command, package):
-    if not shutil.which(command):
-        sys.exit(f"{command} is missing: apt-get install {package}")
-
-
-def build():
-    """The programs, by name."""
-    messages = output_of(
-        *("cargo", "build", "--quiet", "--profile", "bench", "--package", "buttress-peers", "--features", "peers"),
-        *("--bin", "machine", "--bin", "memory", "--message-format=json-render-diagnostics"),
-    )
-    messages = map(json.loads, messages.splitlines())
-    return {message["target"]["name"]: message["executable"] for message in messages if message.get("executable")}
+def reason(section, reasons):
+    heading = section.splitlines()[0].removeprefix("## ")
+    return f"\nThe target is missed: {reasons[heading]}\n" if "**missed**" in section and heading in reasons else ""
 
 
 def memory(program):
@@ -174,14 +157,8 @@ class Server:
         self.process.wait(timeout=10)
 
 
-def spread(values):
-    """The median and the quartiles."""
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return f"{median:.2f} ({low:.2f} to {high:.2f})"
-
-
 def met(is_met):
-    return "met" if is_met else "**not met**"
+    return "met" if is_met else "**missed**"
 
 
 def threads_table(rounds):
@@ -206,8 +183,8 @@ def threads_table(rounds):
             judged = f">= {target} | {BUSY}"
         else:
             judged = f">= {target} | {met(scaling >= target)}"
-        cells = (row, spread([pair[0] for pair in pairs]), f"{bare:.2f}", spread([one / two for one, two in pairs]))
-        lines.append(f"| {' | '.join(cells)} | {judged} |")
+        both = (Spread.of([pair[0] for pair in pairs]), f"{bare:.2f}", Spread.of([one / two for one, two in pairs]))
+        lines.append(f"| {row} | {' | '.join(map(str, both))} | {judged} |")
     return "\n".join(lines) + "\n"
 
 
@@ -271,5 +248,5 @@ def load_table(rounds):
             judged = f">= {THROUGHPUT_TARGET} | {BUSY}"
         else:
             judged = f">= {THROUGHPUT_TARGET} | {met(statistics.median(rates) >= THROUGHPUT_TARGET)}"
-        lines.append(f"| {name} | {spread(rates)} | {spread(costs)} | {waiting:.0%} | {judged} |")
+        lines.append(f"| {name} | {Spread.of(rates)} | {Spread.of(costs)} | {waiting:.0%} | {judged} |")
     return "\n".join(lines) + "\n"

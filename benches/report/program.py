@@ -42,18 +42,20 @@ def features(with_peers):
     return ("--features", "peers") if with_peers else ()
 
 
-def build(with_peers):
-    """The program; with the peers, its rows are those of the peers as well."""
+def build(name, with_peers):
+    """A program; with the peers, it measures them as well."""
     for command, package in {"valgrind": "valgrind", "objdump": "binutils"}.items():
         if not shutil.which(command):
             sys.exit(f"{command} is missing: apt-get install {package}")
     check_clock(with_peers)
     # The profile of the benches: one unit of code, optimized as a whole.
     messages = output_of(
-        *("cargo", "build", "--quiet", "--profile", "bench", "--package", PACKAGE, "--bin", "rows"),
+        *("cargo", "build", "--quiet", "--profile", "bench", "--package", PACKAGE, "--bin", name),
         *(*features(with_peers), "--message-format=json-render-diagnostics"),
     )
-    return next(message["executable"] for message in map(json.loads, messages.splitlines()) if message.get("executable"))
+    built = next(message["executable"] for message in map(json.loads, messages.splitlines()) if message.get("executable"))
+    # Cargo puts the one without the peers and the one with them in the same place.
+    return shutil.copy2(built, Path(built).with_name(f"{name}-{'with-peers' if with_peers else 'alone'}"))
 
 
 def check_clock(with_peers):

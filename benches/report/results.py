@@ -27,12 +27,13 @@ INTRODUCTION = """\
 Made by `scripts/bench`, which needs valgrind and binutils and a machine that may be busy. `scripts/bench WORD` counts just our
 rows with that word in their names; what is counted is held by `scripts/bench --gate`.
 
-A row is a call through one layer or stack, ours or a peer's, all in one program and around the same service: one that
-answers at once, or (*waits once*) at its second poll, so that timers are armed. Layers are built before, and each call is
-checked to have taken the path that its row is named for. What the service alone takes is subtracted.
+A row is a call through one layer or stack, ours or a peer's, around the same service: one that answers at once, or
+(*waits once*) at its second poll, so that timers are armed. Layers are built before, and each call is checked to have taken
+the path that its row is named for. What the service alone takes, in the same program, is subtracted.
 
 - *Instructions*, *locked* instructions (which wait for other processors), *allocations* with their bytes, and *clock
-  reads* are counted under valgrind and repeat exactly. A reading of the clock takes about twenty nanoseconds, which its
+  reads* are counted under valgrind and repeat exactly, ours in a program without the peers, as the checks of every change
+  count them. A reading of the clock takes about twenty nanoseconds, which its
   few instructions do not tell.
 - *Nanoseconds* are of the thread's processor time: median and quartiles of 15 rounds, each of which times every row
   right after its service alone. They differ from machine to machine. What ours adds *beside the best peer*, as a part of what
