@@ -36,7 +36,7 @@ impl<T> Striped<T> {
         &self.0[place & (self.0.len() - 1)].0
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> + Clone {
         self.0.iter().map(|apart| &apart.0)
     }
 }

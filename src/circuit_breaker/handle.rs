@@ -1,6 +1,7 @@
 mod allowance;
 mod by_key;
 mod changes;
+mod count;
 mod gate;
 mod parked;
 mod permit;
@@ -12,14 +13,13 @@ mod tests;
 mod word;
 
 use std::fmt;
-use std::sync::Arc;
 
 pub use self::by_key::{KeyedCircuitBreaker, KeyedSnapshot};
 pub use self::changes::Changes;
 pub(super) use self::parked::{Parked, Seen};
 pub use self::permit::Permit;
 pub(super) use self::permit::Place;
-use self::pool::Owned;
+use self::pool::Held;
 use self::slot::{Beginning, Slot};
 use super::config::{CircuitBreakerConfig, InvalidCircuitBreaker};
 use super::state::{Refusal, Snapshot, State};
@@ -53,14 +53,8 @@ use crate::rejection::Open;
 /// ```
 #[derive(Clone)]
 pub struct CircuitBreaker {
-    slot: &'static Slot,
-    owner: Arc<Owner>,
-}
-
-struct Owner {
+    held: Held,
     name: Name,
-    /// Given back with the last handle.
-    _slot: Owned,
 }
 
 impl CircuitBreaker {
@@ -78,32 +72,31 @@ impl CircuitBreaker {
 
     fn begin(beginning: Beginning) -> Self {
         let name = beginning.name;
-        let slot = Owned::new(beginning);
-        Self { slot: slot.0, owner: Arc::new(Owner { name, _slot: slot }) }
+        Self { held: Held::new(beginning), name }
     }
 
     /// What it is called in events and refusals.
     #[must_use]
     pub fn name(&self) -> &Name {
-        &self.owner.name
+        &self.name
     }
 
     /// What it lets through. A circuit is open until the first call after its open time, which makes it half-open.
     #[must_use]
     pub fn state(&self) -> State {
-        self.slot.word().state()
+        self.slot().word().state()
     }
 
     /// All there is to know of it at this moment.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.slot.snapshot(Moment::now())
+        self.slot().snapshot(Moment::now())
     }
 
     /// Its changes from now on, in order.
     #[must_use]
     pub fn changes(&self) -> Changes {
-        self.slot.listen()
+        self.slot().listen()
     }
 
     /// Leave to make one call, for use without tower. Say how the call ended before any `?`: a [`Permit`] that is dropped
@@ -119,28 +112,28 @@ impl CircuitBreaker {
 
     /// Refuses every call until [`reset`](Self::reset) or another action, also if the breaker only observes.
     pub fn force_open(&self) {
-        self.slot.change(|circuit| circuit.force_open(Moment::now()));
+        self.slot().change(|circuit| circuit.force_open(Moment::now()));
     }
 
     /// Lets every call pass until [`reset`](Self::reset) or another action, and counts them.
     pub fn force_closed(&self) {
-        self.slot.change(|circuit| circuit.force_closed(Moment::now()));
+        self.slot().change(|circuit| circuit.force_closed(Moment::now()));
     }
 
     /// Lets every call pass until [`reset`](Self::reset) or another action, and counts nothing.
     pub fn disable(&self) {
-        self.slot.change(|circuit| circuit.disable(Moment::now()));
+        self.slot().change(|circuit| circuit.disable(Moment::now()));
     }
 
     /// Closes it and begins to count anew, whatever its state. It goes on observing only, if it did.
     pub fn reset(&self) {
-        self.slot.change(|circuit| circuit.reset(Moment::now()));
+        self.slot().change(|circuit| circuit.reset(Moment::now()));
     }
 
     /// Refuses nothing in earnest any more, and reports what it would have refused; or refuses again.
     pub fn observe_only(&self, observe_only: bool) {
         let now = Moment::now();
-        self.slot.change_and_keep(|circuit, good| circuit.set_observe_only(observe_only, good, now));
+        self.slot().change_and_keep(|circuit, good| circuit.set_observe_only(observe_only, good, now));
     }
 
     /// Goes on under other settings, and keeps its state and what it has counted, in so far as the new rules count the
@@ -153,20 +146,20 @@ impl CircuitBreaker {
     pub fn reconfigure(&self, config: &CircuitBreakerConfig) -> Result<(), InvalidCircuitBreaker> {
         let rules = config.rules()?;
         let now = Moment::now();
-        self.slot.change_and_keep(|circuit, good| circuit.reconfigure(rules, config.observe_only, good, now));
+        self.slot().change_and_keep(|circuit, good| circuit.reconfigure(rules, config.observe_only, good, now));
         Ok(())
     }
 
     pub(super) const fn slot(&self) -> &'static Slot {
-        self.slot
+        self.held.slot
     }
 
     pub(super) fn admit(&self, now: &Now) -> Result<Place, Open> {
-        self.slot.admit(now).map_err(|refusal| self.refused(refusal))
+        self.slot().admit(now).map_err(|refusal| self.refused(refusal))
     }
 
     pub(super) fn refused(&self, Refusal { reason, left }: Refusal) -> Open {
-        Open::for_nanos(self.owner.name, reason, left)
+        Open::for_nanos(self.name, reason, left)
     }
 }
 

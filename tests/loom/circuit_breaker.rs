@@ -1,8 +1,10 @@
-//! Every order in which threads can meet at a gate or an allowance, the parts of the circuit breaker that are looked at and
-//! counted without a lock.
+//! Every order in which threads can meet at a gate, an allowance or a count of handles, the parts of the circuit breaker that
+//! are looked at and counted without a lock.
 
 #[path = "../../src/circuit_breaker/handle/allowance.rs"]
 mod allowance;
+#[path = "../../src/circuit_breaker/handle/count.rs"]
+mod count;
 #[path = "../../src/circuit_breaker/handle/gate.rs"]
 mod gate;
 
@@ -10,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering as StdOrdering};
 use std::task::{Wake, Waker};
 
 use allowance::Allowance;
+use count::{Ended, Share};
 use gate::{Gate, Shown};
 use loom::sync::Arc;
 use loom::thread;
@@ -245,5 +248,85 @@ fn an_allowance_goes_as_far_as_it_was_granted() {
         allowance.grant(granted, 8, 100);
         assert_eq!([allowance.take(8, 0), allowance.take(8, 0)], [true, false]);
         assert_eq!(allowance.revoke(&mut granted), 1);
+    });
+}
+
+/// Handles that are counted in shares of their own; how often each life of what they hold has ended.
+struct Handles {
+    shares: [Share; 2],
+    ended: Ended,
+    ends: AtomicUsize,
+}
+
+impl Handles {
+    fn none() -> Arc<Self> {
+        let shares = [Share::new(), Share::new()];
+        Arc::new(Self { shares, ended: Ended::never(), ends: AtomicUsize::new(0) })
+    }
+
+    fn drop_one_of(&self, share: usize) {
+        if self.shares[share].remove() && self.ended.ends(self.shares.iter()) {
+            self.ends.fetch_add(1, StdOrdering::SeqCst);
+        }
+    }
+}
+
+#[test]
+fn the_last_of_two_handles_that_go_at_once_ends_it_and_only_that() {
+    loom::model(|| {
+        let handles = Handles::none();
+        handles.shares.iter().for_each(Share::add);
+        let other = {
+            let handles = handles.clone();
+            thread::spawn(move || handles.drop_one_of(1))
+        };
+        handles.drop_one_of(0);
+        other.join().expect("no panic");
+        assert_eq!(handles.ends.load(StdOrdering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn a_handle_that_is_handed_on_by_clones_never_ends_it_on_the_way() {
+    loom::model(|| {
+        let handles = Handles::none();
+        handles.shares[0].add();
+        handles.shares[1].add();
+        let other = {
+            let handles = handles.clone();
+            thread::spawn(move || handles.drop_one_of(1))
+        };
+        // Cloned from the first into the second share and back, each time before its original goes.
+        handles.shares[1].add();
+        handles.drop_one_of(0);
+        handles.shares[0].add();
+        handles.drop_one_of(1);
+        assert_eq!(handles.ends.load(StdOrdering::SeqCst), 0, "one is left");
+        handles.drop_one_of(0);
+        other.join().expect("no panic");
+        assert_eq!(handles.ends.load(StdOrdering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn whoever_is_late_to_see_an_end_does_not_end_the_next_life() {
+    loom::model(|| {
+        let handles = Handles::none();
+        handles.shares.iter().for_each(Share::add);
+        let other = {
+            let handles = handles.clone();
+            thread::spawn(move || handles.drop_one_of(1))
+        };
+        handles.drop_one_of(0);
+        if handles.ends.load(StdOrdering::SeqCst) == 1 {
+            // It is used again at once, while the other may still be counting.
+            handles.shares[0].add();
+            other.join().expect("no panic");
+            assert_eq!(handles.ends.load(StdOrdering::SeqCst), 1, "the new life has a handle");
+            handles.drop_one_of(0);
+            assert_eq!(handles.ends.load(StdOrdering::SeqCst), 2);
+        } else {
+            other.join().expect("no panic");
+        }
     });
 }

@@ -1,6 +1,9 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::iter;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::count::{Ended, Share};
 use super::slot::{Beginning, Slot};
+use crate::striped::Striped;
 
 /// The slots that no breaker uses. There are never more slots than there were breakers at one time.
 static IDLE: Mutex<Vec<&'static Slot>> = Mutex::new(Vec::new());
@@ -9,25 +12,71 @@ fn idle() -> MutexGuard<'static, Vec<&'static Slot>> {
     IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A slot for one breaker, until it is dropped.
-pub(super) struct Owned(pub(super) &'static Slot);
+/// A slot that is used by one breaker, until this and all its clones are dropped.
+///
+/// A service is cloned for a call by many a layer around it, and a retry is one of them. One count of all clones would be
+/// written by all threads.
+pub(super) struct Held {
+    pub(super) slot: &'static Slot,
+    share: &'static Share,
+}
 
-impl Owned {
+/// Who holds a slot.
+pub(super) struct Holders {
+    first: Share,
+    /// Only what is cloned has these, of which a breaker for each key of very many is none.
+    clones: OnceLock<Striped<Share>>,
+    ended: Ended,
+}
+
+impl Held {
     pub(super) fn new(beginning: Beginning) -> Self {
         let used_before = idle().pop();
-        Self(match used_before {
+        let slot = match used_before {
             Some(slot) => {
                 slot.begin_again(beginning);
                 slot
             }
             None => Box::leak(Box::new(Slot::new(beginning))),
-        })
+        };
+        Self::counted(slot, &slot.holders().first)
+    }
+
+    fn counted(slot: &'static Slot, share: &'static Share) -> Self {
+        share.add();
+        Self { slot, share }
     }
 }
 
-impl Drop for Owned {
+impl Clone for Held {
+    fn clone(&self) -> Self {
+        let clones = self.slot.holders().clones.get_or_init(|| Striped::new(Share::new));
+        Self::counted(self.slot, clones.mine())
+    }
+}
+
+impl Drop for Held {
+    #[inline]
     fn drop(&mut self) {
-        self.0.retire();
-        idle().push(self.0);
+        if self.share.remove() {
+            give_back(self.slot);
+        }
+    }
+}
+
+/// Gives a slot back, if nobody holds it.
+#[cold]
+#[inline(never)]
+fn give_back(slot: &'static Slot) {
+    let Holders { first, clones, ended } = slot.holders();
+    if ended.ends(iter::once(first).chain(clones.get().into_iter().flat_map(Striped::iter))) {
+        slot.retire();
+        idle().push(slot);
+    }
+}
+
+impl Holders {
+    pub(super) fn none() -> Self {
+        Self { first: Share::new(), clones: OnceLock::new(), ended: Ended::never() }
     }
 }

@@ -4,6 +4,7 @@ use super::allowance::Allowance;
 use super::changes::{Changes, Delivery};
 use super::gate::{Gate, Shown};
 use super::permit::Place;
+use super::pool::Holders;
 use super::stripes::{Counted, Stripes};
 use super::word::Word;
 use crate::circuit_breaker::config::Rules;
@@ -23,6 +24,7 @@ pub(in super::super) struct Slot {
     /// To count good calls that change nothing but which of the last calls they are.
     passing: Allowance,
     stripes: OnceLock<Stripes>,
+    holders: Holders,
 }
 
 pub(super) struct Core {
@@ -65,7 +67,12 @@ impl Slot {
     pub(super) fn new(beginning: Beginning) -> Self {
         let core = Core::new(beginning, 1);
         let shown = core.shown();
-        Self { gate: Gate::new(core, shown), passing: Allowance::none(), stripes: OnceLock::new() }
+        Self {
+            gate: Gate::new(core, shown),
+            passing: Allowance::none(),
+            stripes: OnceLock::new(),
+            holders: Holders::none(),
+        }
     }
 
     /// Serves another breaker from now on.
@@ -100,6 +107,10 @@ impl Slot {
     #[inline]
     pub(super) fn word(&self) -> Word {
         Word(self.gate.word())
+    }
+
+    pub(super) const fn holders(&self) -> &Holders {
+        &self.holders
     }
 
     pub(super) const fn gate(&self) -> &Gate<Core> {
