@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// What a layer is called wherever it reports something: events, [`Rejection`](crate::Rejection)s,
 /// [`Degraded`](crate::Degraded) answers.
 ///
 /// It is one word and `Copy`, so that a future, a refusal and every error that holds one cost little to move and nothing to
 /// drop. Its text is therefore kept for as long as the process runs, once however often it is made: name layers, not
-/// requests.
+/// requests. (Where keys of requests have names, as with a circuit breaker by key, that ends after a mebibyte of them, and
+/// the rest are called by the name of all.)
 ///
 /// ```
 /// use buttress::Name;
@@ -37,28 +38,58 @@ impl Name {
         self.0
     }
 
+    /// The one of this text, in which requests have a part; none if as much has been kept of such as may.
+    pub(crate) fn of_key(text: &str) -> Option<Self> {
+        all().of_key(text)
+    }
+}
+
+/// The texts of all names that were not written as names.
+#[derive(Default)]
+struct Names {
+    by_text: HashMap<&'static str, Kept>,
+    bytes_of_keys: usize,
+}
+
+/// Requests have as many keys as whoever sends them likes.
+const MOST_BYTES_OF_KEYS: usize = 1 << 20;
+
+fn all() -> MutexGuard<'static, Names> {
+    static ALL: LazyLock<Mutex<Names>> = LazyLock::new(Mutex::default);
+    ALL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Names {
     /// The one of this text, which is kept by `keep` if there is none yet.
-    fn of<T: AsRef<str>>(text: T, keep: impl FnOnce(T) -> &'static str) -> Self {
-        static KEPT: Mutex<Option<HashMap<&'static str, Kept>>> = Mutex::new(None);
-        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = kept.get_or_insert_default();
-        if let Some(known) = kept.get(text.as_ref()) {
-            return Self(known);
+    fn of<T: AsRef<str>>(&mut self, text: T, keep: impl FnOnce(T) -> &'static str) -> Name {
+        if let Some(known) = self.by_text.get(text.as_ref()) {
+            return Name(known);
         }
         let text = keep(text);
-        Self(kept.entry(text).or_insert(Box::leak(Box::new(text))))
+        Name(self.by_text.entry(text).or_insert(Box::leak(Box::new(text))))
+    }
+
+    fn of_key(&mut self, text: &str) -> Option<Name> {
+        if !self.by_text.contains_key(text) {
+            let bytes = self.bytes_of_keys.saturating_add(text.len());
+            if bytes > MOST_BYTES_OF_KEYS {
+                return None;
+            }
+            self.bytes_of_keys = bytes;
+        }
+        Some(self.of(text, |text| Box::leak(Box::from(text))))
     }
 }
 
 impl From<&'static str> for Name {
     fn from(name: &'static str) -> Self {
-        Self::of(name, |name| name)
+        all().of(name, |name| name)
     }
 }
 
 impl From<String> for Name {
     fn from(name: String) -> Self {
-        Self::of(name, |name| Box::leak(name.into_boxed_str()))
+        all().of(name, |name| Box::leak(name.into_boxed_str()))
     }
 }
 
@@ -90,5 +121,18 @@ mod tests {
         assert!(std::ptr::eq(read().0, Name::from("orders of a shop").0));
         assert_ne!(read(), Name::from(String::from("payments")));
         assert_eq!(Name::fixed(&"payments"), Name::from("payments"), "by its text, not by where it is");
+    }
+
+    #[test]
+    fn what_is_kept_of_keys_is_bounded() {
+        let mut names = Names::default();
+        let text = |number| format!("{number:01024}");
+        for number in 0..1024 {
+            assert_eq!(names.of_key(&text(number)).expect("there is room").as_str(), text(number));
+        }
+        assert!(names.of_key("one more").is_none());
+        assert!(names.of_key(&text(7)).is_some(), "it is kept already");
+        assert_eq!(names.of(String::from("one more"), |name| Box::leak(name.into_boxed_str())).as_str(), "one more");
+        assert!(names.of_key("one more").is_some(), "a layer is called so as well");
     }
 }

@@ -5,6 +5,7 @@
 
 #![cfg_attr(not(feature = "tracing"), allow(unused_variables))]
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::attempt::Attempt;
@@ -65,7 +66,7 @@ pub(crate) fn substitute_failed(degraded: &Degraded) {
 
 /// A circuit began a new generation.
 pub(crate) fn circuit_changed(
-    name: &Name,
+    name: &impl fmt::Display,
     from: &'static str,
     to: &'static str,
     reason: Option<TripReason>,
@@ -94,12 +95,12 @@ pub(crate) fn circuit_refused(open: &Open) {
 }
 
 /// A circuit breaker that only observes would have refused a call.
-pub(crate) fn circuit_would_have_refused(name: &Name, reason: TripReason) {
+pub(crate) fn circuit_would_have_refused(name: &impl fmt::Display, reason: TripReason) {
     decided!(layer = "circuit_breaker", name = %name, reason = reason.as_str(), "would have refused");
 }
 
 /// An answer came too late to mean anything to its circuit.
-pub(crate) fn circuit_ignored(name: &Name) {
+pub(crate) fn circuit_ignored(name: &impl fmt::Display) {
     decided!(layer = "circuit_breaker", name = %name, "stale answer ignored");
 }
 

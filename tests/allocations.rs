@@ -319,3 +319,21 @@ fn a_client_is_told_by_its_address_without_an_allocation() {
         assert!(allocation_counter::measure(written).count_total > 0, "the control");
     }
 }
+
+/// Names are kept for as long as the process runs, and keys are named by whoever sends requests.
+#[test]
+fn keys_that_are_forgotten_leave_no_more_behind_than_their_names_may() {
+    use buttress::circuit_breaker::{KeyedCircuitBreaker, KeyedConfig};
+
+    let config = KeyedConfig::new(CircuitBreakerConfig::new().name("payments")).max_keys(10);
+    let breakers = KeyedCircuitBreaker::<u64>::new(config).expect("valid");
+    let left_behind = |keys: std::ops::Range<u64>| {
+        let come_and_go = || keys.for_each(|key| breakers.try_acquire(&key).expect("closed").success());
+        allocation_counter::measure(come_and_go).bytes_current
+    };
+    // Until a mebibyte of names is there, each stays: that is the control.
+    assert!(left_behind(0..10_000) > 300_000);
+    left_behind(10_000..70_000);
+    let bytes = left_behind(70_000..120_000);
+    assert!(bytes < 200_000, "{bytes} bytes are held for 50 000 keys that were forgotten");
+}

@@ -3,6 +3,7 @@ mod by_key;
 mod changes;
 mod count;
 mod gate;
+mod label;
 mod parked;
 mod permit;
 mod pool;
@@ -16,6 +17,7 @@ use std::fmt;
 
 pub use self::by_key::{KeyedCircuitBreaker, KeyedSnapshot};
 pub use self::changes::Changes;
+use self::label::Label;
 pub(super) use self::parked::{Parked, Seen};
 pub use self::permit::Permit;
 pub(super) use self::permit::Place;
@@ -24,7 +26,6 @@ use self::slot::{Beginning, Slot};
 use super::config::{CircuitBreakerConfig, InvalidCircuitBreaker};
 use super::state::{Refusal, Snapshot, State};
 use crate::clock::{Moment, Now};
-use crate::jitter::Jitter;
 use crate::name::Name;
 use crate::rejection::Open;
 
@@ -67,11 +68,10 @@ impl CircuitBreaker {
     pub fn new(config: CircuitBreakerConfig) -> Result<Self, InvalidCircuitBreaker> {
         let rules = config.rules()?;
         let CircuitBreakerConfig { name, observe_only, .. } = config;
-        Ok(Self::begin(Beginning { name, rules, observe_only, jitter: Jitter::new(), now: Moment::now() }))
+        Ok(Self::begin(name, Beginning::now(Label::Name(name), rules, observe_only)))
     }
 
-    fn begin(beginning: Beginning) -> Self {
-        let name = beginning.name;
+    fn begin(name: Name, beginning: Beginning) -> Self {
         Self { held: Held::new(beginning), name }
     }
 

@@ -30,29 +30,21 @@ where
     A: Substitute<S::Response, S::Error, K>,
 {
     #[pin]
-    state: State<S, Req, A::Future>,
-    /// Goes to the substitute.
-    summary: Option<K>,
+    state: State<S, Req, A::Future, K>,
     plan: Plan<A, C, M, W>,
 }
 
 #[pin_project(project = StateProj, project_replace = StateOwn)]
-enum State<S: Service<Req>, Req, G> {
+enum State<S: Service<Req>, Req, G, K> {
     GettingReady {
         service: S,
         request: Req,
-    },
-    /// The service said so when the call came.
-    NeverReady {
-        error: S::Error,
+        summary: K,
     },
     Calling {
         #[pin]
         call: S::Future,
-    },
-    Failed {
-        failure: Failure,
-        result: Result<S::Response, S::Error>,
+        summary: K,
     },
     Substituting {
         #[pin]
@@ -73,18 +65,8 @@ where
     A: Substitute<S::Response, S::Error, K>,
 {
     #[inline(always)]
-    pub(super) const fn calling(call: S::Future, summary: K, plan: Plan<A, C, M, W>) -> Self {
-        Self { state: State::Calling { call }, summary: Some(summary), plan }
-    }
-
-    #[cold]
-    pub(super) const fn getting_ready(service: S, request: Req, summary: K, plan: Plan<A, C, M, W>) -> Self {
-        Self { state: State::GettingReady { service, request }, summary: Some(summary), plan }
-    }
-
-    #[cold]
-    pub(super) const fn never_ready(error: S::Error, summary: K, plan: Plan<A, C, M, W>) -> Self {
-        Self { state: State::NeverReady { error }, summary: Some(summary), plan }
+    pub(super) const fn calling(service: S, request: Req, summary: K, plan: Plan<A, C, M, W>) -> Self {
+        Self { state: State::GettingReady { service, request, summary }, plan }
     }
 }
 
@@ -100,31 +82,40 @@ where
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !matches!(self.state, State::Calling { .. }) {
-            ready!(self.as_mut().poll_begin(cx));
+        let mut this = self.as_mut().project();
+        let readiness = ready!(this.state.as_mut().poll_begin(cx));
+        let result = match (readiness, this.state.project()) {
+            (Err(error), _) => Some(Err(error)),
+            (Ok(()), StateProj::Calling { call, .. }) => Some(ready!(call.poll(cx))),
+            (Ok(()), _) => None,
+        };
+        if let Some(result) = result {
+            match this.plan.classify.classify(result.as_ref()) {
+                Outcome::Success => return Poll::Ready(result),
+                Outcome::Failure(failure) => self.as_mut().failed(Failed::new(failure, result, ())),
+            }
         }
-        let this = self.as_mut().project();
-        if let StateProj::Calling { call, .. } = this.state.project() {
-            // Apart, so that the compiler can keep an answer in registers although an error is looked at in memory.
-            let (failure, result) = match ready!(call.poll(cx)) {
-                Ok(response) => match this.plan.classify.classify(Ok(&response)) {
-                    Outcome::Success => return Poll::Ready(Ok(response)),
-                    Outcome::Failure(failure) => (failure, Ok(response)),
-                },
-                Err(error) => match this.plan.classify.classify(Err(&error)) {
-                    Outcome::Success => return Poll::Ready(Err(error)),
-                    Outcome::Failure(failure) => (failure, Err(error)),
-                },
-            };
-            // The call is over, and what it holds goes before anything is done in its place.
-            self.as_mut().project().state.set(State::Failed { failure, result });
-        }
-        ready!(self.as_mut().poll_answer(cx));
+        ready!(self.as_mut().poll_substitute(cx));
         Poll::Ready(self.project().state.take_answer())
     }
 }
 
-impl<S: Service<Req>, Req, G> State<S, Req, G> {
+impl<S: Service<Req>, Req, G, K> State<S, Req, G, K> {
+    /// Makes the call as soon as the service is ready, unless it is made already.
+    #[inline]
+    fn poll_begin(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        if let StateProj::GettingReady { service, .. } = self.as_mut().project() {
+            ready!(service.poll_ready(cx))?;
+            if let StateOwn::GettingReady { mut service, request, summary } =
+                self.as_mut().project_replace(State::Finished)
+            {
+                let call = service.call(request);
+                self.set(State::Calling { call, summary });
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn take_answer(self: Pin<&mut Self>) -> Result<S::Response, S::Error> {
         match self.project_replace(State::Finished) {
             StateOwn::Answered { result } => result,
@@ -137,53 +128,34 @@ impl<S, Req, A, C, M, K, W> ResponseFuture<S, Req, A, C, M, K, W>
 where
     S: Service<Req>,
     A: Substitute<S::Response, S::Error, K>,
-    C: Classify<S::Response, S::Error>,
     M: MarkDegraded<S::Response>,
     W: Trigger,
 {
-    /// Makes the call as soon as the service is ready. One that will never be is a call that failed.
+    /// Asks for a substitute, or answers what was said if this failure is not stood in for.
     #[cold]
     #[inline(never)]
-    fn poll_begin(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.as_mut().project();
-        let readiness = match this.state.as_mut().project() {
-            StateProj::GettingReady { service, .. } => ready!(service.poll_ready(cx)),
-            StateProj::NeverReady { .. } => Ok(()),
-            _ => return Poll::Ready(()),
+    fn failed(self: Pin<&mut Self>, failed: Failed<S::Response, S::Error>) {
+        let Failed { failure, result, .. } = failed;
+        let mut this = self.project();
+        // The call is over, and what it holds goes before anything is done in its place.
+        let (StateOwn::GettingReady { summary, .. } | StateOwn::Calling { summary, .. }) =
+            this.state.as_mut().project_replace(State::Finished)
+        else {
+            unreachable!("only a call can fail");
         };
-        let error = match (this.state.as_mut().project_replace(State::Finished), readiness) {
-            (StateOwn::GettingReady { mut service, request }, Ok(())) => {
-                let call = service.call(request);
-                this.state.set(State::Calling { call });
-                return Poll::Ready(());
-            }
-            (StateOwn::GettingReady { .. }, Err(error)) | (StateOwn::NeverReady { error }, _) => error,
-            _ => unreachable!("it has just been looked at"),
-        };
-        this.state.set(match this.plan.classify.classify(Err(&error)) {
-            Outcome::Success => State::Answered { result: Err(error) },
-            Outcome::Failure(failure) => State::Failed { failure, result: Err(error) },
-        });
-        Poll::Ready(())
+        if !this.plan.trigger.stands_in_for(&failure) {
+            telemetry::left_alone(&this.plan.name, &failure);
+            this.state.set(State::Answered { result });
+            return;
+        }
+        let answer = this.plan.substitute.substitute(Failed::new(failure.clone(), result, summary));
+        this.state.set(State::Substituting { answer, failure });
     }
 
-    /// Finds an answer to leave behind: a substitute, or what was said if this failure is not stood in for.
     #[cold]
     #[inline(never)]
-    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_substitute(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if matches!(this.state.as_ref().get_ref(), State::Failed { .. })
-            && let StateOwn::Failed { failure, result } = this.state.as_mut().project_replace(State::Finished)
-        {
-            if !this.plan.trigger.stands_in_for(&failure) {
-                telemetry::left_alone(&this.plan.name, &failure);
-                this.state.set(State::Answered { result });
-                return Poll::Ready(());
-            }
-            let summary = this.summary.take().expect("a call fails once");
-            let answer = this.plan.substitute.substitute(Failed::new(failure.clone(), result, summary));
-            this.state.set(State::Substituting { answer, failure });
-        }
         let (mut result, failure) = match this.state.as_mut().project() {
             StateProj::Answered { .. } => return Poll::Ready(()),
             StateProj::Substituting { answer, failure } => (ready!(answer.poll(cx)), failure.clone()),

@@ -21,9 +21,8 @@
 //! would say is the last good answer, choose the cache fallback. Outermost in a client's stack it covers all that
 //! the layers inside can refuse with.
 //!
-//! The layer itself is always ready: whether the wrapped service is, it finds out in the call, and a service that fails to
-//! become ready counts as failed. One that is ready is called in place. One that is not yet is taken along and a clone of it
-//! stays behind, and so it must be `Clone`.
+//! The wrapped service must be `Clone`: each call makes a clone ready and calls it. The layer itself is always ready: whether the wrapped service is, it finds out in the call, and a service that fails to become
+//! ready counts as failed.
 //!
 //! # Example
 //!

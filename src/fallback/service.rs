@@ -1,5 +1,5 @@
 use std::fmt;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use tower::Service;
 
@@ -53,24 +53,7 @@ where
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         let summary = self.summary.keep(&request);
-        // Nobody is to be woken: who is not ready is asked again in the future.
-        match self.inner.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => ResponseFuture::calling(self.inner.call(request), summary, self.plan.clone()),
-            Poll::Ready(Err(error)) => ResponseFuture::never_ready(error, summary, self.plan.clone()),
-            Poll::Pending => {
-                let asked = self.take_asked();
-                ResponseFuture::getting_ready(asked, request, summary, self.plan.clone())
-            }
-        }
-    }
-}
-
-impl<S: Clone, A, C, M, K, W> Fallback<S, A, C, M, K, W> {
-    /// The service that was asked whether it is ready, and so may have a place in a line. A clone stays behind.
-    #[cold]
-    fn take_asked(&mut self) -> S {
-        let not_asked = self.inner.clone();
-        std::mem::replace(&mut self.inner, not_asked)
+        ResponseFuture::calling(self.inner.clone(), request, summary, self.plan.clone())
     }
 }
 

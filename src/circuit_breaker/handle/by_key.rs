@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use papaya::HashMap;
 
 use super::CircuitBreaker;
+use super::label::Label;
 use super::permit::{Permit, Place};
 use super::slot::Beginning;
 use crate::circuit_breaker::config::{CircuitBreakerConfig, InvalidCircuitBreaker, KeyedConfig, Rules, WithoutKey};
 use crate::circuit_breaker::state::Snapshot;
 use crate::clock::{Moment, Now};
-use crate::jitter::Jitter;
 use crate::name::Name;
 use crate::rejection::Open;
 
@@ -84,7 +84,10 @@ where
         let limits = config.into();
         let rules = limits.rules()?;
         let observe_only = limits.breaker.observe_only;
-        let breaker = |of: &str| begin(format!("{}[{of}]", limits.breaker.name), rules.clone(), observe_only);
+        let breaker = |of: &str| {
+            let name = Name::from(format!("{}[{of}]", limits.breaker.name));
+            CircuitBreaker::begin(name, Beginning::now(Label::Name(name), rules.clone(), observe_only))
+        };
         let (without_key, overflow) = (breaker("without a key"), breaker("overflow"));
         let keeper = Mutex::new(Keeper { order: VecDeque::new(), rules, config: limits.breaker.clone(), version: 0 });
         let (breakers, overflowed) = (HashMap::new(), AtomicU64::new(0));
@@ -192,14 +195,17 @@ where
         let breakers = self.shared.breakers.pin();
         let mut forgotten = Vec::new();
         let found = {
-            let name = format!("{}[{key:?}]", self.shared.limits.breaker.name);
+            let of_all = self.shared.limits.breaker.name;
+            let text = format!("{of_all}[{key:?}]");
             let mut keeper = self.keeper();
             if breakers.get(key).is_none() {
                 self.make_place(&mut keeper, &mut forgotten, now.moment());
             }
             let has_place = keeper.order.len() < self.shared.limits.max_keys;
             if has_place && breakers.get(key).is_none() {
-                let breaker = begin(name, keeper.rules.clone(), keeper.config.observe_only);
+                let (label, name) = Label::of_key(text, of_all);
+                let beginning = Beginning::now(label, keeper.rules.clone(), keeper.config.observe_only);
+                let breaker = CircuitBreaker::begin(name, beginning);
                 let used_at = AtomicU64::new(now.moment().to_nanos());
                 keeper.order.push_back(key.clone());
                 breakers.insert(key.clone(), Entry { breaker, is_used: AtomicBool::new(false), used_at });
@@ -262,16 +268,6 @@ impl Entry {
     fn idle_for(&self, now: Moment) -> std::time::Duration {
         now.since(Moment::from_nanos(self.used_at.load(Ordering::Relaxed)))
     }
-}
-
-fn begin(name: String, rules: Rules, observe_only: bool) -> CircuitBreaker {
-    CircuitBreaker::begin(Beginning {
-        name: Name::from(name),
-        rules,
-        observe_only,
-        jitter: Jitter::new(),
-        now: Moment::now(),
-    })
 }
 
 impl<K> Clone for KeyedCircuitBreaker<K> {

@@ -4,8 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError, error::TryRecvError};
 
+use super::label::Label;
 use crate::circuit_breaker::state::Change;
-use crate::name::Name;
 use crate::telemetry;
 
 /// So many changes wait for a listener that is slow, and so many for somebody to deliver them. A circuit that changes
@@ -113,7 +113,7 @@ impl Delivery {
     }
 
     /// Delivers what is queued; if somebody else is at it, they deliver this too.
-    pub(super) fn deliver(&self, name: &Name) {
+    pub(super) fn deliver(&self, label: &Label) {
         while let Some((batch, listeners)) = self.take() {
             let _end = EndOfDelivery(self);
             // The listeners first: a subscriber that panics must not keep anything from them.
@@ -124,7 +124,7 @@ impl Delivery {
                 }
             }
             for Change { from, to, reason, generation, .. } in batch {
-                telemetry::circuit_changed(name, from.as_str(), to.as_str(), reason, generation);
+                telemetry::circuit_changed(label, from.as_str(), to.as_str(), reason, generation);
             }
         }
     }

@@ -3,6 +3,7 @@ use std::sync::{Arc, MutexGuard, OnceLock};
 use super::allowance::Allowance;
 use super::changes::{Changes, Delivery};
 use super::gate::{Gate, Shown};
+use super::label::Label;
 use super::permit::Place;
 use super::pool::Holders;
 use super::stripes::{Counted, Stripes};
@@ -11,7 +12,6 @@ use crate::circuit_breaker::config::Rules;
 use crate::circuit_breaker::state::{Admission, Admitted, Buckets, Change, Circuit, Meaning, Refusal, Snapshot, State};
 use crate::clock::{Moment, Now};
 use crate::jitter::Jitter;
-use crate::name::Name;
 use crate::telemetry;
 
 /// A circuit that all threads share.
@@ -29,7 +29,7 @@ pub(in super::super) struct Slot {
 
 pub(super) struct Core {
     circuit: Circuit,
-    name: Name,
+    label: Label,
     delivery: Arc<Delivery>,
     /// How many calls may be passing.
     granted: u32,
@@ -37,17 +37,23 @@ pub(super) struct Core {
 
 /// What a breaker begins with.
 pub(super) struct Beginning {
-    pub(super) name: Name,
+    pub(super) label: Label,
     pub(super) rules: Rules,
     pub(super) observe_only: bool,
     pub(super) jitter: Jitter,
     pub(super) now: Moment,
 }
 
+impl Beginning {
+    pub(super) fn now(label: Label, rules: Rules, observe_only: bool) -> Self {
+        Self { label, rules, observe_only, jitter: Jitter::new(), now: Moment::now() }
+    }
+}
+
 impl Core {
-    fn new(Beginning { name, rules, observe_only, jitter, now }: Beginning, generation: u64) -> Self {
+    fn new(Beginning { label, rules, observe_only, jitter, now }: Beginning, generation: u64) -> Self {
         let circuit = Circuit::new(rules, observe_only, generation, jitter, now);
-        Self { circuit, name, delivery: Arc::default(), granted: 0 }
+        Self { circuit, label, delivery: Arc::default(), granted: 0 }
     }
 
     fn shown(&self) -> Shown {
@@ -125,11 +131,11 @@ impl Slot {
             self.show_quiet(&core);
             return value;
         };
-        let (delivery, name) = (core.delivery.clone(), core.name);
+        let (delivery, label) = (core.delivery.clone(), core.label.clone());
         delivery.queue(change);
         let shown = core.shown();
         self.gate.publish(core, shown, refuses_some(change.to));
-        delivery.deliver(&name);
+        delivery.deliver(&label);
         value
     }
 
@@ -192,7 +198,7 @@ impl Slot {
             (Admission::Pass(_), _, word) => Ok(Place::counted(self, word)),
             (Admission::Refuse(refusal), false, _) => Err(refusal),
             (Admission::Refuse(refusal), true, word) => {
-                telemetry::circuit_would_have_refused(&self.name(), refusal.reason);
+                telemetry::circuit_would_have_refused(&self.label(), refusal.reason);
                 Ok(Place::uncounted(self, word))
             }
         }
@@ -222,7 +228,7 @@ impl Slot {
         self.passing.grant(core.granted, core.circuit.generation(), u64::MAX);
         if core.circuit.stale() > stale {
             drop(core);
-            telemetry::circuit_ignored(&self.name());
+            telemetry::circuit_ignored(&self.label());
         }
     }
 
@@ -258,7 +264,7 @@ impl Slot {
             (circuit.stale() > stale, change)
         });
         if was_stale {
-            telemetry::circuit_ignored(&self.name());
+            telemetry::circuit_ignored(&self.label());
         }
     }
 
@@ -314,8 +320,8 @@ impl Slot {
         self.stripes.get().map_or(0, |stripes| stripes.sum(generation, now))
     }
 
-    fn name(&self) -> Name {
-        self.lock().name
+    fn label(&self) -> Label {
+        self.lock().label.clone()
     }
 }
 

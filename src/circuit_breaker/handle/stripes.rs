@@ -99,8 +99,32 @@ impl Stripe {
         let counted = self.allowance.revoke(&mut good.granted);
         good.buckets.pass_good(counted);
         let value = action(&mut good);
-        good.granted = Allowance::MOST;
+        // A generation that begins has its buckets at the beginning of time. What were granted then could be taken by somebody
+        // who has compared the time with the end of an earlier one's, and be lost with those buckets.
+        good.granted = if good.buckets.have_begun() { Allowance::MOST } else { 0 };
         self.allowance.grant(good.granted, good.generation, good.buckets.ends().to_nanos());
         value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_generation_that_begins_grants_nothing_before_it_is_told_the_time() {
+        let now = Moment::EPOCH + Duration::from_secs(86_400);
+        let buckets = Buckets::new(Duration::from_secs(10));
+        let stripes = Stripes::new(&buckets);
+        stripes.begin(1, buckets.emptied());
+        stripes.record(1, now);
+        assert!(stripes.0.mine().allowance.take(1, now.to_nanos()), "the control");
+        stripes.begin(2, buckets.emptied());
+        // Whoever has compared the time with the end of generation 1 does so no more.
+        assert!(!stripes.0.mine().allowance.take(2, 0), "it would be forgotten with the buckets it is counted in");
+        stripes.record(2, now);
+        assert_eq!(stripes.sum(2, now), 1);
     }
 }

@@ -13,6 +13,7 @@ use super::slot::LOCKED;
 use super::word::REASONS;
 use super::*;
 use crate::circuit_breaker::config::{LastCalls, OpenFor, TimeWindow, WhenDropped};
+use crate::jitter::Jitter;
 use crate::model;
 use crate::outcome::{Failure, FailureKind};
 use crate::rejection::TripReason;
@@ -125,7 +126,8 @@ enum Shown {
 fn breaker(config: &CircuitBreakerConfig, now: Moment) -> CircuitBreaker {
     let rules = config.rules().expect("valid");
     let CircuitBreakerConfig { name, observe_only, .. } = config.clone();
-    CircuitBreaker::begin(Beginning { name, rules, observe_only, jitter: Jitter::seeded(1), now })
+    let beginning = Beginning { label: Label::Name(name), rules, observe_only, jitter: Jitter::seeded(1), now };
+    CircuitBreaker::begin(name, beginning)
 }
 
 fn failure(kind: FailureKind, hint: Option<u64>) -> Failure {
@@ -332,9 +334,9 @@ fn a_breaker_fits_into_two_kibibytes_whatever_its_settings() {
         .permitted_probes(32);
     let rules = config.rules().expect("valid");
     // Names are kept apart, once for all who are called alike.
-    let name = "x".into();
+    let label = Label::Name("x".into());
     let heap = allocation_counter::measure(|| {
-        let beginning = Beginning { name, rules, observe_only: false, jitter: Jitter::seeded(1), now: T0 };
+        let beginning = Beginning { label, rules, observe_only: false, jitter: Jitter::seeded(1), now: T0 };
         std::mem::forget(Slot::new(beginning));
     });
     let bytes = usize::try_from(heap.bytes_total).expect("small") + size_of::<Slot>();
@@ -346,7 +348,7 @@ fn a_breaker_fits_into_two_kibibytes_whatever_its_settings() {
 #[test]
 fn what_a_breaker_that_is_gone_has_let_through_changes_nothing() {
     let beginning = || Beginning {
-        name: "test".into(),
+        label: Label::Name("test".into()),
         rules: CircuitBreakerConfig::new().consecutive_failures(1).rules().expect("valid"),
         observe_only: false,
         jitter: Jitter::seeded(1),

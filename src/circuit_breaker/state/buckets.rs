@@ -41,6 +41,11 @@ impl Buckets {
         self.counts[slot(self.newest)].add(Counts { calls, ..Counts::default() });
     }
 
+    /// Whether they have been told any time.
+    pub(in super::super) const fn have_begun(&self) -> bool {
+        self.newest > 0
+    }
+
     /// When the current bucket is over.
     pub(in super::super) const fn ends(&self) -> Moment {
         self.began(self.newest.saturating_add(1))
