@@ -17,7 +17,7 @@ use tokio::time::Sleep;
 
 use self::origin::origin;
 
-/// A point on tokio's clock: nanoseconds since a day before the process first asked.
+/// A point on tokio's clock: nanoseconds since about a day before the process first asked.
 ///
 /// All arithmetic saturates, so no idle time, limit or deadline can overflow it (it ends after 584 years).
 ///

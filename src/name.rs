@@ -10,7 +10,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 /// It is one word and `Copy`, so that a future, a refusal and every error that holds one cost little to move and nothing to
 /// drop. Its text is therefore kept for as long as the process runs, once however often it is made: name layers, not
 /// requests. (Where keys of requests have names, as with a circuit breaker by key, that ends after a mebibyte of them, and
-/// the rest are called by the name of all.)
+/// the rest are called by the name of all.) To make one is to look for it under a lock, which a call need not do.
 ///
 /// ```
 /// use buttress::Name;

@@ -205,6 +205,32 @@ async fn a_service_that_fails_to_become_ready_has_failed() {
     assert!(Broken.ready().await.is_err());
 }
 
+#[tokio::test]
+async fn a_service_that_waits_and_then_fails_to_become_ready_has_failed() {
+    #[derive(Clone)]
+    struct Waits(u32);
+
+    impl Service<u32> for Waits {
+        type Response = u32;
+        type Error = BoxError;
+        type Future = Ready<Result<u32, BoxError>>;
+
+        fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            cx.waker().wake_by_ref();
+            self.0 += 1;
+            if self.0 < 3 { Poll::Pending } else { Poll::Ready(Err("broken for good".into())) }
+        }
+
+        fn call(&mut self, _: u32) -> Self::Future {
+            unreachable!("it is never ready")
+        }
+    }
+    let mut service = FallbackLayer::default().value(7).layer(Waits(0));
+    for _ in 0..2 {
+        assert_eq!(service.call(1).await.expect("a substitute"), 7, "each call asks a clone that nobody has asked");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn it_is_ready_while_the_service_is_not() {
     let (service, mut handle) = tower_test::mock::pair::<(), u32>();

@@ -398,7 +398,8 @@ fn the_wrapped_service_can_be_reached() {
     let mut service = limited(SEC).layer(Inner(1));
     service.get_mut().0 = 2;
     assert_eq!(service.get_ref(), &Inner(2));
-    assert!(format!("{service:?}").contains("Inner(2)"));
+    let shown = format!("{service:?}");
+    assert!(shown.contains("Inner(2)") && shown.contains("limit: 1s"), "{shown}");
     assert_eq!(service.into_inner(), Inner(2));
 }
 

@@ -221,12 +221,18 @@ mod tests {
             .map(|reason| Limited::new("door".into(), reason).into());
         let open = Open::new("door".into(), TripReason::ForcedOpen).into();
         let others = [elapsed(Cause::OwnLimit), elapsed(Cause::DeadlineBeforeCall), open];
+        let teapot = StatusCode::IM_A_TEAPOT;
+        let chosen = AsResponse::new().when_elapsed(teapot).when_circuit_open(teapot).when_rate_limited(teapot);
+        let chosen = chosen.when_key_missing(teapot);
         for rejection in others.into_iter().chain(limited) {
-            let response = response(rejection);
-            let body: serde_json::Value = serde_json::from_slice(response.body()).expect("valid JSON");
-            assert_eq!(body["status"], response.status().as_u16());
-            let members = body.as_object().expect("an object").keys();
-            assert_eq!(members.collect::<Vec<_>>(), ["detail", "status", "title", "type"]);
+            for (refuse, is_chosen) in [(AsResponse::new(), false), (chosen, true)] {
+                let response: Response<Bytes> = refuse.response(rejection.clone());
+                assert_eq!(response.status() == teapot, is_chosen);
+                let body: serde_json::Value = serde_json::from_slice(response.body()).expect("valid JSON");
+                assert_eq!(body["status"], response.status().as_u16());
+                let members = body.as_object().expect("an object").keys();
+                assert_eq!(members.collect::<Vec<_>>(), ["detail", "status", "title", "type"]);
+            }
         }
     }
 

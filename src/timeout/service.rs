@@ -85,7 +85,9 @@ where
 
 impl<S: fmt::Debug, L, D, R, X> fmt::Debug for Timeout<S, L, D, R, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Timeout").field("inner", &self.inner).field("name", &self.name).finish_non_exhaustive()
+        let mut shown = f.debug_struct("Timeout");
+        shown.field("inner", &self.inner).field("name", &self.name).field("limit", &self.limit.duration());
+        shown.finish_non_exhaustive()
     }
 }
 

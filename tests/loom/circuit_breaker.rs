@@ -264,6 +264,11 @@ impl Handles {
         Arc::new(Self { shares, ended: Ended::never(), ends: AtomicUsize::new(0) })
     }
 
+    fn one_goes_elsewhere(handles: &Arc<Self>) -> thread::JoinHandle<()> {
+        let handles = handles.clone();
+        thread::spawn(move || handles.drop_one_of(1))
+    }
+
     fn drop_one_of(&self, share: usize) {
         if self.shares[share].remove() && self.ended.ends(self.shares.iter()) {
             self.ends.fetch_add(1, StdOrdering::SeqCst);
@@ -276,10 +281,7 @@ fn the_last_of_two_handles_that_go_at_once_ends_it_and_only_that() {
     loom::model(|| {
         let handles = Handles::none();
         handles.shares.iter().for_each(Share::add);
-        let other = {
-            let handles = handles.clone();
-            thread::spawn(move || handles.drop_one_of(1))
-        };
+        let other = Handles::one_goes_elsewhere(&handles);
         handles.drop_one_of(0);
         other.join().expect("no panic");
         assert_eq!(handles.ends.load(StdOrdering::SeqCst), 1);
@@ -290,12 +292,8 @@ fn the_last_of_two_handles_that_go_at_once_ends_it_and_only_that() {
 fn a_handle_that_is_handed_on_by_clones_never_ends_it_on_the_way() {
     loom::model(|| {
         let handles = Handles::none();
-        handles.shares[0].add();
-        handles.shares[1].add();
-        let other = {
-            let handles = handles.clone();
-            thread::spawn(move || handles.drop_one_of(1))
-        };
+        handles.shares.iter().for_each(Share::add);
+        let other = Handles::one_goes_elsewhere(&handles);
         // Cloned from the first into the second share and back, each time before its original goes.
         handles.shares[1].add();
         handles.drop_one_of(0);
@@ -313,10 +311,7 @@ fn whoever_is_late_to_see_an_end_does_not_end_the_next_life() {
     loom::model(|| {
         let handles = Handles::none();
         handles.shares.iter().for_each(Share::add);
-        let other = {
-            let handles = handles.clone();
-            thread::spawn(move || handles.drop_one_of(1))
-        };
+        let other = Handles::one_goes_elsewhere(&handles);
         handles.drop_one_of(0);
         if handles.ends.load(StdOrdering::SeqCst) == 1 {
             // It is used again at once, while the other may still be counting.

@@ -37,6 +37,9 @@ impl KeyedConfig {
     /// bytes more for each key and processor). A new key beyond that takes the place of one that was not used lately, and
     /// whose circuit is closed or has come to the end of its open time. If there is none, it shares the
     /// [overflow](crate::circuit_breaker::KeyedCircuitBreaker::overflow).
+    ///
+    /// Refusals name the key, until the process has kept a mebibyte of such names. From then on new keys are refused by the
+    /// name of all; their changes are told with the key as before.
     #[must_use]
     pub const fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys;

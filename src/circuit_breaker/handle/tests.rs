@@ -3,7 +3,7 @@
 mod obvious;
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -370,4 +370,33 @@ fn what_a_breaker_that_is_gone_has_let_through_changes_nothing() {
     assert_eq!((after.state, after.stale, after.consecutive_failures), (State::Closed, 0, 0));
     admitted().failed(Failure::new(FailureKind::Error), &Now::at(T0));
     assert_eq!(slot.snapshot(T0).state, State::Open, "the control: its own calls count");
+}
+
+/// Nobody looks in between, as the models do after each call, and so good calls pass in great numbers.
+#[test]
+fn what_passes_without_a_look_is_as_exact_as_what_is_looked_at() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for round in 0..300 {
+        let calls = random.u32(1..300);
+        let rates = LastCalls::new(calls).failure_rate(1.0).minimum_calls(calls);
+        let breaker = breaker(&CircuitBreakerConfig::new().last_calls(rates), T0);
+        breaker.force_closed();
+        let mut list = VecDeque::new();
+        for _ in 0..random.u32(1..1000) {
+            let failed = random.u32(0..40) == 0;
+            if failed {
+                bad(&breaker, T0);
+            } else {
+                good(&breaker, T0);
+            }
+            list.push_back(failed);
+            if list.len() > calls as usize {
+                list.pop_front();
+            }
+        }
+        let failures = list.iter().filter(|failed| **failed).count();
+        let counts = breaker.slot().snapshot(T0).last_calls.expect("a ring");
+        let counted = (counts.calls as usize, counts.failures as usize);
+        assert_eq!(counted, (list.len(), failures), "round {round}, {calls} calls");
+    }
 }

@@ -534,3 +534,15 @@ fn probes_keep_their_places_when_the_settings_change() {
     assert_eq!(told.stale(), 1);
     assert!(told.call(Meaning::Good, at).is_some());
 }
+
+#[test]
+fn while_there_is_a_row_of_failures_every_good_call_changes_it() {
+    let config = CircuitBreakerConfig::new().consecutive_failures(5).last_calls(LastCalls::new(10).failure_rate(1.0));
+    let mut told = told(&config);
+    assert_eq!(told.calls(Meaning::Good, 10, T0), None);
+    assert!(told.circuit.ahead() > 0, "the control");
+    assert_eq!(told.calls(FAILED, 1, T0), None);
+    assert_eq!(told.circuit.ahead(), 0, "a good call ends the row");
+    assert_eq!(told.calls(Meaning::Good, 1, T0), None);
+    assert!(told.circuit.ahead() > 0);
+}
