@@ -17,8 +17,6 @@ use crate::telemetry;
 pub struct ResponseFuture<F, C, R> {
     #[pin]
     state: State<F, C, R>,
-    /// Of the call that is made; settled, if none is.
-    place: Place,
 }
 
 #[pin_project(project = StateProj, project_replace = StateOwn)]
@@ -27,6 +25,7 @@ enum State<F, C, R> {
         #[pin]
         inner: F,
         classify: C,
+        place: Place,
     },
     Refused {
         open: Open,
@@ -40,12 +39,12 @@ impl<F, C, R> ResponseFuture<F, C, R> {
     #[inline(always)]
     pub(super) fn calling(place: Place, classify: C, call: impl FnOnce() -> F) -> Self {
         let (place, inner) = place.call(&Now::unread(), call);
-        Self { state: State::Calling { inner, classify }, place }
+        Self { state: State::Calling { inner, classify, place } }
     }
 
-    #[cold]
-    pub(super) const fn refused(nowhere: Place, open: Open, reject: R) -> Self {
-        Self { state: State::Refused { open, reject }, place: nowhere }
+    #[inline]
+    pub(super) const fn refused(open: Open, reject: R) -> Self {
+        Self { state: State::Refused { open, reject } }
     }
 }
 
@@ -59,10 +58,10 @@ where
 
     // Always: what a good call does is a part of this, and short; the rest is somewhere else.
     #[inline(always)]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.as_mut().project();
-        let (StateProj::Calling { inner, classify }, place) = (this.state.project(), this.place) else {
-            return self.refuse();
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        let StateProj::Calling { inner, place, .. } = state.as_mut().project() else {
+            return Poll::Ready(state.refuse());
         };
         place.run();
         match inner.poll(cx) {
@@ -71,29 +70,41 @@ where
                 Poll::Pending
             }
             Poll::Ready(Ok(response)) => {
-                place.settle(classify.classify(Ok(&response)), &Now::unread());
+                if let Some((classify, mut place)) = state.finish() {
+                    place.settle(classify.classify(Ok(&response)), Now::unread());
+                }
                 Poll::Ready(Ok(response))
             }
             Poll::Ready(Err(error)) => {
-                place.settle(classify.classify(Err(&error)), &Now::unread());
+                if let Some((classify, mut place)) = state.finish() {
+                    place.settle(classify.classify(Err(&error)), Now::unread());
+                }
                 Poll::Ready(Err(error))
             }
         }
     }
 }
 
-impl<F, C, R> ResponseFuture<F, C, R> {
-    #[cold]
-    #[inline(never)]
-    fn refuse<Res, E>(self: Pin<&mut Self>) -> Poll<Result<Res, E>>
+impl<F, C, R> State<F, C, R> {
+    /// Whoever drops a future that is seen to be finished has nothing to look for.
+    #[inline(always)]
+    fn finish(self: Pin<&mut Self>) -> Option<(C, Place)> {
+        match self.project_replace(Self::Finished) {
+            StateOwn::Calling { classify, place, .. } => Some((classify, place)),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn refuse<Res, E>(self: Pin<&mut Self>) -> Result<Res, E>
     where
         R: Reject<Res, E>,
     {
-        let StateOwn::Refused { open, reject } = self.project().state.project_replace(State::Finished) else {
+        let StateOwn::Refused { open, reject } = self.project_replace(Self::Finished) else {
             panic!("a circuit breaker's future was polled after it finished");
         };
         telemetry::circuit_refused(&open);
-        Poll::Ready(reject.reject(open.into()))
+        reject.reject(open.into())
     }
 }
 

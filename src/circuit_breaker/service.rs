@@ -11,7 +11,7 @@ use super::handle::{CircuitBreaker, Parked, Place, Seen};
 use super::state::Refusal;
 use crate::clock::Now;
 use crate::outcome::{Classify, ErrorsAreFailures, Outcome};
-use crate::rejection::{AsError, Open, Reject};
+use crate::rejection::{AsError, Reject};
 
 /// A service that a circuit breaker guards; made by a [`CircuitBreakerLayer`](super::CircuitBreakerLayer).
 pub struct CircuitBreakerService<S, C = ErrorsAreFailures, R = AsError> {
@@ -27,9 +27,11 @@ pub struct CircuitBreakerService<S, C = ErrorsAreFailures, R = AsError> {
 /// What `poll_ready` has decided for the call that follows.
 #[derive(Default)]
 enum Turn {
-    /// It is decided when it comes.
+    /// It is decided when it comes. Nobody is parked either, so that all there may be in hand is seen at one look.
     #[default]
     Undecided,
+    /// The same, and a task is parked until the wrapped service is ready.
+    Waiting,
     /// It has a place already.
     Held(Place),
     /// It is refused, whatever has happened since: the wrapped service was not asked whether it is ready.
@@ -77,32 +79,40 @@ where
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let seen = self.parked.look();
-        if seen.passes() && self.has_nothing_in_hand() {
-            let polled = self.parked.while_asking(seen, || self.inner.poll_ready(cx));
-            if matches!(polled, Poll::Ready(Ok(()))) {
-                return polled;
-            }
-            if let Some(polled) = self.settle(polled, seen, cx) {
-                return polled;
+        let mut now = Now::unread();
+        if matches!(self.turn, Turn::Undecided) {
+            if seen.passes() {
+                match self.parked.while_asking(seen, || self.inner.poll_ready(cx)) {
+                    Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                    Poll::Ready(Err(error)) => {
+                        self.never_ready(&error);
+                        return Poll::Ready(Err(error));
+                    }
+                    Poll::Pending if self.waits(cx, seen) => return Poll::Pending,
+                    Poll::Pending => {}
+                }
+            } else {
+                match self.refuse_next() {
+                    Ok(()) => return Poll::Ready(Ok(())),
+                    Err(known) => now = known,
+                }
             }
         }
-        self.poll_ready_in_turn(cx)
+        self.poll_ready_in_turn(now, cx)
     }
 
     // Always: what a closed circuit does is a part of this, and short; the rest is somewhere else.
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
-        let place = match &self.turn {
+        let passes = match self.turn {
             Turn::Undecided => self.breaker.slot().pass_closed(),
-            Turn::Held(_) | Turn::Refused(_) => None,
+            _ => None,
         };
-        let place = match place {
+        let place = match passes {
             Some(place) => place,
             None => match self.take_turn() {
                 Ok(place) => place,
-                Err(open) => {
-                    return ResponseFuture::refused(Place::settled(self.breaker.slot()), open, self.reject.clone());
-                }
+                Err(refusal) => return ResponseFuture::refused(self.breaker.refused(refusal), self.reject.clone()),
             },
         };
         ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request))
@@ -111,20 +121,23 @@ where
 
 /// Out of the way of a call that passes a closed circuit.
 impl<S, C, R> CircuitBreakerService<S, C, R> {
+    /// Refuses the next call, if the circuit is open, so that nothing else has to be asked; or says what time it may be.
     #[cold]
     #[inline(never)]
-    fn poll_ready_in_turn<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
-    where
-        S: Service<Req>,
-        C: Classify<S::Response, S::Error>,
-    {
+    fn refuse_next(&mut self) -> Result<(), Now> {
         let now = Now::unread();
-        if self.is_refused(&now) { Poll::Ready(Ok(())) } else { self.poll_ready_if_it_passes(now, cx) }
+        match self.breaker.slot().refusal(&now) {
+            Some(refusal) => {
+                self.turn = Turn::Refused(refusal);
+                Ok(())
+            }
+            None => Err(now),
+        }
     }
 
     #[cold]
     #[inline(never)]
-    fn poll_ready_if_it_passes<Req>(&mut self, mut now: Now, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
+    fn poll_ready_in_turn<Req>(&mut self, mut now: Now, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
     where
         S: Service<Req>,
         C: Classify<S::Response, S::Error>,
@@ -138,70 +151,40 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
             }
             let polled = match &mut self.turn {
                 Turn::Held(place) => place.while_running(|| self.inner.poll_ready(cx)),
-                Turn::Undecided | Turn::Refused(_) => self.parked.while_asking(seen, || self.inner.poll_ready(cx)),
+                _ => self.parked.while_asking(seen, || self.inner.poll_ready(cx)),
             };
-            if let Some(polled) = self.settle(polled, seen, cx) {
-                return polled;
-            }
-            now = Now::unread();
-            if self.is_refused(&now) {
-                return Poll::Ready(Ok(()));
+            match polled {
+                Poll::Ready(Ok(())) => {
+                    self.is_ready();
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Err(error)) => {
+                    self.never_ready(&error);
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending if self.waits(cx, seen) => return Poll::Pending,
+                Poll::Pending => now = Now::unread(),
             }
         }
     }
 
-    /// Whether the circuit is open, so that nothing else has to be asked.
-    #[inline]
-    fn is_refused(&mut self, now: &Now) -> bool {
-        if self.has_nothing_in_hand()
-            && let Some(refusal) = self.breaker.slot().refusal(now)
-        {
-            self.turn = Turn::Refused(refusal);
-            return true;
+    fn is_ready(&mut self) {
+        self.parked.leave();
+        match &mut self.turn {
+            Turn::Held(place) => place.rest(),
+            _ => self.turn = Turn::Undecided,
         }
-        false
     }
 
-    /// Passes on what the wrapped service said. `None` if it has to wait and the circuit has changed meanwhile: the decision
-    /// is to be made again.
+    /// Waits for the wrapped service. `false` if the circuit has changed meanwhile: the decision is to be made again.
     #[cold]
     #[inline(never)]
-    fn settle<Res, E>(
-        &mut self,
-        polled: Poll<Result<(), E>>,
-        seen: Seen,
-        cx: &Context<'_>,
-    ) -> Option<Poll<Result<(), E>>>
-    where
-        C: Classify<Res, E>,
-    {
-        match &polled {
-            Poll::Ready(Ok(())) => {
-                self.parked.leave();
-                if let Turn::Held(place) = &mut self.turn {
-                    place.rest();
-                }
-            }
-            Poll::Ready(Err(error)) => {
-                self.parked.leave();
-                self.never_ready(error);
-            }
-            Poll::Pending => {
-                if let Turn::Held(place) = &mut self.turn {
-                    place.wait(&Now::unread());
-                }
-                if !self.parked.park(cx.waker(), seen) {
-                    return None;
-                }
-            }
+    fn waits(&mut self, cx: &Context<'_>, seen: Seen) -> bool {
+        match &mut self.turn {
+            Turn::Held(place) => place.wait(&Now::unread()),
+            _ => self.turn = Turn::Waiting,
         }
-        Some(polled)
-    }
-
-    /// Neither a decision about the next call nor a place among those who wait.
-    #[inline]
-    const fn has_nothing_in_hand(&self) -> bool {
-        !self.parked.is_waiting() && matches!(self.turn, Turn::Undecided)
+        self.parked.park(cx.waker(), seen)
     }
 
     /// Decides whether the next call passes, while not every call does.
@@ -224,19 +207,19 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
         matches!(self.turn, Turn::Held(_))
     }
 
-    #[cold]
-    #[inline(never)]
-    fn take_turn(&mut self) -> Result<Place, Open> {
+    #[inline]
+    fn take_turn(&mut self) -> Result<Place, Refusal> {
         if let Turn::Refused(refusal) = self.turn {
             self.turn = Turn::Undecided;
-            return Err(self.breaker.refused(refusal));
+            return Err(refusal);
         }
         self.claim_turn()
     }
 
     #[cold]
     #[inline(never)]
-    fn claim_turn(&mut self) -> Result<Place, Open> {
+    fn claim_turn(&mut self) -> Result<Place, Refusal> {
+        self.parked.leave();
         let now = Now::unread();
         if let Turn::Held(place) = std::mem::take(&mut self.turn)
             && place.claim(&now)
@@ -244,7 +227,7 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
             return Ok(place);
         }
         // What was held is given back by now: it must not take the place that its own successor needs.
-        self.breaker.admit(&now)
+        self.breaker.slot().admit(&now)
     }
 
     /// What was decided does not hold any more, and a place is given back before another one is asked for.
@@ -253,15 +236,17 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
         if let Turn::Held(place) = &mut self.turn {
             place.rest();
         }
-        self.turn = Turn::Undecided;
+        self.turn = if self.parked.is_waiting() { Turn::Waiting } else { Turn::Undecided };
     }
 
     /// The wrapped service will never be ready: that is a call that failed.
     #[cold]
+    #[inline(never)]
     fn never_ready<Res, E>(&mut self, error: &E)
     where
         C: Classify<Res, E>,
     {
+        self.parked.leave();
         let now = Now::unread();
         let Ok(mut place) = self.take_turn() else {
             return;

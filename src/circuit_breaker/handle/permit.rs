@@ -49,12 +49,6 @@ impl Place {
         Self(Pass::new(slot, word, 0))
     }
 
-    /// Of no call.
-    #[inline]
-    pub(in super::super) const fn settled(slot: &'static Slot) -> Self {
-        Self(Pass { progress: Progress::Settled, ..Pass::new(slot, Word(0), 0) })
-    }
-
     pub(super) const fn probe(slot: &'static Slot, word: Word, ticket: u32) -> Self {
         Self(Pass::new(slot, word, ticket))
     }
@@ -109,11 +103,9 @@ impl Place {
     /// Makes the call, which counts from here on, whatever becomes of it.
     #[inline(always)]
     pub(in super::super) fn call<T>(mut self, now: &Now, call: impl FnOnce() -> T) -> (Self, T) {
-        self.0.progress = Progress::Settled;
-        let mut running = Running::of(self.0);
-        running.0.begin(now);
-        let pass = running.0;
-        let value = running.run(call);
+        let mut pass = self.finish();
+        pass.begin(now);
+        let value = Running::of(pass).run(call);
         (Self(Pass { progress: Progress::Called, ..pass }), value)
     }
 
@@ -124,52 +116,58 @@ impl Place {
         self.0.begin(now);
     }
 
-    /// Until [`pause`](Self::pause), the code of the call is running.
+    /// Until [`pause`](Self::pause), the code of the call that was made is running.
     #[inline]
-    pub(in super::super) fn run(&mut self) {
-        if self.0.progress != Progress::Settled {
-            self.0.progress = Progress::Running;
-        }
+    pub(in super::super) const fn run(&mut self) {
+        self.0.progress = Progress::Running;
     }
 
     #[inline]
-    pub(in super::super) fn pause(&mut self) {
-        if self.0.progress != Progress::Settled {
-            self.0.progress = Progress::Called;
-        }
+    pub(in super::super) const fn pause(&mut self) {
+        self.0.progress = Progress::Called;
     }
 
     /// The call ended with this outcome.
     #[inline]
-    pub(in super::super) fn settle(&mut self, outcome: Outcome, now: &Now) {
+    pub(in super::super) fn settle(&mut self, outcome: Outcome, now: Now) {
         match outcome {
             Outcome::Success => self.succeeded(now),
-            Outcome::Failure(failure) => self.failed(failure, now),
+            Outcome::Failure(failure) => self.failed(failure, &now),
         }
     }
 
     /// The call ended well.
     #[inline]
-    pub(in super::super) fn succeeded(&mut self, now: &Now) {
-        self.0.progress = Progress::Settled;
-        if !self.0.slot.word().is_indifferent_to(self.0.word) {
-            self.0.count_good(now);
+    pub(in super::super) fn succeeded(&mut self, now: Now) {
+        let Pass { slot, word: admitted, .. } = self.0;
+        let word = slot.word();
+        if word.is_indifferent_to(admitted) {
+            self.0.progress = Progress::Settled;
+        } else if word.counts_good_of(admitted) {
+            self.0.progress = Progress::Settled;
+            slot.count_good(word, now);
+        } else {
+            self.finish().count_unless_slow(word, now);
         }
     }
 
     /// The call ended otherwise.
-    #[cold]
-    #[inline(never)]
-    #[expect(clippy::needless_pass_by_value, reason = "it is dropped here, out of the way of a good call")]
+    #[inline]
     pub(in super::super) fn failed(&mut self, failure: Failure, now: &Now) {
-        self.0.progress = Progress::Settled;
-        self.0.settle(meaning(&failure), now);
+        self.finish().failed(failure, now);
     }
 
     /// The call says nothing about the service.
     pub(super) fn ignored(&mut self, now: &Now) {
+        self.finish().settle(Meaning::Neutral, now);
+    }
+
+    /// What is left to do is done with a copy: nobody has to know where the place is, and it stays in registers.
+    #[inline]
+    const fn finish(&mut self) -> Pass {
+        let pass = self.0;
         self.0.progress = Progress::Settled;
-        self.0.settle(Meaning::Neutral, now);
+        pass
     }
 
     /// The call ended without an answer.
@@ -222,40 +220,23 @@ impl Pass {
         self.slot.word().is_of(self.word.generation())
     }
 
-    /// Apart, since a healthy circuit does not come here.
-    #[cold]
-    #[inline(never)]
-    fn count_good(&self, now: &Now) {
-        let word = self.slot.word();
-        if !word.counts_good_of(self.word) {
-            self.count_unless_slow(word, now);
-        } else if word.is_windowed() {
-            self.count_in_window(word, now);
-        } else {
-            self.slot.count_good(word.generation());
-        }
-    }
-
     /// A call that was timed, or is late, or was a probe, or is not counted.
     #[cold]
     #[inline(never)]
-    fn count_unless_slow(&self, word: Word, now: &Now) {
+    fn count_unless_slow(self, word: Word, now: Now) {
         let is_counted = self.admittance() == Admittance::Counted && word.is_of(self.word.generation());
-        if !is_counted || self.is_slow(now) {
-            self.settle(Meaning::Good, now);
-        } else if word.is_windowed() {
-            self.count_in_window(word, now);
-        } else if !word.is_quiet() {
-            self.slot.count_good(word.generation());
+        if !is_counted || self.is_slow(&now) {
+            self.settle(Meaning::Good, &now);
+        } else if word.is_windowed() || !word.is_quiet() {
+            self.slot.count_good(word, now);
         }
     }
 
+    #[cold]
     #[inline(never)]
-    fn count_in_window(&self, word: Word, now: &Now) {
-        self.slot.count_good_by_time(word.generation(), now.moment());
-        if !word.is_quiet() {
-            self.slot.count_good(word.generation());
-        }
+    #[expect(clippy::needless_pass_by_value, reason = "it is dropped here, out of the way of a good call")]
+    fn failed(self, failure: Failure, now: &Now) {
+        self.settle(meaning(&failure), now);
     }
 
     fn settle(&self, meaning: Meaning, now: &Now) {
@@ -283,7 +264,7 @@ impl Pass {
     /// The call ended without an answer.
     #[cold]
     #[inline(never)]
-    fn abandon(&self, now: &Now) {
+    fn abandon(self, now: &Now) {
         match self.progress {
             Progress::Settled => {}
             Progress::Running => self.settle(Meaning::Failed { hint: None }, now),
@@ -326,8 +307,7 @@ impl Drop for Running {
     #[inline]
     fn drop(&mut self) {
         if self.0.progress != Progress::Settled {
-            let pass = self.0;
-            pass.abandon(&Now::unread());
+            self.0.abandon(&Now::unread());
         }
     }
 }
@@ -336,7 +316,7 @@ impl Drop for Place {
     #[inline]
     fn drop(&mut self) {
         if self.0.progress != Progress::Settled {
-            self.0.abandon(&Now::unread());
+            self.finish().abandon(&Now::unread());
         }
     }
 }
@@ -366,7 +346,7 @@ impl Permit {
 
     /// The call did what it is there for.
     pub fn success(mut self) {
-        self.0.succeeded(&Now::unread());
+        self.0.succeeded(Now::unread());
     }
 
     /// The service failed.
@@ -381,7 +361,7 @@ impl Permit {
 
     /// The call ended with this outcome; [its table](crate::outcome) says what it means.
     pub fn record(mut self, outcome: Outcome) {
-        self.0.settle(outcome, &Now::unread());
+        self.0.settle(outcome, Now::unread());
     }
 
     /// Whether the call is a probe of a half-open circuit.

@@ -209,9 +209,18 @@ impl Slot {
         self.lock().circuit.holds(admitted)
     }
 
-    /// A good call, which changes nothing but what is counted.
-    #[inline]
-    pub(super) fn count_good(&self, generation: u64) {
+    /// A good call, which changes nothing but what is counted; `word` is what the circuit looks like.
+    ///
+    /// Apart, since a circuit of nothing but good calls that does not count by time has no need of it.
+    #[inline(never)]
+    pub(super) fn count_good(&self, word: Word, now: Now) {
+        let generation = word.generation();
+        if word.is_windowed() {
+            self.count_good_by_time(generation, now.moment());
+            if word.is_quiet() {
+                return;
+            }
+        }
         if !self.passing.take(generation, 0) {
             self.count_good_in_turn(generation);
         }
@@ -234,7 +243,7 @@ impl Slot {
 
     /// A good call of the time window, which the circuit does not count itself.
     #[inline]
-    pub(super) fn count_good_by_time(&self, generation: u64, now: Moment) {
+    fn count_good_by_time(&self, generation: u64, now: Moment) {
         let counted = match self.stripes.get() {
             Some(stripes) => stripes.record(generation, now),
             None => Counted::NotYet,
@@ -245,6 +254,7 @@ impl Slot {
     }
 
     #[cold]
+    #[inline(never)]
     fn begin_stripe(&self, generation: u64, now: Moment) {
         let core = self.lock();
         // Only the circuit knows how wide the buckets are, and whether the generation is still its own.

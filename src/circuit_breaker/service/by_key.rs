@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use tower::Service;
 
 use crate::circuit_breaker::future::ResponseFuture;
-use crate::circuit_breaker::handle::{KeyedCircuitBreaker, Place};
+use crate::circuit_breaker::handle::KeyedCircuitBreaker;
 use crate::clock::Now;
 use crate::key::KeyOf;
 use crate::outcome::{Classify, ErrorsAreFailures};
@@ -57,6 +57,7 @@ where
     type Future = ResponseFuture<S::Future, C, R>;
 
     /// Ready when the wrapped service is: whose turn it is says only the request.
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
@@ -64,9 +65,7 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         match self.breakers.admit(self.key_of.key_of(&request), &Now::unread()) {
             Ok(place) => ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request)),
-            Err(open) => {
-                ResponseFuture::refused(Place::settled(self.breakers.without_key().slot()), open, self.reject.clone())
-            }
+            Err(open) => ResponseFuture::refused(open, self.reject.clone()),
         }
     }
 }
