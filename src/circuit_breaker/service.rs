@@ -79,7 +79,6 @@ where
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let seen = self.parked.look();
-        let mut now = Now::unread();
         if matches!(self.turn, Turn::Undecided) {
             if seen.passes() {
                 match self.parked.while_asking(seen, || self.inner.poll_ready(cx)) {
@@ -91,14 +90,12 @@ where
                     Poll::Pending if self.waits(cx, seen) => return Poll::Pending,
                     Poll::Pending => {}
                 }
-            } else {
-                match self.refuse_next() {
-                    Ok(()) => return Poll::Ready(Ok(())),
-                    Err(known) => now = known,
-                }
+            } else if let Some(refusal) = self.breaker.slot().refusal_now() {
+                self.turn = Turn::Refused(refusal);
+                return Poll::Ready(Ok(()));
             }
         }
-        self.poll_ready_in_turn(now, cx)
+        self.poll_ready_in_turn(cx)
     }
 
     // Always: what a closed circuit does is a part of this, and short; the rest is somewhere else.
@@ -121,23 +118,9 @@ where
 
 /// Out of the way of a call that passes a closed circuit.
 impl<S, C, R> CircuitBreakerService<S, C, R> {
-    /// Refuses the next call, if the circuit is open, so that nothing else has to be asked; or says what time it may be.
     #[cold]
     #[inline(never)]
-    fn refuse_next(&mut self) -> Result<(), Now> {
-        let now = Now::unread();
-        match self.breaker.slot().refusal(&now) {
-            Some(refusal) => {
-                self.turn = Turn::Refused(refusal);
-                Ok(())
-            }
-            None => Err(now),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn poll_ready_in_turn<Req>(&mut self, mut now: Now, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
+    fn poll_ready_in_turn<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
     where
         S: Service<Req>,
         C: Classify<S::Response, S::Error>,
@@ -146,7 +129,7 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
             let seen = self.parked.look();
             if seen.passes() {
                 self.forget_turn();
-            } else if !self.has_turn(&now) {
+            } else if !self.has_turn(&Now::unread()) {
                 return Poll::Ready(Ok(()));
             }
             let polled = match &mut self.turn {
@@ -163,7 +146,7 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
                     return Poll::Ready(Err(error));
                 }
                 Poll::Pending if self.waits(cx, seen) => return Poll::Pending,
-                Poll::Pending => now = Now::unread(),
+                Poll::Pending => {}
             }
         }
     }

@@ -145,7 +145,11 @@ impl Place {
             self.0.progress = Progress::Settled;
         } else if word.counts_good_of(admitted) {
             self.0.progress = Progress::Settled;
-            slot.count_good(word, now);
+            if word.is_windowed() {
+                slot.count_good_in_window(word, now);
+            } else {
+                slot.count_good(word.generation());
+            }
         } else {
             self.finish().count_unless_slow(word, now);
         }
@@ -227,8 +231,10 @@ impl Pass {
         let is_counted = self.admittance() == Admittance::Counted && word.is_of(self.word.generation());
         if !is_counted || self.is_slow(&now) {
             self.settle(Meaning::Good, &now);
-        } else if word.is_windowed() || !word.is_quiet() {
-            self.slot.count_good(word, now);
+        } else if word.is_windowed() {
+            self.slot.count_good_in_window(word, now);
+        } else if !word.is_quiet() {
+            self.slot.count_good(word.generation());
         }
     }
 

@@ -155,6 +155,13 @@ impl Slot {
         }
     }
 
+    /// The same by a clock that nobody has read. Apart, and it says no more than fits two registers.
+    #[cold]
+    #[inline(never)]
+    pub(in super::super) fn refusal_now(&self) -> Option<Refusal> {
+        self.refusal(&Now::unread())
+    }
+
     /// What an open circuit says, unless its time is over or it only observes.
     #[inline]
     pub(in super::super) fn refusal(&self, now: &Now) -> Option<Refusal> {
@@ -209,20 +216,23 @@ impl Slot {
         self.lock().circuit.holds(admitted)
     }
 
-    /// A good call, which changes nothing but what is counted; `word` is what the circuit looks like.
+    /// A good call, which changes nothing but what is counted.
     ///
-    /// Apart, since a circuit of nothing but good calls that does not count by time has no need of it.
+    /// Apart, since a circuit of nothing but good calls has no need of it.
     #[inline(never)]
-    pub(super) fn count_good(&self, word: Word, now: Now) {
-        let generation = word.generation();
-        if word.is_windowed() {
-            self.count_good_by_time(generation, now.moment());
-            if word.is_quiet() {
-                return;
-            }
-        }
+    pub(super) fn count_good(&self, generation: u64) {
         if !self.passing.take(generation, 0) {
             self.count_good_in_turn(generation);
+        }
+    }
+
+    /// A good call of a circuit that counts by time.
+    #[inline(never)]
+    pub(super) fn count_good_in_window(&self, word: Word, now: Now) {
+        let generation = word.generation();
+        self.count_good_by_time(generation, now.moment());
+        if !word.is_quiet() {
+            self.count_good(generation);
         }
     }
 

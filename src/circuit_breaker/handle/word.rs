@@ -7,6 +7,8 @@ use crate::rejection::TripReason;
 pub(super) struct Word(pub(super) u64);
 
 const STATE: u64 = 0b111;
+/// Of the states in which not every call passes.
+const ASKS: u64 = 0b100;
 const QUIET: u64 = 1 << 3;
 const TIMED: u64 = 1 << 4;
 const WINDOWED: u64 = 1 << 5;
@@ -15,16 +17,16 @@ const DROPPED_FAILS: u64 = 1 << 7;
 const REASON: u32 = 8;
 /// Whether a good call changes nothing at all, which is said in one bit because every call asks.
 const SKIPS_GOOD: u64 = 1 << 11;
-const GENERATION: u32 = 12;
+/// Whether a good call is counted however long it took, in one bit for the same reason.
+const COUNTS_GOOD: u64 = 1 << 12;
+const GENERATION: u32 = 13;
 
-/// By their numbers in a word. The first are those in which every call passes.
-const STATES: [State; 6] =
-    [State::Closed, State::ForcedClosed, State::Disabled, State::Open, State::HalfOpen, State::ForcedOpen];
-
-const PASSING: u64 = 3;
-const OPEN: u64 = 3;
-const HALF_OPEN: u64 = 4;
-const FORCED_OPEN: u64 = 5;
+const CLOSED: u64 = 0;
+const FORCED_CLOSED: u64 = 1;
+const DISABLED: u64 = 2;
+const OPEN: u64 = ASKS;
+const HALF_OPEN: u64 = ASKS | 1;
+const FORCED_OPEN: u64 = ASKS | 2;
 
 pub(super) const REASONS: [TripReason; 8] = [
     TripReason::ConsecutiveFailures,
@@ -39,14 +41,22 @@ pub(super) const REASONS: [TripReason; 8] = [
 
 impl Word {
     pub(super) fn of(circuit: &Circuit) -> Self {
-        let number = |found: Option<usize>| u64::try_from(found.unwrap_or_default()).unwrap_or_default();
-        let state = number(STATES.iter().position(|state| *state == circuit.state()));
-        let reason = number(REASONS.iter().position(|reason| Some(*reason) == circuit.reason()));
+        let state = match circuit.state() {
+            State::Closed => CLOSED,
+            State::ForcedClosed => FORCED_CLOSED,
+            State::Disabled => DISABLED,
+            State::Open => OPEN,
+            State::HalfOpen => HALF_OPEN,
+            State::ForcedOpen => FORCED_OPEN,
+        };
+        let reason = REASONS.iter().position(|reason| Some(*reason) == circuit.reason()).unwrap_or_default() as u64;
         let counts = circuit.state() != State::Disabled;
+        let is_timed = counts && circuit.rules().slow_call_threshold.is_some();
         let bit = |bit, is_set| if is_set { bit } else { 0 };
         Self(
             state
-                | bit(TIMED, counts && circuit.rules().slow_call_threshold.is_some())
+                | bit(TIMED, is_timed)
+                | bit(COUNTS_GOOD, state & ASKS == 0 && !is_timed)
                 | bit(WINDOWED, counts && circuit.rules().time_window.is_some())
                 | bit(OBSERVED, circuit.observe_only())
                 | bit(DROPPED_FAILS, circuit.rules().dropped_fails)
@@ -58,9 +68,8 @@ impl Word {
 
     /// The same, for a circuit that has become quiet, or is not any more.
     pub(super) const fn with_quiet(self, is_quiet: bool) -> Self {
-        let asks_for_time = self.is_timed() || self.is_windowed();
         let quiet = if is_quiet { QUIET } else { 0 };
-        let skips = if is_quiet && self.passes() && !asks_for_time { SKIPS_GOOD } else { 0 };
+        let skips = if is_quiet && self.0 & COUNTS_GOOD != 0 && !self.is_windowed() { SKIPS_GOOD } else { 0 };
         Self(self.0 & !(QUIET | SKIPS_GOOD) | quiet | skips)
     }
 
@@ -77,13 +86,20 @@ impl Word {
         self.generation() == generation
     }
 
-    pub(super) fn state(self) -> State {
-        STATES.get((self.0 & STATE) as usize).copied().unwrap_or(State::Closed)
+    pub(super) const fn state(self) -> State {
+        match self.0 & STATE {
+            FORCED_CLOSED => State::ForcedClosed,
+            DISABLED => State::Disabled,
+            OPEN => State::Open,
+            HALF_OPEN => State::HalfOpen,
+            FORCED_OPEN => State::ForcedOpen,
+            _ => State::Closed,
+        }
     }
 
     /// Whether every call passes.
     pub(super) const fn passes(self) -> bool {
-        self.0 & STATE < PASSING
+        self.0 & ASKS == 0
     }
 
     pub(super) const fn is_open(self) -> bool {
@@ -112,14 +128,19 @@ impl Word {
     /// more than that.
     #[inline]
     pub(super) const fn is_indifferent_to(self, admitted: Self) -> bool {
-        self.0 == admitted.0 | QUIET | SKIPS_GOOD
+        self.differs_from_all_good(admitted) == 0
     }
 
     /// Whether a good call that began under `admitted` is counted, however long it took.
     #[inline]
     pub(super) const fn counts_good_of(self, admitted: Self) -> bool {
-        let is_of_one_generation = (self.0 ^ admitted.0) & !(QUIET | SKIPS_GOOD) == 0;
-        is_of_one_generation && self.passes() && !self.is_timed()
+        self.differs_from_all_good(admitted) & !(QUIET | SKIPS_GOOD) == 0
+    }
+
+    /// In what the circuit is not as `admitted` knew it and as easy as can be about good calls.
+    #[inline]
+    const fn differs_from_all_good(self, admitted: Self) -> u64 {
+        self.0 ^ (admitted.0 | QUIET | SKIPS_GOOD | COUNTS_GOOD)
     }
 
     /// Whether it matters how long a call takes.
