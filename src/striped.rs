@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 
 /// More would cost memory, and whoever looks at them all time.
@@ -21,19 +21,19 @@ struct Apart<T>(T);
 
 impl<T> Striped<T> {
     pub(crate) fn new(make: impl FnMut() -> T) -> Self {
-        let threads = available_parallelism().map_or(1, usize::from).next_power_of_two().min(MOST);
-        Self(std::iter::repeat_with(make).take(threads).map(Apart).collect())
+        Self(std::iter::repeat_with(make).take(places()).map(Apart).collect())
     }
 
     /// The current thread's.
     #[inline]
     pub(crate) fn mine(&self) -> &T {
-        self.at(place_of_thread())
+        &self.0[place_of_thread()].0
     }
 
+    /// The same without a way out of line, and so `None` for a thread that has not asked for any before.
     #[inline]
-    fn at(&self, place: usize) -> &T {
-        &self.0[place & (self.0.len() - 1)].0
+    pub(crate) fn mine_by_now(&self) -> Option<&T> {
+        self.0.get(PLACE.get()).map(|apart| &apart.0)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> + Clone {
@@ -46,7 +46,13 @@ thread_local! {
     static PLACE: Cell<usize> = const { Cell::new(MOST) };
 }
 
-/// Which stripe is the current thread's, of as many as there are at most.
+/// How many places there are, which is once for all, since a thread has the same one everywhere.
+fn places() -> usize {
+    static PLACES: OnceLock<usize> = OnceLock::new();
+    *PLACES.get_or_init(|| available_parallelism().map_or(1, usize::from).min(MOST))
+}
+
+/// Which stripe is the current thread's.
 #[inline]
 fn place_of_thread() -> usize {
     let place = PLACE.get();
@@ -58,7 +64,7 @@ fn place_of_thread() -> usize {
 #[inline(never)]
 fn take_place() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let place = NEXT.fetch_add(1, Ordering::Relaxed) % MOST;
+    let place = NEXT.fetch_add(1, Ordering::Relaxed) % places();
     PLACE.set(place);
     place
 }
@@ -74,7 +80,7 @@ pub(crate) struct SharedByCalls<T>([Arc<Apart<T>>; MOST]);
 impl<T: Clone> SharedByCalls<T> {
     pub(crate) fn new(value: &T) -> Self {
         let stripes = Striped::new(|| Arc::new(Apart(value.clone())));
-        Self(std::array::from_fn(|place| stripes.at(place).clone()))
+        Self(std::array::from_fn(|place| stripes.0[place % stripes.0.len()].0.clone()))
     }
 }
 

@@ -71,13 +71,13 @@ where
             }
             Poll::Ready(Ok(response)) => {
                 if let Some((classify, mut place)) = state.finish() {
-                    place.settle(classify.classify(Ok(&response)), Now::unread());
+                    place.settle(classify.classify(Ok(&response)), &Now::unread());
                 }
                 Poll::Ready(Ok(response))
             }
             Poll::Ready(Err(error)) => {
                 if let Some((classify, mut place)) = state.finish() {
-                    place.settle(classify.classify(Err(&error)), Now::unread());
+                    place.settle(classify.classify(Err(&error)), &Now::unread());
                 }
                 Poll::Ready(Err(error))
             }

@@ -32,13 +32,17 @@ impl Allowance {
         }
         let none_left = generation << LEFT;
         let mut left = self.left.load(Ordering::Relaxed);
-        while left > none_left && left - none_left <= Self::MOST.into() {
-            match self.left.compare_exchange_weak(left, left - 1, Ordering::Relaxed, Ordering::Relaxed) {
+        loop {
+            // Wraps around where nothing is left, and then it is more than can be.
+            let then = left.wrapping_sub(1);
+            if then.wrapping_sub(none_left) >= Self::MOST.into() {
+                return false;
+            }
+            match self.left.compare_exchange_weak(left, then, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(newer) => left = newer,
             }
         }
-        false
     }
 
     /// Ends what was `granted`; returns how much of it was taken. Only who has the lock may.

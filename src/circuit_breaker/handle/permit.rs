@@ -129,16 +129,17 @@ impl Place {
 
     /// The call ended with this outcome.
     #[inline]
-    pub(in super::super) fn settle(&mut self, outcome: Outcome, now: Now) {
+    pub(in super::super) fn settle(&mut self, outcome: Outcome, now: &Now) {
         match outcome {
             Outcome::Success => self.succeeded(now),
-            Outcome::Failure(failure) => self.failed(failure, &now),
+            Outcome::Failure(failure) => self.failed(failure, now),
         }
     }
 
     /// The call ended well.
     #[inline]
-    pub(in super::super) fn succeeded(&mut self, now: Now) {
+    pub(in super::super) fn succeeded(&mut self, now: &Now) {
+        // Finished in each branch: before them, every call would pay for the copy that one of them needs.
         let Pass { slot, word: admitted, .. } = self.0;
         let word = slot.word();
         if word.is_indifferent_to(admitted) {
@@ -146,7 +147,7 @@ impl Place {
         } else if word.counts_good_of(admitted) {
             self.0.progress = Progress::Settled;
             if word.is_windowed() {
-                slot.count_good_in_window(word, now);
+                slot.count_good_in_window(word, now.moment());
             } else {
                 slot.count_good(word.generation());
             }
@@ -227,12 +228,12 @@ impl Pass {
     /// A call that was timed, or is late, or was a probe, or is not counted.
     #[cold]
     #[inline(never)]
-    fn count_unless_slow(self, word: Word, now: Now) {
+    fn count_unless_slow(self, word: Word, now: &Now) {
         let is_counted = self.admittance() == Admittance::Counted && word.is_of(self.word.generation());
-        if !is_counted || self.is_slow(&now) {
-            self.settle(Meaning::Good, &now);
+        if !is_counted || self.is_slow(now) {
+            self.settle(Meaning::Good, now);
         } else if word.is_windowed() {
-            self.slot.count_good_in_window(word, now);
+            self.slot.count_good_in_window(word, now.moment());
         } else if !word.is_quiet() {
             self.slot.count_good(word.generation());
         }
@@ -352,7 +353,7 @@ impl Permit {
 
     /// The call did what it is there for.
     pub fn success(mut self) {
-        self.0.succeeded(Now::unread());
+        self.0.succeeded(&Now::unread());
     }
 
     /// The service failed.
@@ -367,7 +368,7 @@ impl Permit {
 
     /// The call ended with this outcome; [its table](crate::outcome) says what it means.
     pub fn record(mut self, outcome: Outcome) {
-        self.0.settle(outcome, Now::unread());
+        self.0.settle(outcome, &Now::unread());
     }
 
     /// Whether the call is a probe of a half-open circuit.

@@ -155,13 +155,6 @@ impl Slot {
         }
     }
 
-    /// The same by a clock that nobody has read. Apart, and it says no more than fits two registers.
-    #[cold]
-    #[inline(never)]
-    pub(in super::super) fn refusal_now(&self) -> Option<Refusal> {
-        self.refusal(&Now::unread())
-    }
-
     /// What an open circuit says, unless its time is over or it only observes.
     #[inline]
     pub(in super::super) fn refusal(&self, now: &Now) -> Option<Refusal> {
@@ -174,6 +167,13 @@ impl Slot {
         }
         let (until, now) = (Moment::from_nanos(self.gate.until()), now.moment());
         (now < until).then(|| Refusal::until(until, now, word.reason()))
+    }
+
+    /// The same by a clock that nobody has read yet. Apart from a call that passes, and its answer fits into registers.
+    #[cold]
+    #[inline(never)]
+    pub(in super::super) fn refusal_now(&self) -> Option<Refusal> {
+        self.refusal(&Now::unread())
     }
 
     /// A place for a call while every call passes.
@@ -226,13 +226,24 @@ impl Slot {
         }
     }
 
-    /// A good call of a circuit that counts by time.
+    /// A good call of a circuit that counts by time. It is told the time, since to read it here would be to save registers
+    /// for each call.
     #[inline(never)]
-    pub(super) fn count_good_in_window(&self, word: Word, now: Now) {
-        let generation = word.generation();
-        self.count_good_by_time(generation, now.moment());
+    pub(super) fn count_good_in_window(&self, word: Word, now: Moment) {
+        let is_counted = self.stripes.get().is_some_and(|stripes| stripes.count(word.generation(), now));
+        if !(is_counted && word.is_quiet()) {
+            self.count_good_in_both(word, is_counted, now);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count_good_in_both(&self, word: Word, is_counted: bool, now: Moment) {
+        if !is_counted {
+            self.count_good_by_time(word.generation(), now);
+        }
         if !word.is_quiet() {
-            self.count_good(generation);
+            self.count_good(word.generation());
         }
     }
 
@@ -252,7 +263,6 @@ impl Slot {
     }
 
     /// A good call of the time window, which the circuit does not count itself.
-    #[inline]
     fn count_good_by_time(&self, generation: u64, now: Moment) {
         let counted = match self.stripes.get() {
             Some(stripes) => stripes.record(generation, now),
@@ -263,8 +273,6 @@ impl Slot {
         }
     }
 
-    #[cold]
-    #[inline(never)]
     fn begin_stripe(&self, generation: u64, now: Moment) {
         let core = self.lock();
         // Only the circuit knows how wide the buckets are, and whether the generation is still its own.

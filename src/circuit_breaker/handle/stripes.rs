@@ -43,11 +43,16 @@ impl Stripes {
         }))
     }
 
+    /// Counts without a lock, if this thread's stripe allows that.
     #[inline]
-    pub(super) fn record(&self, generation: u64, now: Moment) -> Counted {
-        let mine = self.0.mine();
+    pub(super) fn count(&self, generation: u64, now: Moment) -> bool {
         // Who is overtaken by the end of the bucket counts into the next one, as an earlier time is no time passed.
-        if mine.allowance.take(generation, now.to_nanos()) { Counted::Yes } else { mine.record(generation, now) }
+        self.0.mine_by_now().is_some_and(|mine| mine.allowance.take(generation, now.to_nanos()))
+    }
+
+    /// Counts in turn.
+    pub(super) fn record(&self, generation: u64, now: Moment) -> Counted {
+        self.0.mine().record(generation, now)
     }
 
     /// Counts in this thread's stripe for `generation` from here on.
@@ -79,8 +84,6 @@ impl Stripes {
 }
 
 impl Stripe {
-    #[cold]
-    #[inline(never)]
     fn record(&self, generation: u64, now: Moment) -> Counted {
         self.with(|good| {
             if good.generation == generation {

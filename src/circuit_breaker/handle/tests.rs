@@ -149,7 +149,7 @@ fn end(mut place: Place, start: Start, ending: Ending, now: &Now) {
         place.begin(now);
     }
     match ending {
-        Ending::Good => place.succeeded(Now::at(now.moment())),
+        Ending::Good => place.succeeded(now),
         Ending::Failed(hint) => place.failed(failure(FailureKind::Error, hint), now),
         Ending::Throttled(hint) => place.failed(failure(FailureKind::Throttled, hint), now),
         Ending::Neutral => place.ignored(now),
@@ -252,7 +252,7 @@ fn good(breaker: &CircuitBreaker, now: Moment) {
     let now = Now::at(now);
     let mut place = breaker.slot().admit(&now).expect("closed");
     place.begin(&now);
-    place.succeeded(now);
+    place.succeeded(&now);
 }
 
 fn bad(breaker: &CircuitBreaker, now: Moment) {
@@ -365,7 +365,7 @@ fn what_a_breaker_that_is_gone_has_let_through_changes_nothing() {
     while_idle.failed(Failure::new(FailureKind::Error), &Now::at(T0));
     slot.begin_again(beginning());
     under_the_next.failed(Failure::new(FailureKind::Error), &Now::at(T0));
-    good.succeeded(Now::at(T0));
+    good.succeeded(&Now::at(T0));
     let after = slot.snapshot(T0);
     assert_eq!((after.state, after.stale, after.consecutive_failures), (State::Closed, 0, 0));
     admitted().failed(Failure::new(FailureKind::Error), &Now::at(T0));
