@@ -5,6 +5,7 @@ mod support;
 use std::collections::HashSet;
 use std::future::{pending, ready};
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Poll};
@@ -158,6 +159,28 @@ async fn a_panic_is_a_failure_in_the_call_and_in_the_future() {
     assert_eq!(layer.breaker().snapshot().consecutive_failures, 1);
     tokio::spawn(in_future.oneshot(())).await.expect_err("it panics");
     assert_eq!(layer.breaker().state(), State::Open);
+}
+
+/// What the call holds is free again by the time that the next one may be let through.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_has_answered_is_gone_before_the_circuit_hears_of_it() {
+    struct Answers(CircuitBreaker, Arc<AtomicU32>);
+    impl Future for Answers {
+        type Output = Answer;
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer> {
+            Poll::Ready(GOOD)
+        }
+    }
+    impl Drop for Answers {
+        fn drop(&mut self) {
+            self.1.store(self.0.snapshot().probes.expect("half-open").in_flight, Ordering::SeqCst);
+        }
+    }
+    let layer = probing(config()).await;
+    let in_flight = Arc::new(AtomicU32::new(0));
+    let service = service_fn(|()| Answers(layer.breaker().clone(), in_flight.clone()));
+    assert_eq!(layer.layer(service).oneshot(()).await, GOOD);
+    assert_eq!(in_flight.load(Ordering::SeqCst), 1);
 }
 
 /// Somebody else's panic is no fault of the service.
@@ -553,6 +576,31 @@ async fn a_panic_while_getting_ready_is_a_failure() {
     let probing = probing(config()).await;
     panics(&probing);
     assert_eq!(probing.breaker().snapshot().reason, Some(TripReason::ProbeFailed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_waited_and_waits_no_more_was_not_given_up() {
+    let failures = |after: &[Readiness], calls: bool| {
+        let layer = layer(config().when_dropped(WhenDropped::Failure));
+        let moody = Moody::that(Readiness::Waits);
+        let mut service = task::spawn(layer.layer(moody.clone()));
+        assert_pending!(service.enter(|cx, mut service| service.poll_ready(cx)));
+        for readiness in after {
+            moody.turns(*readiness);
+            let polled = AssertUnwindSafe(|| service.enter(|cx, mut service| service.poll_ready(cx)).is_ready());
+            let _panicked = std::panic::catch_unwind(polled);
+        }
+        if calls {
+            service.call(GOOD).now_or_never().expect("at once").expect("good");
+        }
+        drop(service);
+        layer.breaker().snapshot().consecutive_failures
+    };
+    assert_eq!(failures(&[], false), 1, "the control: whoever goes while it waits was given up");
+    assert_eq!(failures(&[Readiness::Ready], false), 0);
+    assert_eq!(failures(&[Readiness::Fails], false), 1, "the failure itself");
+    assert_eq!(failures(&[Readiness::Panics, Readiness::Ready], false), 1, "the panic itself");
+    assert_eq!(failures(&[], true), 0, "a call ends the wait, also one that nobody was ready for");
 }
 
 #[tokio::test(start_paused = true)]
