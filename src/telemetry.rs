@@ -135,7 +135,8 @@ pub(crate) fn deadline_ignored(header: &str, reason: &str) {
 }
 
 /// A rate limiter refused a call.
-pub(crate) fn rate_limited(limited: &Limited) {
+#[cfg_attr(feature = "tracing", cold, inline(never))]
+pub(crate) fn rate_limited(limited: Limited) {
     decided!(
         layer = "rate_limit",
         name = %limited.name(),

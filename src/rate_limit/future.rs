@@ -77,44 +77,33 @@ where
     type Output = Result<Res, E>;
 
     #[inline(always)]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.as_mut().project().state;
-        let StateProj::Calling { inner, .. } = state.as_mut().project() else {
-            return Poll::Ready(self.refuse());
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        let mut answer = match state.as_mut().project() {
+            StateProj::Calling { inner, .. } => ready!(inner.poll(cx)),
+            StateProj::Refused { limited, reject, .. } => {
+                telemetry::rate_limited(*limited);
+                reject.reject((*limited).into())
+            }
+            StateProj::Finished => panic!("a rate limiter's future was polled after it finished"),
         };
-        let mut result = ready!(inner.poll(cx));
         // Whoever drops a future that is seen to be finished has nothing to look for.
         let finished = state.project_replace(State::Finished);
         if A::ANNOUNCES
-            && let (Ok(response), StateOwn::Calling { news: Some(news), .. }) = (&mut result, finished)
+            && let (Ok(response), Some(news)) = (&mut answer, finished.news())
         {
             news.tell(response);
         }
-        Poll::Ready(result)
+        Poll::Ready(answer)
     }
 }
 
-impl<F, R, A> ResponseFuture<F, R, A> {
-    #[cold]
-    #[inline(never)]
-    fn refuse<Res, E>(self: Pin<&mut Self>) -> Result<Res, E>
-    where
-        R: Reject<Res, E>,
-        A: Announce<Res>,
-    {
-        let mut state = self.project().state;
-        let StateProj::Refused { limited, reject, news } = state.as_mut().project() else {
-            panic!("a rate limiter's future was polled after it finished");
-        };
-        telemetry::rate_limited(limited);
-        let mut refused = reject.reject(limited.clone().into());
-        if A::ANNOUNCES
-            && let (Ok(response), Some(news)) = (&mut refused, news.take())
-        {
-            news.tell(response);
+impl<F, R, A> StateOwn<F, R, A> {
+    fn news(self) -> Option<News<A>> {
+        match self {
+            Self::Calling { news, .. } | Self::Refused { news, .. } => news,
+            Self::Finished => None,
         }
-        state.set(State::Finished);
-        refused
     }
 }
 

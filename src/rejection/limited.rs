@@ -19,7 +19,7 @@ use crate::name::Name;
 /// assert_eq!(limited.to_string(), "the quota is used up; it could pass in 20ms");
 /// assert_eq!(Rejection::from(limited).to_string(), "refused by the rate limiter `orders`");
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Limited {
     name: Name,
     /// In nanoseconds; as many as there can be where nobody knows.
