@@ -8,13 +8,14 @@ mod slots;
 mod tests;
 
 use std::cell::Cell;
+use std::hash::{Hash, Hasher};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
-use governor::state::{NotKeyed, RateLimiter, StateStore};
+use governor::state::{RateLimiter, StateStore};
 
 pub(super) use self::slots::Slots;
 use super::config::Rules;
@@ -34,24 +35,46 @@ pub(super) enum Verdict {
     Never,
 }
 
-impl Rules {
+/// Who decides by some rules. What they come to in `governor` is computed once, for whoever keeps this.
+pub(super) struct Decider {
+    rules: Rules,
+    governor: RateLimiter<Bucket, InItsKey, Told, NoOpMiddleware<Nanos>>,
+}
+
+impl Decider {
+    #[inline]
+    pub(super) fn new(rules: Rules) -> Self {
+        Self { rules, governor: RateLimiter::new(rules.quota(), InItsKey, Told::default()) }
+    }
+
+    pub(super) const fn rules(&self) -> Rules {
+        self.rules
+    }
+
     /// Whether `cost` tokens can be had `now` from a bucket that is `full_at` some moment.
     #[inline]
-    pub(super) fn decide(self, full_at: Moment, cost: u32, now: Moment) -> Verdict {
+    pub(super) fn decide(&self, full_at: Moment, cost: u32, now: Moment) -> Verdict {
         let Some(cost) = NonZeroU32::new(cost) else {
             return Verdict::Passes(full_at);
         };
-        if cost > self.burst {
+        if cost > self.rules.burst {
             return Verdict::Never;
         }
-        let scratch = Scratch { full_at: Nanos::from(full_at.to_nanos()), next: Cell::default() };
-        let told = Told { now: Nanos::from(now.min(LAST).to_nanos()), has_started: Cell::new(false) };
-        let limiter = RateLimiter::<_, _, _, NoOpMiddleware<Nanos>>::new(self.quota(), scratch, told);
-        match limiter.check_n(cost) {
-            Ok(Ok(())) => Verdict::Passes(Moment::from_nanos(limiter.into_state_store().next.get().into())),
+        let bucket = Bucket { full_at: Cell::new(full_at.to_nanos().into()) };
+        self.governor.clock().now.set(now.min(LAST).to_nanos().into());
+        match self.governor.check_key_n(&bucket, cost) {
+            Ok(Ok(())) => Verdict::Passes(Moment::from_nanos(bucket.full_at.get().into())),
             Ok(Err(not_until)) => Verdict::Waits(Moment::from_nanos(not_until.earliest_possible().into())),
             Err(_) => Verdict::Never,
         }
+    }
+}
+
+impl Rules {
+    /// The same for whoever reads the rules anew each time.
+    #[inline]
+    pub(super) fn decide(self, full_at: Moment, cost: u32, now: Moment) -> Verdict {
+        Decider::new(self).decide(full_at, cost, now)
     }
 
     fn quota(self) -> governor::Quota {
@@ -83,30 +106,40 @@ impl Rules {
     }
 }
 
-/// The store that `governor` finds a bucket in, and leaves it in.
-struct Scratch {
-    full_at: Nanos,
-    next: Cell<Nanos>,
+/// A bucket as `governor` is given it.
+#[derive(Clone, PartialEq, Eq)]
+struct Bucket {
+    full_at: Cell<Nanos>,
 }
 
-impl StateStore for Scratch {
-    type Key = NotKeyed;
+/// Asked of whatever is a key; nobody ever does hash one.
+impl Hash for Bucket {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.full_at.get().as_u64().hash(state);
+    }
+}
+
+/// The store that `governor` finds a bucket in, and leaves it in: each is its own key.
+struct InItsKey;
+
+impl StateStore for InItsKey {
+    type Key = Bucket;
 
     #[inline]
-    fn measure_and_replace<T, F, E>(&self, _: &NotKeyed, decide: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, bucket: &Bucket, decide: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let (passed, next) = decide(Some(self.full_at))?;
-        self.next.set(next);
+        let (passed, next) = decide(Some(bucket.full_at.get()))?;
+        bucket.full_at.set(next);
         Ok(passed)
     }
 }
 
 /// The clock that `governor` reads: first when it starts, which is the beginning of all time, then when it decides.
+#[derive(Default)]
 struct Told {
-    now: Nanos,
-    has_started: Cell<bool>,
+    now: Cell<Nanos>,
 }
 
 impl Clock for Told {
@@ -114,6 +147,6 @@ impl Clock for Told {
 
     #[inline]
     fn now(&self) -> Nanos {
-        if self.has_started.replace(true) { self.now } else { Nanos::default() }
+        self.now.get()
     }
 }

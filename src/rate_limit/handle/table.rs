@@ -9,7 +9,7 @@ use super::line::{Left, Line, Ticket, Woken};
 use crate::clock::Moment;
 use crate::name::Name;
 use crate::rate_limit::config::{KeyedConfig, Rules, WhenFull, WithoutKey};
-use crate::rate_limit::state::{Slots, Verdict};
+use crate::rate_limit::state::{Decider, Slots, Verdict};
 use crate::rejection::{LimitReason, Limited};
 use crate::sync::{Mutex, MutexGuard};
 use crate::telemetry;
@@ -35,7 +35,7 @@ pub(super) struct Table {
 
 pub(super) struct Shard {
     slots: Slots,
-    rules: Rules,
+    decider: Decider,
     bounds: Bounds,
     /// Of the keys for which somebody waits.
     lines: HashMap<u64, Line>,
@@ -48,7 +48,7 @@ impl Table {
         let shards = (max_keys / KEYS_OF_A_SHARD).clamp(1, MOST_SHARDS).next_power_of_two();
         let shard = |_| {
             let slots = Slots::new(max_keys / shards);
-            Mutex::new(Shard { slots, rules, bounds, lines: HashMap::new() })
+            Mutex::new(Shard { slots, decider: Decider::new(rules), bounds, lines: HashMap::new() })
         };
         let bucket = |of: &str| Arc::new(Bucket::new(format!("{}[{of}]", limit.name).into(), rules, bounds));
         Self {
@@ -79,8 +79,8 @@ impl Table {
     #[inline]
     pub(super) fn pass(&self, fingerprint: u64, cost: u32, now: Moment) -> Option<Result<(), Verdict>> {
         let mut shard = self.shard(fingerprint);
-        let rules = shard.rules;
-        if cost > rules.burst.get() {
+        let shard = &mut *shard;
+        if cost > shard.rules().burst.get() {
             return Some(Err(Verdict::Never));
         }
         if shard.line(fingerprint).is_some() {
@@ -89,7 +89,7 @@ impl Table {
         let Some(full_at) = shard.slots.find_mut(fingerprint) else {
             return shard.pass_new(fingerprint, cost, now);
         };
-        Some(match rules.decide(*full_at, cost, now) {
+        Some(match shard.decider.decide(*full_at, cost, now) {
             Verdict::Passes(next) => {
                 *full_at = next;
                 Ok(())
@@ -124,7 +124,7 @@ impl Table {
         let mut woken = self.without_key.adopt(rules, bounds);
         woken.extend(self.overflow.adopt(rules, bounds));
         for mut shard in self.shards() {
-            (shard.rules, shard.bounds) = (rules, bounds);
+            (shard.decider, shard.bounds) = (Decider::new(rules), bounds);
             // Read under each lock: by an earlier moment, what was taken meanwhile would be forgiven.
             let now = Moment::now();
             shard.slots.change_each(|full_at| rules.adopt(full_at, now));
@@ -182,7 +182,7 @@ impl Shard {
     #[inline(never)]
     fn pass_new(&mut self, fingerprint: u64, cost: u32, now: Moment) -> Option<Result<(), Verdict>> {
         let position = self.slots.place(fingerprint, now)?;
-        Some(match self.rules.decide(self.slots.full_at(position, fingerprint), cost, now) {
+        Some(match self.decider.decide(self.slots.full_at(position, fingerprint), cost, now) {
             Verdict::Passes(full_at) => {
                 self.slots.put(position, fingerprint, full_at);
                 Ok(())
@@ -192,7 +192,7 @@ impl Shard {
     }
 
     pub(super) const fn rules(&self) -> Rules {
-        self.rules
+        self.decider.rules()
     }
 
     pub(super) const fn bounds(&self) -> Bounds {
