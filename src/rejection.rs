@@ -109,7 +109,7 @@ impl Rejection {
                 return Some(found.clone().into());
             }
             if let Some(found) = error.downcast_ref::<Limited>() {
-                return Some(found.clone().into());
+                return Some((*found).into());
             }
             next = error.source();
         }

@@ -380,7 +380,7 @@ async fn a_refusal_that_does_not_say_when_it_ends_is_not_retried() {
         service.calls()
     };
     let never = Limited::new("limit".into(), LimitReason::CostAboveBurst);
-    assert_eq!(calls(never.clone()).await, 1);
+    assert_eq!(calls(never).await, 1);
     assert_eq!(calls(never.with_retry_after(SEC)).await, 2, "the control");
 }
 

@@ -112,7 +112,7 @@ impl Stage {
                     *self = Self::Finished(members);
                     return Ok(Step::Taken);
                 }
-                Err(refused) => match InLine::join(&mut members, asked, refused, now) {
+                Err(refused) => match InLine::join(&mut members, asked, &refused, now) {
                     Ok(place) => *self = Self::InLine(place),
                     Err(limited) => {
                         *self = Self::Finished(members);
@@ -154,12 +154,12 @@ struct InLine {
 
 impl InLine {
     /// Takes `members` along, if it may wait.
-    fn join(members: &mut Members, asked: Asked, refused: Refused, now: Moment) -> Result<Self, Limited> {
+    fn join(members: &mut Members, asked: Asked, refused: &Refused, now: Moment) -> Result<Self, Limited> {
         let Some(until) = refused.until else {
             return Err(refused.limited);
         };
         if until > latest(members, asked, now) {
-            return Err(too_long(&refused));
+            return Err(too_long(refused));
         }
         let member = &members.each()[refused.at];
         let ticket = Ticket::next();
