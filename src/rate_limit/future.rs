@@ -79,22 +79,36 @@ where
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
-        let mut answer = match state.as_mut().project() {
-            StateProj::Calling { inner, .. } => ready!(inner.poll(cx)),
+        match state.as_mut().project() {
+            StateProj::Calling { inner, .. } => {
+                let mut result = ready!(inner.poll(cx));
+                state.finish(&mut result);
+                Poll::Ready(result)
+            }
             StateProj::Refused { limited, reject, .. } => {
                 telemetry::rate_limited(*limited);
-                reject.reject((*limited).into())
+                let mut refused = reject.reject((*limited).into());
+                state.finish(&mut refused);
+                Poll::Ready(refused)
             }
             StateProj::Finished => panic!("a rate limiter's future was polled after it finished"),
-        };
+        }
+    }
+}
+
+impl<F, R, A> State<F, R, A> {
+    #[inline(always)]
+    fn finish<Res, E>(self: Pin<&mut Self>, answer: &mut Result<Res, E>)
+    where
+        A: Announce<Res>,
+    {
         // Whoever drops a future that is seen to be finished has nothing to look for.
-        let finished = state.project_replace(State::Finished);
+        let finished = self.project_replace(State::Finished);
         if A::ANNOUNCES
-            && let (Ok(response), Some(news)) = (&mut answer, finished.news())
+            && let (Ok(response), Some(news)) = (answer, finished.news())
         {
             news.tell(response);
         }
-        Poll::Ready(answer)
     }
 }
 
