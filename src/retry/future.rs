@@ -57,7 +57,7 @@ where
     S: Service<P::Request>,
 {
     #[pin]
-    state: State<S::Future>,
+    state: State<S::Future, Result<S::Response, S::Error>>,
     /// What another attempt is made of, or why there is none.
     again: Result<Again<S, P::Kept>, Stop>,
     session: Session,
@@ -68,9 +68,10 @@ where
     shared: ForCall<Shared>,
 }
 
-#[pin_project(project = StateProj)]
-enum State<F> {
-    Calling {
+#[pin_project(project = StateProj, project_replace = StateOwn)]
+enum State<F, T> {
+    /// A first attempt without a deadline, which is in no scope.
+    First {
         #[pin]
         call: F,
     },
@@ -79,6 +80,16 @@ enum State<F> {
         #[pin]
         timer: Option<Timer>,
         paid: Paid,
+    },
+    /// An attempt in its scopes: a retry, or any that has a deadline.
+    InScope {
+        #[pin]
+        call: F,
+    },
+    /// Left here by what is seldom done, and not given back by it: then an answer that is there at once need not be kept in
+    /// memory for two ways to write.
+    Answered {
+        result: T,
     },
     Finished,
 }
@@ -97,7 +108,7 @@ where
     S: Service<P::Request>,
 {
     #[inline(always)]
-    pub(super) const fn calling(
+    pub(super) fn calling(
         call: S::Future,
         again: Result<Again<S, P::Kept>, Stop>,
         session: Session,
@@ -105,7 +116,8 @@ where
         plan: Plan<P, C, W, N, A>,
         shared: ForCall<Shared>,
     ) -> Self {
-        Self { state: State::Calling { call }, again, session, jitter: None, deadline, plan, shared }
+        let state = if deadline.is_none() { State::First { call } } else { State::InScope { call } };
+        Self { state, again, session, jitter: None, deadline, plan, shared }
     }
 }
 
@@ -122,21 +134,24 @@ where
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.as_mut().project();
-        let is_in_scope = this.session.attempt().is_retry() || this.deadline.is_some();
-        match this.state.project() {
-            StateProj::Calling { call } if !is_in_scope => match call.poll(cx) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(Ok(response)) => match this.plan.classify.classify(Ok(&response)) {
+        let mut this = self.as_mut().project();
+        if let StateProj::First { call } = this.state.as_mut().project() {
+            match ready!(call.poll(cx)) {
+                Ok(response) => match this.plan.classify.classify(Ok(&response)) {
                     Outcome::Success => {
                         this.shared.first_succeeded();
-                        Poll::Ready(Ok(response))
+                        return Poll::Ready(Ok(response));
                     }
-                    Outcome::Failure(failure) => self.first_failed(&failure, Ok(response), cx),
+                    Outcome::Failure(failure) => self.as_mut().failed(&failure, Ok(response)),
                 },
-                Poll::Ready(Err(error)) => self.first_error(error, cx),
-            },
-            _ => self.poll_on(cx),
+                // Apart, so that the compiler can keep an answer in registers although an error is looked at in memory.
+                Err(error) => self.as_mut().first_error(error),
+            }
+        }
+        ready!(self.as_mut().poll_on(cx));
+        match self.project().state.project_replace(State::Finished) {
+            StateOwn::Answered { result } => Poll::Ready(result),
+            _ => unreachable!("there is an answer"),
         }
     }
 }
@@ -153,81 +168,40 @@ where
 {
     #[cold]
     #[inline(never)]
-    fn first_error(self: Pin<&mut Self>, error: S::Error, cx: &mut Context<'_>) -> Poll<Result<S::Response, S::Error>> {
+    fn first_error(self: Pin<&mut Self>, error: S::Error) {
         match self.plan.classify.classify(Err(&error)) {
             Outcome::Success => {
                 self.shared.first_succeeded();
-                Poll::Ready(Err(error))
+                self.project().state.set(State::Answered { result: Err(error) });
             }
-            Outcome::Failure(failure) => self.first_failed(&failure, Err(error), cx),
+            Outcome::Failure(failure) => self.failed(&failure, Err(error)),
         }
     }
 
+    /// Begins to wait, or leaves the result behind if there is no further attempt.
     #[cold]
     #[inline(never)]
-    fn first_failed(
-        mut self: Pin<&mut Self>,
-        failure: &Failure,
-        result: Result<S::Response, S::Error>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<S::Response, S::Error>> {
-        match self.as_mut().failed(failure, result) {
-            Some(result) => Poll::Ready(result),
-            None => self.poll_on(cx),
-        }
-    }
-
-    /// Polls whatever attempt it is, and what is between two of them.
-    #[inline(never)]
-    fn poll_on(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Response, S::Error>> {
-        loop {
-            let this = self.as_mut().project();
-            if let StateProj::Calling { call } = this.state.project() {
-                let entered = enter(this.session.attempt(), *this.deadline);
-                let result = ready!(call.poll(cx));
-                drop(entered);
-                match this.plan.classify.classify(result.as_ref()) {
-                    Outcome::Success => {
-                        this.shared.succeeded(this.session.attempt());
-                        return Poll::Ready(result);
-                    }
-                    Outcome::Failure(failure) => {
-                        if let Some(result) = self.as_mut().failed(&failure, result) {
-                            return Poll::Ready(result);
-                        }
-                    }
-                }
-            }
-            ready!(self.as_mut().poll_between(cx))?;
-        }
-    }
-
-    /// Begins to wait, or gives the result back if there is no further attempt.
-    fn failed(
-        mut self: Pin<&mut Self>,
-        failure: &Failure,
-        result: Result<S::Response, S::Error>,
-    ) -> Option<Result<S::Response, S::Error>> {
+    fn failed(mut self: Pin<&mut Self>, failure: &Failure, result: Result<S::Response, S::Error>) {
         // The attempt is over, and what it holds goes before anything is done about it.
         self.as_mut().project().state.set(State::Finished);
-        let (wait, paid) = match self.as_mut().decide(failure, result.as_ref().err()) {
+        let decided = self.as_mut().decide(failure, result.as_ref().err());
+        let mut this = self.project();
+        let (name, attempt) = (&this.shared.rules.name, this.session.attempt());
+        let (wait, paid) = match decided {
             Ok(decided) => decided,
             Err(stop) => {
-                let this = self.project();
-                telemetry::retry_stopped(&this.shared.rules.name, this.session.attempt(), failure, stop.as_str());
+                telemetry::retry_stopped(name, attempt, failure, stop.as_str());
                 if this.session.is_exhausted_by(stop) {
                     attempt::exhausted();
                 }
-                return Some(result);
+                return this.state.set(State::Answered { result });
             }
         };
         // The caller waits, and the last answer must not: it may hold a connection.
         drop(result);
-        let mut this = self.project();
-        telemetry::retrying(&this.shared.rules.name, this.session.attempt(), failure, wait);
+        telemetry::retrying(name, attempt, failure, wait);
         let timer = (!wait.is_zero()).then(|| clock::sleep(wait));
         this.state.set(State::Between { timer, paid });
-        None
     }
 
     /// How long to wait for the next attempt, which is paid for and prepared then.
@@ -254,12 +228,41 @@ where
         if this.plan.replay.seal(&mut again.kept) { Ok((wait, paid)) } else { Err(Stop::NotCopied) }
     }
 
-    /// From the end of one attempt to the beginning of the next.
-    fn poll_between(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    /// Polls an attempt in its scopes, and what is between two of them, until there is an answer to leave behind.
+    #[cold]
+    #[inline(never)]
+    fn poll_on(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let mut this = self.as_mut().project();
+            match this.state.as_mut().project() {
+                StateProj::Between { .. } => ready!(self.as_mut().poll_between(cx)),
+                StateProj::InScope { call } => {
+                    let attempt = this.session.attempt();
+                    let entered = enter(attempt, *this.deadline);
+                    let result = ready!(call.poll(cx));
+                    drop(entered);
+                    match this.plan.classify.classify(result.as_ref()) {
+                        Outcome::Success => {
+                            this.shared.succeeded(attempt);
+                            this.state.set(State::Answered { result });
+                        }
+                        Outcome::Failure(failure) => self.as_mut().failed(&failure, result),
+                    }
+                }
+                StateProj::Answered { .. } => return Poll::Ready(()),
+                StateProj::First { .. } | StateProj::Finished => {
+                    panic!("a retry's future was polled after it finished")
+                }
+            }
+        }
+    }
+
+    /// From the end of one attempt to the beginning of the next, or to an answer if the service will never be ready.
+    fn poll_between(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let (StateProj::Between { mut timer, paid }, Ok(again)) = (this.state.as_mut().project(), this.again.as_mut())
         else {
-            panic!("a retry's future was polled after it finished");
+            unreachable!("whoever waits has something to send");
         };
         if let Some(waiting) = timer.as_mut().as_pin_mut() {
             ready!(waiting.poll(cx));
@@ -268,9 +271,9 @@ where
         // A service that fails at once, with no wait between, must not keep the thread for itself.
         ready!(clock::poll_turn(cx));
         if let Err(error) = ready!(again.service.poll_ready(cx)) {
-            this.state.set(State::Finished);
+            this.state.set(State::Answered { result: Err(error) });
             telemetry::retry_not_ready(&this.shared.rules.name, this.session.attempt());
-            return Poll::Ready(Err(error));
+            return Poll::Ready(());
         }
         let attempt = this.session.resent();
         let entered = enter(attempt, *this.deadline);
@@ -285,8 +288,8 @@ where
         };
         drop(entered);
         paid.spend();
-        this.state.set(State::Calling { call });
-        Poll::Ready(Ok(()))
+        this.state.set(State::InScope { call });
+        Poll::Ready(())
     }
 }
 
