@@ -48,6 +48,16 @@ impl Parked {
         self.place.is_some()
     }
 
+    #[cold]
+    #[inline(never)]
+    fn give_up(&mut self) {
+        self.leave();
+        // Who waits with a place of its own settles that.
+        if self.seen.passes() {
+            Place::counted(self.slot, self.seen.0).begin(&Now::unread());
+        }
+    }
+
     pub(in super::super) fn leave(&mut self) {
         if self.place.is_some() {
             self.slot.gate().leave(&mut self.place);
@@ -64,13 +74,10 @@ impl Seen {
 
 /// Who is dropped while it waits was given up, as a call is that is dropped while it waits.
 impl Drop for Parked {
+    #[inline]
     fn drop(&mut self) {
-        if self.place.is_some() {
-            self.leave();
-            // Who waits with a place of its own settles that.
-            if self.seen.passes() {
-                Place::counted(self.slot, self.seen.0).begin(&Now::unread());
-            }
+        if self.is_waiting() {
+            self.give_up();
         }
     }
 }

@@ -50,8 +50,8 @@ impl Held {
 
 impl Clone for Held {
     fn clone(&self) -> Self {
-        let clones = self.slot.holders().clones.get_or_init(|| Striped::new(Share::new));
-        Self::counted(self.slot, clones.mine())
+        let by_now = self.slot.holders().clones.get().and_then(Striped::mine_by_now);
+        Self::counted(self.slot, by_now.unwrap_or_else(|| first_clone(self.slot)))
     }
 }
 
@@ -62,6 +62,14 @@ impl Drop for Held {
             give_back(self.slot);
         }
     }
+}
+
+/// By C's convention, under which nothing unwinds: whoever clones a handle among values that are to be dropped may then keep
+/// them in registers. There is nothing here to unwind from.
+#[cold]
+#[inline(never)]
+extern "C" fn first_clone(slot: &'static Slot) -> &'static Share {
+    slot.holders().clones.get_or_init(|| Striped::new(Share::new)).mine()
 }
 
 /// Gives a slot back, if nobody holds it.
