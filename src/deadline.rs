@@ -67,6 +67,9 @@ impl Deadline {
 
     /// Runs `future` under this deadline, or the one it is in already if that comes first.
     ///
+    /// Make the call inside, as in `scope(async { service.call(request).await })`: what a layer does in `call`, and that is most
+    /// of it, it does before there is a future to put into a scope.
+    ///
     /// A task that `future` spawns is not in the scope; give it one of its own.
     pub fn scope<F: Future>(self, future: F) -> Scoped<F> {
         Scoped { future, deadline: self }

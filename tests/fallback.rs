@@ -231,6 +231,93 @@ async fn a_service_that_waits_and_then_fails_to_become_ready_has_failed() {
     }
 }
 
+/// Counts its clones. It is ready, waits or fails to become ready as it is told, and is not to be asked again once it failed.
+struct Counted {
+    clones: Arc<AtomicU32>,
+    /// Shared by all clones.
+    next: Arc<Mutex<Poll<Result<(), &'static str>>>>,
+    has_failed: bool,
+    id: u32,
+}
+
+impl Counted {
+    fn new() -> Self {
+        let next = Arc::new(Mutex::new(Poll::Ready(Ok(()))));
+        Self { clones: Arc::default(), next, has_failed: false, id: 0 }
+    }
+}
+
+impl Clone for Counted {
+    fn clone(&self) -> Self {
+        assert!(!self.has_failed, "a clone of it would be as good as nothing");
+        let id = self.clones.fetch_add(1, Ordering::SeqCst) + 1;
+        Self { clones: self.clones.clone(), next: self.next.clone(), has_failed: false, id }
+    }
+}
+
+/// Answers which clone it is.
+impl Service<u32> for Counted {
+    type Response = u32;
+    type Error = BoxError;
+    type Future = Ready<Result<u32, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        assert!(!self.has_failed, "it was asked again after it failed");
+        let next = *self.next.lock().expect("no panic");
+        self.has_failed = matches!(next, Poll::Ready(Err(_)));
+        next.map_err(BoxError::from)
+    }
+
+    fn call(&mut self, _: u32) -> Self::Future {
+        ready(Ok(self.id))
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_ready_serves_all_calls_and_one_that_is_not_only_its_own() {
+    let counted = Counted::new();
+    let next = counted.next.clone();
+    let mut service = FallbackLayer::default().value(100).layer(counted);
+    for _ in 0..3 {
+        assert_eq!(service.call(0).await.expect("an answer"), 1);
+    }
+    *next.lock().expect("no panic") = Poll::Pending;
+    let mut waiting = [service.call(0), service.call(0)].map(tokio_test::task::spawn);
+    assert!(waiting.iter_mut().all(|call| call.poll().is_pending()));
+    *next.lock().expect("no panic") = Poll::Ready(Ok(()));
+    assert_eq!(service.call(0).await.expect("an answer"), 3);
+    let waited = waiting.map(|mut call| match call.poll() {
+        Poll::Ready(answer) => answer.expect("an answer"),
+        Poll::Pending => panic!("it is ready by now"),
+    });
+    assert_eq!(waited, [1, 2], "who was first asked is called");
+    assert_eq!(service.call(0).await.expect("an answer"), 3);
+}
+
+#[tokio::test]
+async fn a_service_that_failed_to_become_ready_is_not_asked_again_and_another_one_serves() {
+    let counted = Counted::new();
+    let next = counted.next.clone();
+    let mut service = FallbackLayer::default().value(100).layer(counted);
+    assert_eq!(service.call(0).await.expect("an answer"), 1);
+    *next.lock().expect("no panic") = Poll::Ready(Err("down"));
+    for _ in 0..2 {
+        assert_eq!(service.call(0).await.expect("a substitute"), 100);
+    }
+    *next.lock().expect("no panic") = Poll::Ready(Ok(()));
+    assert_eq!(service.call(0).await.expect("an answer"), 3);
+}
+
+#[tokio::test]
+async fn a_clone_is_served_by_a_clone_of_its_own_and_so_is_who_changes_the_service() {
+    let mut service = FallbackLayer::default().value(100).layer(Counted::new());
+    assert_eq!(service.call(0).await.expect("an answer"), 1);
+    let mut clone = service.clone();
+    assert_eq!(clone.call(0).await.expect("an answer"), 3, "the second is what the clone wraps");
+    service.get_mut().clones = Arc::new(AtomicU32::new(10));
+    assert_eq!(service.call(0).await.expect("an answer"), 11, "what was changed is what is called");
+}
+
 #[tokio::test(start_paused = true)]
 async fn it_is_ready_while_the_service_is_not() {
     let (service, mut handle) = tower_test::mock::pair::<(), u32>();
@@ -298,12 +385,27 @@ async fn a_dropped_call_leaves_nothing_behind() {
         2,
         world,
         |(service, _)| service.call(()),
-        async |(service, calls), polls| {
-            assert_eq!(calls.load(Ordering::SeqCst), u32::from(polls > 0), "unpolled, it has not called");
-            assert_eq!(service.oneshot(()).await.expect("the permit is back"), 7);
+        async |(mut service, calls), _| {
+            assert_eq!(calls.load(Ordering::SeqCst), 1, "a service that is ready is called at once");
+            // The one that was called, and not a new clone, whose readiness might be its own.
+            assert_eq!(service.call(()).await.expect("the permit is back"), 7);
         },
     )
     .await;
+    // Whoever is dropped while it waits to be called has not called, and gives up its place.
+    for is_polled in [false, true] {
+        let (mut service, calls) = world();
+        let mut first = tokio_test::task::spawn(service.call(()));
+        assert!(first.poll().is_pending());
+        let mut waiting = tokio_test::task::spawn(service.call(()));
+        assert!(!is_polled || waiting.poll().is_pending());
+        drop(waiting);
+        let last = service.call(());
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        drop(first);
+        assert_eq!(last.await.expect("the permit is back"), 7);
+        assert_eq!(calls.load(Ordering::SeqCst), 2);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -35,10 +35,8 @@ enum State<F, C, R> {
 }
 
 impl<F, C, R> ResponseFuture<F, C, R> {
-    /// Makes the call, which `place` counts from here on, whatever becomes of it.
     #[inline(always)]
-    pub(super) fn calling(place: Place, classify: C, call: impl FnOnce() -> F) -> Self {
-        let (place, inner) = place.call(&Now::unread(), call);
+    pub(super) const fn calling(inner: F, classify: C, place: Place) -> Self {
         Self { state: State::Calling { inner, classify, place } }
     }
 

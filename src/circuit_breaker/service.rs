@@ -11,6 +11,7 @@ use super::handle::{CircuitBreaker, Parked, Place, Seen};
 use super::state::Refusal;
 use crate::clock::Now;
 use crate::outcome::{Classify, ErrorsAreFailures, Outcome};
+use crate::placement::{self, MakeCall};
 use crate::rejection::{AsError, Reject};
 
 /// A service that a circuit breaker guards; made by a [`CircuitBreakerLayer`](super::CircuitBreakerLayer).
@@ -101,6 +102,18 @@ where
     // Always: what a closed circuit does is a part of this, and short; the rest is somewhere else.
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
+        placement::call(self, request)
+    }
+}
+
+impl<S, C, R, Req> MakeCall<Req> for CircuitBreakerService<S, C, R>
+where
+    S: Service<Req>,
+    C: Classify<S::Response, S::Error> + Clone,
+    R: Reject<S::Response, S::Error> + Clone,
+{
+    #[inline(always)]
+    fn make_call(&mut self, request: Req) -> Self::Future {
         let passes = match self.turn {
             Turn::Undecided => self.breaker.slot().pass_closed(),
             _ => None,
@@ -112,7 +125,9 @@ where
                 Err(refusal) => return ResponseFuture::refused(self.breaker.refused(refusal), self.reject.clone()),
             },
         };
-        ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request))
+        let classify = self.classify.clone();
+        let running = place.begin_running(&Now::unread());
+        ResponseFuture::calling(self.inner.call(request), classify, running.called())
     }
 }
 

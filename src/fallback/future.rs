@@ -36,14 +36,18 @@ where
 
 #[pin_project(project = StateProj, project_replace = StateOwn)]
 enum State<S: Service<Req>, Req, G, K> {
-    GettingReady {
-        service: S,
-        request: Req,
-        summary: K,
-    },
     Calling {
         #[pin]
         call: S::Future,
+        summary: K,
+    },
+    GettingReady {
+        service: Option<S>,
+        request: Req,
+        summary: K,
+    },
+    NeverReady {
+        error: Option<S::Error>,
         summary: K,
     },
     Substituting {
@@ -65,8 +69,18 @@ where
     A: Substitute<S::Response, S::Error, K>,
 {
     #[inline(always)]
-    pub(super) const fn calling(service: S, request: Req, summary: K, plan: Plan<A, C, M, W>) -> Self {
+    pub(super) const fn calling(call: S::Future, summary: K, plan: Plan<A, C, M, W>) -> Self {
+        Self { state: State::Calling { call, summary }, plan }
+    }
+
+    #[inline(always)]
+    pub(super) const fn getting_ready(service: Option<S>, request: Req, summary: K, plan: Plan<A, C, M, W>) -> Self {
         Self { state: State::GettingReady { service, request, summary }, plan }
+    }
+
+    #[inline(always)]
+    pub(super) const fn never_ready(error: S::Error, summary: K, plan: Plan<A, C, M, W>) -> Self {
+        Self { state: State::NeverReady { error: Some(error), summary }, plan }
     }
 }
 
@@ -83,54 +97,42 @@ where
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.as_mut().project();
-        let readiness = ready!(this.state.as_mut().poll_begin(cx));
-        let result = match (readiness, this.state.project()) {
-            (Err(error), _) => Some(Err(error)),
-            (Ok(()), StateProj::Calling { call, .. }) => Some(ready!(call.poll(cx))),
-            (Ok(()), _) => None,
-        };
-        if let Some(result) = result {
-            match this.plan.classify.classify(result.as_ref()) {
-                Outcome::Success => return Poll::Ready(result),
-                Outcome::Failure(failure) => self.as_mut().failed(Failed::new(failure, result, ())),
+        if let StateProj::Calling { call, .. } = this.state.as_mut().project() {
+            match ready!(call.poll(cx)) {
+                Ok(response) => match this.plan.classify.classify(Ok(&response)) {
+                    Outcome::Success => return Poll::Ready(Ok(response)),
+                    Outcome::Failure(failure) => self.as_mut().failed(Failed::new(failure, Ok(response), ())),
+                },
+                // Apart, so that the compiler can keep an answer in registers although an error is looked at in memory.
+                Err(error) => self.as_mut().called(Err(error)),
             }
         }
-        ready!(self.as_mut().poll_substitute(cx));
-        Poll::Ready(self.project().state.take_answer())
-    }
-}
-
-impl<S: Service<Req>, Req, G, K> State<S, Req, G, K> {
-    /// Makes the call as soon as the service is ready, unless it is made already.
-    #[inline]
-    fn poll_begin(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        if let StateProj::GettingReady { service, .. } = self.as_mut().project() {
-            ready!(service.poll_ready(cx))?;
-            if let StateOwn::GettingReady { mut service, request, summary } =
-                self.as_mut().project_replace(State::Finished)
-            {
-                let call = service.call(request);
-                self.set(State::Calling { call, summary });
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn take_answer(self: Pin<&mut Self>) -> Result<S::Response, S::Error> {
-        match self.project_replace(State::Finished) {
-            StateOwn::Answered { result } => result,
+        ready!(self.as_mut().poll_on(cx));
+        match self.project().state.project_replace(State::Finished) {
+            StateOwn::Answered { result } => Poll::Ready(result),
             _ => unreachable!("there is an answer"),
         }
     }
 }
 
+/// Out of the way of a call that is made and succeeds.
 impl<S, Req, A, C, M, K, W> ResponseFuture<S, Req, A, C, M, K, W>
 where
     S: Service<Req>,
     A: Substitute<S::Response, S::Error, K>,
+    C: Classify<S::Response, S::Error>,
     M: MarkDegraded<S::Response>,
     W: Trigger,
 {
+    #[cold]
+    #[inline(never)]
+    fn called(self: Pin<&mut Self>, result: Result<S::Response, S::Error>) {
+        match self.plan.classify.classify(result.as_ref()) {
+            Outcome::Success => self.project().state.set(State::Answered { result }),
+            Outcome::Failure(failure) => self.failed(Failed::new(failure, result, ())),
+        }
+    }
+
     /// Asks for a substitute, or answers what was said if this failure is not stood in for.
     #[cold]
     #[inline(never)]
@@ -138,8 +140,9 @@ where
         let Failed { failure, result, .. } = failed;
         let mut this = self.project();
         // The call is over, and what it holds goes before anything is done in its place.
-        let (StateOwn::GettingReady { summary, .. } | StateOwn::Calling { summary, .. }) =
-            this.state.as_mut().project_replace(State::Finished)
+        let (StateOwn::Calling { summary, .. }
+        | StateOwn::GettingReady { summary, .. }
+        | StateOwn::NeverReady { summary, .. }) = this.state.as_mut().project_replace(State::Finished)
         else {
             unreachable!("only a call can fail");
         };
@@ -152,17 +155,12 @@ where
         this.state.set(State::Substituting { answer, failure });
     }
 
-    #[cold]
-    #[inline(never)]
-    fn poll_substitute(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn substituted(self: Pin<&mut Self>, mut result: Result<S::Response, S::Error>) {
         let mut this = self.project();
-        let (mut result, failure) = match this.state.as_mut().project() {
-            StateProj::Answered { .. } => return Poll::Ready(()),
-            StateProj::Substituting { answer, failure } => (ready!(answer.poll(cx)), failure.clone()),
-            _ => panic!("a fallback's future was polled after it finished"),
+        let StateOwn::Substituting { failure, .. } = this.state.as_mut().project_replace(State::Finished) else {
+            unreachable!("it has just answered");
         };
         let degraded = Degraded::new("fallback", this.plan.name, failure);
-        this.state.set(State::Finished);
         match &mut result {
             Ok(response) => {
                 telemetry::degraded(&degraded);
@@ -171,7 +169,50 @@ where
             Err(_) => telemetry::substitute_failed(&degraded),
         }
         this.state.set(State::Answered { result });
-        Poll::Ready(())
+    }
+
+    /// Polls whatever is not a call that was made at once, until there is an answer to leave behind.
+    #[cold]
+    #[inline(never)]
+    fn poll_on(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let mut this = self.as_mut().project();
+            match this.state.as_mut().project() {
+                StateProj::GettingReady { service: Some(service), .. } => match ready!(service.poll_ready(cx)) {
+                    Ok(()) => this.state.begin(),
+                    Err(error) => self.as_mut().called(Err(error)),
+                },
+                StateProj::Calling { call, .. } => {
+                    let result = ready!(call.poll(cx));
+                    self.as_mut().called(result);
+                }
+                StateProj::NeverReady { error, .. } => {
+                    let error = error.take().expect("it is told once");
+                    self.as_mut().called(Err(error));
+                }
+                StateProj::Substituting { answer, .. } => {
+                    let result = ready!(answer.poll(cx));
+                    self.as_mut().substituted(result);
+                }
+                StateProj::Answered { .. } => return Poll::Ready(()),
+                StateProj::GettingReady { .. } | StateProj::Finished => {
+                    panic!("a fallback's future was polled after it finished")
+                }
+            }
+        }
+    }
+}
+
+impl<S: Service<Req>, Req, G, K> State<S, Req, G, K> {
+    /// Makes the call, of a service that is ready.
+    fn begin(mut self: Pin<&mut Self>) {
+        let StateOwn::GettingReady { service: Some(mut service), request, summary } =
+            self.as_mut().project_replace(State::Finished)
+        else {
+            unreachable!("it has just become ready");
+        };
+        let call = service.call(request);
+        self.set(State::Calling { call, summary });
     }
 }
 

@@ -151,7 +151,7 @@ where
 
     fn layer(&self, inner: S) -> Self::Service {
         let Self { plan, summary } = self.clone();
-        Fallback { inner, plan, summary }
+        Fallback { inner, serving: None, plan, summary }
     }
 }
 

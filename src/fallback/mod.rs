@@ -21,8 +21,15 @@
 //! would say is the last good answer, choose the cache fallback. Outermost in a client's stack it covers all that
 //! the layers inside can refuse with.
 //!
-//! The wrapped service must be `Clone`: each call makes a clone ready and calls it. The layer itself is always ready: whether the wrapped service is, it finds out in the call, and a service that fails to become
-//! ready counts as failed.
+//! # Readiness
+//!
+//! The layer itself is always ready: whether the wrapped service is, it finds out in `call`, and a service that fails to
+//! become ready counts as failed. Who is ready then is called at once, before the future is first polled, as other layers do
+//! it; who is not gets ready in the future, and is called there.
+//!
+//! The wrapped service must be `Clone`. One clone serves all calls for as long as each of them finds it ready. If it has to
+//! wait, that call takes it along, and if it fails to become ready it is dropped; the next call asks a new clone of the
+//! service as it was wrapped, which nobody has asked for anything.
 //!
 //! # Example
 //!

@@ -1,16 +1,19 @@
 use std::fmt;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tower::Service;
 
 use super::config::{NoSubstitute, NoSummary, Substitute, Summary, Trigger};
 use super::future::{Plan, ResponseFuture};
 use crate::outcome::{Classify, ErrorsAreFailures, Kinds, MarkDegraded, Unmarked};
+use crate::placement::{self, MakeCall};
 
 /// A service that answers something else when a call fails; made by a [`FallbackLayer`](super::FallbackLayer).
-#[derive(Clone)]
 pub struct Fallback<S, A = NoSubstitute, C = ErrorsAreFailures, M = Unmarked, K = NoSummary, W = Kinds> {
+    /// Never asked for anything, so that a clone of it is as good as new.
     pub(super) inner: S,
+    /// The clone that serves the calls, for as long as each of them finds it ready.
+    pub(super) serving: Option<S>,
     pub(super) plan: Plan<A, C, M, W>,
     pub(super) summary: K,
 }
@@ -21,8 +24,9 @@ impl<S, A, C, M, K, W> Fallback<S, A, C, M, K, W> {
         &self.inner
     }
 
-    /// The wrapped service, to change it.
-    pub const fn get_mut(&mut self) -> &mut S {
+    /// The wrapped service, to change it; the next call is served by a clone of what it is then.
+    pub fn get_mut(&mut self) -> &mut S {
+        self.serving = None;
         &mut self.inner
     }
 
@@ -52,8 +56,40 @@ where
 
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
+        placement::call(self, request)
+    }
+}
+
+impl<S, A, C, M, K, W, Req> MakeCall<Req> for Fallback<S, A, C, M, K, W>
+where
+    S: Service<Req> + Clone,
+    A: Substitute<S::Response, S::Error, K::Kept> + Clone,
+    C: Classify<S::Response, S::Error> + Clone,
+    M: MarkDegraded<S::Response> + Clone,
+    K: Summary<Req>,
+    W: Trigger + Clone,
+{
+    #[inline(always)]
+    fn make_call(&mut self, request: Req) -> Self::Future {
         let summary = self.summary.keep(&request);
-        ResponseFuture::calling(self.inner.clone(), request, summary, self.plan.clone())
+        let plan = self.plan.clone();
+        let serving = self.serving.get_or_insert_with(|| self.inner.clone());
+        // Who is not ready now is asked again by the future, which has a waker.
+        match serving.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => ResponseFuture::calling(serving.call(request), summary, plan),
+            Poll::Ready(Err(error)) => {
+                self.serving = None;
+                ResponseFuture::never_ready(error, summary, plan)
+            }
+            Poll::Pending => ResponseFuture::getting_ready(self.serving.take(), request, summary, plan),
+        }
+    }
+}
+
+impl<S: Clone, A: Clone, C: Clone, M: Clone, K: Clone, W: Clone> Clone for Fallback<S, A, C, M, K, W> {
+    fn clone(&self) -> Self {
+        let Self { inner, plan, summary, .. } = self;
+        Self { inner: inner.clone(), serving: None, plan: plan.clone(), summary: summary.clone() }
     }
 }
 

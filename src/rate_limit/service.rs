@@ -10,6 +10,7 @@ use super::config::{CostOf, OneEach};
 use super::future::{News, ResponseFuture};
 use super::handle::{Announce, Limits, NotAnnounced, RateLimiter};
 use crate::clock::Moment;
+use crate::placement::{self, MakeCall};
 use crate::rejection::{AsError, Reject};
 
 /// A service that a rate limiter guards; made by a [`RateLimitLayer`](super::RateLimitLayer).
@@ -65,6 +66,20 @@ where
 
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
+        placement::call(self, request)
+    }
+}
+
+impl<S, L, C, R, A, Req> MakeCall<Req> for RateLimit<S, L, C, R, A>
+where
+    S: Service<Req>,
+    L: Limits<Req>,
+    C: CostOf<Req>,
+    R: Reject<S::Response, S::Error> + Clone,
+    A: Announce<S::Response> + Clone,
+{
+    #[inline(always)]
+    fn make_call(&mut self, request: Req) -> Self::Future {
         let cost = self.cost.cost_of(&request);
         if A::ANNOUNCES {
             return self.call_and_tell(request, cost);

@@ -9,6 +9,7 @@ use super::state::{Allowance, Limit};
 use crate::clock::Now;
 use crate::deadline::{Deadline, DeadlineOf, ExportDeadline, NotExported, OwnLimit};
 use crate::name::Name;
+use crate::placement::{self, MakeCall};
 use crate::rejection::{AsError, Reject};
 
 /// A service whose calls fail when they take too long; made by a [`TimeoutLayer`](super::TimeoutLayer).
@@ -58,7 +59,21 @@ where
     }
 
     #[inline(always)]
-    fn call(&mut self, mut request: Req) -> Self::Future {
+    fn call(&mut self, request: Req) -> Self::Future {
+        placement::call(self, request)
+    }
+}
+
+impl<S, L, D, R, X, Req> MakeCall<Req> for Timeout<S, L, D, R, X>
+where
+    S: Service<Req>,
+    L: LimitOf<Req>,
+    D: DeadlineOf<Req>,
+    R: Reject<S::Response, S::Error> + Clone,
+    X: ExportDeadline<Req>,
+{
+    #[inline(always)]
+    fn make_call(&mut self, mut request: Req) -> Self::Future {
         let limit = self.limit_of.limit_of(&request).map_or(self.limit, Limit::of);
         let now = Now::unread();
         let deadline = self.deadline_of.deadline_of(&request, &now);

@@ -27,6 +27,7 @@ const ORDER: &[&[&str]] = &[
     &["name"],
     &["clock"],
     &["striped"],
+    &["placement"],
     &["sync"],
 ];
 

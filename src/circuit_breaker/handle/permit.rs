@@ -100,13 +100,12 @@ impl Place {
         }
     }
 
-    /// Makes the call, which counts from here on, whatever becomes of it.
+    /// The call begins now, and counts from here on, whatever becomes of it; until [`Running::called`] its code is running.
     #[inline(always)]
-    pub(in super::super) fn call<T>(mut self, now: &Now, call: impl FnOnce() -> T) -> (Self, T) {
+    pub(in super::super) fn begin_running(mut self, now: &Now) -> Running {
         let mut pass = self.finish();
         pass.begin(now);
-        let value = Running::of(pass).run(call);
-        (Self(Pass { progress: Progress::Called, ..pass }), value)
+        Running::of(pass)
     }
 
     /// The call begins now.
@@ -288,7 +287,7 @@ impl Pass {
 ///
 /// Apart from the place, and with a copy of it, so that nobody has to know where either of them is, and they stay in
 /// registers.
-pub(super) struct Running(Pass);
+pub(in super::super) struct Running(Pass);
 
 impl Running {
     #[inline]
@@ -307,6 +306,14 @@ impl Running {
         let value = code();
         self.0.progress = Progress::Settled;
         value
+    }
+
+    /// The call is made: what becomes of it is yet to be told.
+    #[inline(always)]
+    pub(in super::super) const fn called(self) -> Place {
+        let place = Place(Pass { progress: Progress::Called, ..self.0 });
+        std::mem::forget(self);
+        place
     }
 }
 

@@ -9,6 +9,7 @@ use crate::circuit_breaker::handle::KeyedCircuitBreaker;
 use crate::clock::Now;
 use crate::key::KeyOf;
 use crate::outcome::{Classify, ErrorsAreFailures};
+use crate::placement::{self, MakeCall};
 use crate::rejection::{AsError, Reject};
 
 /// A service that circuit breakers guard by key; made by a
@@ -62,9 +63,28 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
+        placement::call(self, request)
+    }
+}
+
+impl<S, K, F, C, R, Req> MakeCall<Req> for KeyedCircuitBreakerService<S, K, F, C, R>
+where
+    S: Service<Req>,
+    K: Hash + Eq + Clone + fmt::Debug + Send + Sync + 'static,
+    F: KeyOf<Req, Key = K>,
+    C: Classify<S::Response, S::Error> + Clone,
+    R: Reject<S::Response, S::Error> + Clone,
+{
+    #[inline(always)]
+    fn make_call(&mut self, request: Req) -> Self::Future {
         match self.breakers.admit(self.key_of.key_of(&request), &Now::unread()) {
-            Ok(place) => ResponseFuture::calling(place, self.classify.clone(), || self.inner.call(request)),
+            Ok(place) => {
+                let classify = self.classify.clone();
+                let running = place.begin_running(&Now::unread());
+                ResponseFuture::calling(self.inner.call(request), classify, running.called())
+            }
             Err(open) => ResponseFuture::refused(open, self.reject.clone()),
         }
     }

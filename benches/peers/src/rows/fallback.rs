@@ -5,10 +5,9 @@ use super::{BARE, Rows, good};
 use crate::calls::{always, through};
 use crate::inner::{self, Answer, Bare};
 
-type Substitute = Function<fn(Failed<u64, inner::Failed>) -> Answer>;
-
-pub(super) fn layer() -> FallbackLayer<Substitute> {
-    FallbackLayer::default().with(|_| Ok(7))
+pub(super) fn layer()
+-> FallbackLayer<Function<impl Fn(Failed<u64, inner::Failed>) -> Answer + Clone + Send + Sync + 'static>> {
+    FallbackLayer::default().with(|_: Failed<_, _>| Ok(7))
 }
 
 pub(super) fn add(rows: &mut Rows) {
