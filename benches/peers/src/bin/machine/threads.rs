@@ -49,8 +49,16 @@ impl Row {
     where
         S: Service<u64, Response = u64, Error: Debug> + Clone + Send + 'static,
     {
+        Self::of_services(name, move || service.clone())
+    }
+
+    /// Each thread calls a service that is made for it.
+    fn of_services<S>(name: &'static str, make: impl Fn() -> S + 'static) -> Self
+    where
+        S: Service<u64, Response = u64, Error: Debug> + Send + 'static,
+    {
         Self::new(name, move || {
-            let mut service = service.clone();
+            let mut service = make();
             let runtime = runtime();
             move |calls| {
                 // Tokio's budget would add a trip through the scheduler every so many calls.
