@@ -124,9 +124,10 @@ impl Slot {
     }
 
     /// Does something to the circuit, and lets all know what came of it once the lock is released.
-    pub(super) fn act<T>(&self, action: impl FnOnce(&mut Circuit) -> (T, Option<Change>)) -> T {
+    fn act<T>(&self, action: impl FnOnce(&mut Circuit, &Label) -> (T, Option<Change>)) -> T {
         let mut core = self.lock();
-        let (value, change) = action(&mut core.circuit);
+        let Core { circuit, label, .. } = &mut *core;
+        let (value, change) = action(circuit, label);
         let Some(change) = change else {
             self.show_quiet(&core);
             return value;
@@ -192,20 +193,20 @@ impl Slot {
     #[inline(never)]
     fn ask_circuit(&'static self, now: &Now) -> Result<Place, Refusal> {
         let now = now.moment();
-        let admitted = self.act(|circuit| {
+        let admitted = self.act(|circuit, label| {
             let (admission, change) = circuit.admit(now);
-            let passes_all_the_same = circuit.lets_refused_pass();
-            if matches!(admission, Admission::Refuse(_)) && passes_all_the_same {
+            let is_observed = matches!(admission, Admission::Refuse(_)) && circuit.lets_refused_pass();
+            if is_observed {
                 circuit.note_would_have_refused();
             }
-            ((admission, passes_all_the_same, Word::of(circuit)), change)
+            ((admission, is_observed.then(|| label.clone()), Word::of(circuit)), change)
         });
         match admitted {
             (Admission::Pass(Admitted { ticket: Some(ticket), .. }), _, word) => Ok(Place::probe(self, word, ticket)),
             (Admission::Pass(_), _, word) => Ok(Place::counted(self, word)),
-            (Admission::Refuse(refusal), false, _) => Err(refusal),
-            (Admission::Refuse(refusal), true, word) => {
-                telemetry::circuit_would_have_refused(&self.label(), refusal.reason);
+            (Admission::Refuse(refusal), None, _) => Err(refusal),
+            (Admission::Refuse(refusal), Some(observed), word) => {
+                telemetry::circuit_would_have_refused(&observed, refusal.reason);
                 Ok(Place::uncounted(self, word))
             }
         }
@@ -256,9 +257,11 @@ impl Slot {
         self.show_quiet(&core);
         core.granted = core.circuit.ahead();
         self.passing.grant(core.granted, core.circuit.generation(), u64::MAX);
-        if core.circuit.stale() > stale {
-            drop(core);
-            telemetry::circuit_ignored(&self.label());
+        let is_late = core.circuit.stale() > stale;
+        let label = is_late.then(|| core.label.clone());
+        drop(core);
+        if let Some(label) = label {
+            telemetry::circuit_ignored(&label);
         }
     }
 
@@ -285,14 +288,15 @@ impl Slot {
     }
 
     pub(super) fn settle(&self, admitted: Admitted, meaning: Meaning, is_slow: bool, now: Moment) {
-        let was_stale = self.act(|circuit| {
+        let late = self.act(|circuit, label| {
             let (stale, counted_in) = (circuit.stale(), circuit.counted_in());
             let good = || self.good_in_window(counted_in, now);
             let change = circuit.settle(admitted, meaning, is_slow, now, good);
-            (circuit.stale() > stale, change)
+            let is_late = circuit.stale() > stale;
+            (is_late.then(|| label.clone()), change)
         });
-        if was_stale {
-            telemetry::circuit_ignored(&self.label());
+        if let Some(label) = late {
+            telemetry::circuit_ignored(&label);
         }
     }
 
@@ -327,7 +331,7 @@ impl Slot {
     }
 
     pub(super) fn change(&self, action: impl FnOnce(&mut Circuit) -> Change) {
-        self.act(|circuit| ((), Some(action(circuit))));
+        self.act(|circuit, _| ((), Some(action(circuit))));
     }
 
     /// The same for an action that goes on with what the window has counted.
@@ -346,10 +350,6 @@ impl Slot {
 
     fn good_in_window(&self, generation: u64, now: Moment) -> u32 {
         self.stripes.get().map_or(0, |stripes| stripes.sum(generation, now))
-    }
-
-    fn label(&self) -> Label {
-        self.lock().label.clone()
     }
 }
 

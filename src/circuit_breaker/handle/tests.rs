@@ -400,3 +400,19 @@ fn what_passes_without_a_look_is_as_exact_as_what_is_looked_at() {
         assert_eq!(counted, (list.len(), failures), "round {round}, {calls} calls");
     }
 }
+
+/// The name was asked for by a second lock, under which the slot could be another breaker's by then.
+#[test]
+fn a_late_answer_is_told_by_the_name_that_was_found_when_it_came() {
+    let breaker = breaker(&CircuitBreakerConfig::new().last_calls(LastCalls::new(10).failure_rate(1.0)), T0);
+    let calls = [(); 2].map(|()| {
+        let mut call = breaker.slot().admit(&Now::at(T0)).expect("closed");
+        call.begin(&Now::at(T0));
+        call
+    });
+    breaker.reset();
+    let [mut good, mut bad] = calls;
+    assert_eq!(locked(|| good.succeeded(&Now::at(T0))), 1);
+    assert_eq!(locked(|| bad.failed(Failure::new(FailureKind::Error), &Now::at(T0))), 1);
+    assert_eq!(breaker.slot().snapshot(T0).stale, 2, "both came too late");
+}
