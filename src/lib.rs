@@ -81,8 +81,8 @@
 //!   and what a retry copies of an HTTP request), arms no timer unless it has to wait, reads the clock at most once in
 //!   each layer that needs the time, and writes nothing that another thread writes (but for the rate limit, whose
 //!   number is shared, and a retry's budget while it is not full). What you put into an `Arc` costs a reference
-//!   count, and so does what a retry or a rate limit that waits clones for a call: the layers inside that share state, and
-//!   your client. Those of our own breakers are counted apart by threads.
+//!   count, and so does what a retry or a rate limit that waits clones for a call, and a fallback for its first one: the
+//!   layers inside that share state, and your client. Those of our own breakers are counted apart by threads.
 //! - *Every decision is told*, as a [`tracing`](https://docs.rs/tracing) event with target `buttress`.
 //!
 //! # Features

@@ -1218,3 +1218,50 @@ fn without_a_rule_half_of_the_last_hundred_trips() {
     breaker.try_acquire().expect("closed").failure();
     assert_eq!(breaker.snapshot().reason, Some(TripReason::FailureRateOfLastCalls));
 }
+
+#[test]
+fn by_key_a_panic_in_the_call_is_a_failure() {
+    let layer = CircuitBreakerLayer::by_key(config(), |key: &u32| Some(*key)).expect("valid");
+    let panics = service_fn(|_: u32| -> std::future::Ready<Result<(), BoxError>> { panic!("in the call") });
+    let mut service = layer.layer(panics);
+    std::panic::catch_unwind(AssertUnwindSafe(|| drop(service.call(1)))).expect_err("it panics");
+    assert_eq!(layer.breakers().get(&1).expect("it was called").snapshot().consecutive_failures, 1);
+}
+
+#[test]
+fn a_classifier_that_panics_is_a_failure() {
+    let layer = layer(config()).classify(|_: Result<&(), &BoxError>| -> Outcome { panic!("on purpose") });
+    let mut service = layer.layer(service_fn(|()| ready(Ok::<_, BoxError>(()))));
+    let mut call = task::spawn(service.call(()));
+    std::panic::catch_unwind(AssertUnwindSafe(|| call.poll().is_ready())).expect_err("it panics");
+    assert_eq!(layer.breaker().snapshot().consecutive_failures, 1);
+}
+
+#[test]
+fn a_call_that_is_dropped_before_it_is_polled_has_not_failed() {
+    let layer = layer(config());
+    let mut service = layer.layer(service_fn(|()| ready(Ok::<_, BoxError>(()))));
+    drop(service.call(()));
+    assert_eq!(layer.breaker().snapshot().consecutive_failures, 0);
+}
+
+/// Slots live for ever, and so would the waker.
+#[test]
+fn who_goes_while_it_waits_leaves_no_waker_behind() {
+    struct Task;
+    impl std::task::Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    let layer = layer(config());
+    let (inner, mut handle) = tower_test::mock::pair::<(), ()>();
+    handle.allow(0);
+    let mut service = layer.layer(inner);
+    let task = Arc::new(Task);
+    let waker = std::task::Waker::from(task.clone());
+    assert!(service.poll_ready(&mut Context::from_waker(&waker)).is_pending());
+    drop(waker);
+    assert!(Arc::strong_count(&task) > 1, "somebody has it");
+    drop(service);
+    drop(handle);
+    assert_eq!(Arc::strong_count(&task), 1);
+}

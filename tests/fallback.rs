@@ -5,11 +5,13 @@ mod support;
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::{Ready, pending, ready};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
 use buttress::fallback::{Failed, FallbackConfig, FallbackLayer, InvalidFallback};
 use buttress::outcome::{AnyErrorIsFailure, Degraded, Failure, FailureKind, Outcome};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
@@ -237,21 +239,22 @@ struct Counted {
     /// Shared by all clones.
     next: Arc<Mutex<Poll<Result<(), &'static str>>>>,
     has_failed: bool,
+    was_asked: bool,
     id: u32,
 }
 
 impl Counted {
     fn new() -> Self {
         let next = Arc::new(Mutex::new(Poll::Ready(Ok(()))));
-        Self { clones: Arc::default(), next, has_failed: false, id: 0 }
+        Self { clones: Arc::default(), next, has_failed: false, was_asked: false, id: 0 }
     }
 }
 
 impl Clone for Counted {
     fn clone(&self) -> Self {
-        assert!(!self.has_failed, "a clone of it would be as good as nothing");
+        assert!(!self.was_asked, "a clone of it may be as good as it is, and no better");
         let id = self.clones.fetch_add(1, Ordering::SeqCst) + 1;
-        Self { clones: self.clones.clone(), next: self.next.clone(), has_failed: false, id }
+        Self { clones: self.clones.clone(), next: self.next.clone(), has_failed: false, was_asked: false, id }
     }
 }
 
@@ -263,6 +266,7 @@ impl Service<u32> for Counted {
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         assert!(!self.has_failed, "it was asked again after it failed");
+        self.was_asked = true;
         let next = *self.next.lock().expect("no panic");
         self.has_failed = matches!(next, Poll::Ready(Err(_)));
         next.map_err(BoxError::from)
@@ -316,6 +320,112 @@ async fn a_clone_is_served_by_a_clone_of_its_own_and_so_is_who_changes_the_servi
     assert_eq!(clone.call(0).await.expect("an answer"), 3, "the second is what the clone wraps");
     service.get_mut().clones = Arc::new(AtomicU32::new(10));
     assert_eq!(service.call(0).await.expect("an answer"), 11, "what was changed is what is called");
+}
+
+#[tokio::test]
+async fn who_has_panicked_is_not_used_again() {
+    /// Panics the first time, where it is told to, and is not to be used afterwards.
+    #[derive(Clone)]
+    struct PanicsOnce {
+        while_asked: bool,
+        first: Arc<AtomicBool>,
+        is_broken: bool,
+    }
+
+    impl PanicsOnce {
+        fn may_panic(&mut self, here: bool) {
+            assert!(!self.is_broken, "it is used again");
+            self.is_broken = here && self.first.swap(false, Ordering::SeqCst);
+            assert!(!self.is_broken, "once");
+        }
+    }
+
+    impl Service<()> for PanicsOnce {
+        type Response = u32;
+        type Error = BoxError;
+        type Future = Ready<Result<u32, BoxError>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            self.may_panic(self.while_asked);
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, (): ()) -> Self::Future {
+            self.may_panic(!self.while_asked);
+            ready(Ok(7))
+        }
+    }
+
+    for while_asked in [true, false] {
+        let inner = PanicsOnce { while_asked, first: Arc::new(AtomicBool::new(true)), is_broken: false };
+        let mut service = FallbackLayer::default().value(100).layer(inner);
+        catch_unwind(AssertUnwindSafe(|| drop(service.call(())))).expect_err("it panics");
+        assert_eq!(service.call(()).await.expect("by another clone"), 7);
+    }
+}
+
+/// Ready when it is told to be, and keeps the waker of whoever asked last.
+#[derive(Clone, Default)]
+struct Waits {
+    gate: Arc<Mutex<(bool, Option<Waker>)>>,
+    fails: bool,
+    calls: Arc<AtomicU32>,
+}
+
+impl Waits {
+    fn open(&self) {
+        let mut gate = self.gate.lock().expect("no panic");
+        gate.0 = true;
+        gate.1.take().expect("somebody waits").wake();
+    }
+}
+
+impl Service<()> for Waits {
+    type Response = u32;
+    type Error = BoxError;
+    type Future = Ready<Result<u32, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let mut gate = self.gate.lock().expect("no panic");
+        gate.1 = Some(cx.waker().clone());
+        if gate.0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        ready(if self.fails { Err("down".into()) } else { Ok(1) })
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_becomes_ready_after_the_call_is_called_once_and_stood_in_for_if_it_fails() {
+    for (was_polled, fails) in [(false, false), (false, true), (true, false), (true, true)] {
+        let waits = Waits { fails, ..Waits::default() };
+        let mut service = FallbackLayer::default().value(100).layer(waits.clone());
+        let mut call = tokio_test::task::spawn(service.call(()));
+        assert!(!was_polled || call.poll().is_pending());
+        waits.open();
+        assert_eq!(call.is_woken(), was_polled);
+        let Poll::Ready(answer) = call.poll() else { panic!("it is ready by now") };
+        assert_eq!(answer.expect("an answer"), if fails { 100 } else { 1 });
+        assert_eq!(waits.calls.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_breaker_that_opens_while_a_call_waits_for_the_service_ends_the_wait() {
+    for was_polled in [false, true] {
+        let breaker = CircuitBreakerLayer::new(CircuitBreakerConfig::new()).expect("valid");
+        let waits = Waits::default();
+        let mut service = FallbackLayer::default().value(100).layer(breaker.layer(waits.clone()));
+        let mut call = tokio_test::task::spawn(service.call(()));
+        assert!(!was_polled || call.poll().is_pending());
+        breaker.breaker().force_open();
+        assert_eq!(call.is_woken(), was_polled);
+        let Poll::Ready(answer) = call.poll() else { panic!("it is refused by now") };
+        assert_eq!(answer.expect("a substitute"), 100);
+        assert_eq!(waits.calls.load(Ordering::SeqCst), 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -571,6 +571,34 @@ async fn a_call_pays_in_when_its_first_attempt_succeeds_and_not_when_a_later_one
     assert_eq!(budget.available(), 4.0, "a call that is not repeated pays in as well");
     once.layer(flaky(1)).oneshot(()).await.expect_err("not repeated");
     assert_eq!(budget.available(), 4.0);
+    let soon = Deadline::within(SEC);
+    let with_deadline = layer.deadline_of(move |(): &()| Some(soon));
+    with_deadline.layer(flaky(0)).oneshot(()).await.expect("at once");
+    assert_eq!(budget.available(), 4.5, "and so does one with a deadline");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_classifier_is_asked_outside_the_scopes_of_the_attempt() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (asked, called) = (seen.clone(), seen.clone());
+    let soon = Deadline::within(60 * SEC);
+    let layer = layer(plain().max_attempts(2)).deadline_of(move |(): &()| Some(soon)).classify(
+        move |_: Result<&(), &BoxError>| {
+            asked.lock().expect("no panic").push(("classified", Attempt::current(), Deadline::current()));
+            Failure::new(FailureKind::Error).into()
+        },
+    );
+    let inner = service_fn(move |()| {
+        called.lock().expect("no panic").push(("called", Attempt::current(), Deadline::current()));
+        ready(Ok::<_, BoxError>(()))
+    });
+    layer.layer(inner).oneshot(()).await.expect("the last answer");
+    let seen = seen.lock().expect("no panic");
+    let outside = |what: &str| {
+        seen.iter().filter(|(kind, ..)| *kind == what).map(|(_, _, deadline)| *deadline).collect::<Vec<_>>()
+    };
+    assert_eq!(outside("classified"), [None, None]);
+    assert_eq!(outside("called"), [Some(soon), Some(soon)], "the control");
 }
 
 #[tokio::test(start_paused = true)]

@@ -290,6 +290,20 @@ async fn a_retry_tells_of_each_failure_what_it_does_about_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_tells_that_the_service_will_not_be_ready_for_another_attempt() {
+    let (lines, _listening) = listen();
+    let (inner, mut handle) = tower_test::mock::pair::<u64, u64>();
+    let retry = RetryLayer::new(RetryConfig::new().name("reads").seed(1)).expect("valid");
+    let call = tokio::spawn(retry.layer(inner).oneshot(1));
+    let (_, first) = handle.next_request().await.expect("the first attempt");
+    first.send_error("down");
+    drop(handle);
+    call.await.expect("no panic").expect_err("closed");
+    let lines = lines.take();
+    assert!(lines.iter().any(|line| line.contains("not ready for another attempt")), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_current_span_is_told_how_often_a_request_was_sent_again() {
     let (lines, _listening) = listen();
     let busy =

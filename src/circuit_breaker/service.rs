@@ -244,7 +244,6 @@ impl<S, C, R> CircuitBreakerService<S, C, R> {
     where
         C: Classify<Res, E>,
     {
-        self.parked.leave();
         let now = Now::unread();
         let Ok(mut place) = self.take_turn() else {
             return;

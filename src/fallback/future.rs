@@ -42,6 +42,7 @@ enum State<S: Service<Req>, Req, G, K> {
         summary: K,
     },
     GettingReady {
+        /// Always there. It comes out of an `Option`, and stays in it, so that it is moved once.
         service: Option<S>,
         request: Req,
         summary: K,
@@ -55,8 +56,7 @@ enum State<S: Service<Req>, Req, G, K> {
         answer: G,
         failure: Failure,
     },
-    /// Left here by what is seldom done, and not given back by it: then an answer that is there at once need not be kept in
-    /// memory for two ways to write.
+    /// Rare ways leave their answer here instead of returning it, so that the common answer can stay in registers.
     Answered {
         result: Result<S::Response, S::Error>,
     },

@@ -25,11 +25,12 @@
 //!
 //! The layer itself is always ready: whether the wrapped service is, it finds out in `call`, and a service that fails to
 //! become ready counts as failed. Who is ready then is called at once, before the future is first polled, as other layers do
-//! it; who is not gets ready in the future, and is called there.
+//! it. Who is not stands in line from the call on, also while nobody polls the future, and is called there when its turn
+//! comes. So a future that is dropped before it is polled is a call that was given up.
 //!
 //! The wrapped service must be `Clone`. One clone serves all calls for as long as each of them finds it ready. If it has to
-//! wait, that call takes it along, and if it fails to become ready it is dropped; the next call asks a new clone of the
-//! service as it was wrapped, which nobody has asked for anything.
+//! wait, that call takes it along, and if it fails to become ready or panics it is dropped; the next call asks a new clone
+//! of the service as it was wrapped, which nobody has asked for anything.
 //!
 //! # Example
 //!

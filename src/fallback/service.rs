@@ -73,16 +73,35 @@ where
     fn make_call(&mut self, request: Req) -> Self::Future {
         let summary = self.summary.keep(&request);
         let plan = self.plan.clone();
-        let serving = self.serving.get_or_insert_with(|| self.inner.clone());
+        let asked = Asked(&mut self.serving);
+        let serving = asked.0.get_or_insert_with(|| self.inner.clone());
         // Who is not ready now is asked again by the future, which has a waker.
         match serving.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => ResponseFuture::calling(serving.call(request), summary, plan),
-            Poll::Ready(Err(error)) => {
-                self.serving = None;
-                ResponseFuture::never_ready(error, summary, plan)
+            Poll::Ready(Ok(())) => {
+                let call = serving.call(request);
+                asked.serves_on();
+                ResponseFuture::calling(call, summary, plan)
             }
-            Poll::Pending => ResponseFuture::getting_ready(self.serving.take(), request, summary, plan),
+            Poll::Ready(Err(error)) => ResponseFuture::never_ready(error, summary, plan),
+            Poll::Pending => ResponseFuture::getting_ready(asked.0.take(), request, summary, plan),
         }
+    }
+}
+
+/// A service that is asked for something is gone when it fails or panics, unless it is said to serve on.
+struct Asked<'a, S>(&'a mut Option<S>);
+
+impl<S> Asked<'_, S> {
+    #[inline(always)]
+    const fn serves_on(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl<S> Drop for Asked<'_, S> {
+    #[inline]
+    fn drop(&mut self) {
+        *self.0 = None;
     }
 }
 

@@ -86,8 +86,7 @@ enum State<F, T> {
         #[pin]
         call: F,
     },
-    /// Left here by what is seldom done, and not given back by it: then an answer that is there at once need not be kept in
-    /// memory for two ways to write.
+    /// Rare ways leave their answer here instead of returning it, so that the common answer can stay in registers.
     Answered {
         result: T,
     },
@@ -229,7 +228,6 @@ where
     }
 
     /// Polls an attempt in its scopes, and what is between two of them, until there is an answer to leave behind.
-    #[cold]
     #[inline(never)]
     fn poll_on(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {

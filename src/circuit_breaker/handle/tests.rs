@@ -9,6 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use self::obvious::Obvious;
+use super::allowance::Allowance;
 use super::slot::LOCKED;
 use super::word::REASONS;
 use super::*;
@@ -398,6 +399,20 @@ fn what_passes_without_a_look_is_as_exact_as_what_is_looked_at() {
         let counts = breaker.slot().snapshot(T0).last_calls.expect("a ring");
         let counted = (counts.calls as usize, counts.failures as usize);
         assert_eq!(counted, (list.len(), failures), "round {round}, {calls} calls");
+    }
+}
+
+/// To take one from the next generation's nothing would leave as many as there can be.
+#[test]
+fn nothing_is_taken_from_another_generation_where_nothing_is_left_of_it() {
+    for generation in [0, 1, (1 << 40) - 2, (1 << 40) - 1] {
+        let allowance = Allowance::none();
+        allowance.grant(0, generation + 1, u64::MAX);
+        assert!(!allowance.take(generation, 0) && !allowance.take(generation + 1, 0), "{generation}");
+        allowance.grant(1, generation + 1, u64::MAX);
+        assert!(!allowance.take(generation, 0) && allowance.take(generation + 1, 0), "{generation}");
+        allowance.grant(Allowance::MOST, generation, u64::MAX);
+        assert!(!allowance.take(generation + 1, 0) && allowance.take(generation, 0), "{generation}");
     }
 }
 

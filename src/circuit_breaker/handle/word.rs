@@ -128,18 +128,19 @@ impl Word {
     /// more than that.
     #[inline]
     pub(super) const fn is_indifferent_to(self, admitted: Self) -> bool {
-        self.differs_from_all_good(admitted) == 0
+        self.beyond_good_calls(admitted) == 0
     }
 
     /// Whether a good call that began under `admitted` is counted, however long it took.
     #[inline]
     pub(super) const fn counts_good_of(self, admitted: Self) -> bool {
-        self.differs_from_all_good(admitted) & !(QUIET | SKIPS_GOOD) == 0
+        self.beyond_good_calls(admitted) & !(QUIET | SKIPS_GOOD) == 0
     }
 
-    /// In what the circuit is not as `admitted` knew it and as easy as can be about good calls.
+    /// The bits in which the circuit is not what `admitted` saw, with good calls at their easiest: quiet, and none of them
+    /// timed or left out.
     #[inline]
-    const fn differs_from_all_good(self, admitted: Self) -> u64 {
+    const fn beyond_good_calls(self, admitted: Self) -> u64 {
         self.0 ^ (admitted.0 | QUIET | SKIPS_GOOD | COUNTS_GOOD)
     }
 
