@@ -168,7 +168,7 @@ def threads_table(rounds):
         "How many times as many calls two threads make in the time of one, at a shared object: 2 is the most there is, 1 is"
         " as if there were one thread. Of a layer each thread has a clone of one service, as a server's connections have."
         " *bare* is a service that shares nothing, in the same rounds; *over bare* is the ratio of the two. Of what is *not"
-        " shared* each thread has one of its own: two threads that run as much code get no more than that on this machine.",
+        " shared* each thread has one of its own: the difference is what sharing takes.",
         "",
         f"Median and quartiles of the {ROUNDS} rounds, of at most 60, in which the machine gave bare the most.",
         "",

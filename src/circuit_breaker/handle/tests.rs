@@ -418,7 +418,7 @@ fn nothing_is_taken_from_another_generation_where_nothing_is_left_of_it() {
 
 /// The name was asked for by a second lock, under which the slot could be another breaker's by then.
 #[test]
-fn a_late_answer_is_told_by_the_name_that_was_found_when_it_came() {
+fn a_late_answer_is_counted_and_named_under_one_lock() {
     let breaker = breaker(&CircuitBreakerConfig::new().last_calls(LastCalls::new(10).failure_rate(1.0)), T0);
     let calls = [(); 2].map(|()| {
         let mut call = breaker.slot().admit(&Now::at(T0)).expect("closed");
