@@ -107,6 +107,7 @@ pub mod fallback;
 pub mod http;
 #[cfg(feature = "serde")]
 mod human_duration;
+pub mod idempotency;
 pub mod jitter;
 mod key;
 #[cfg(test)]

@@ -1,0 +1,6 @@
+//! A request that is repeated is answered with what came of it the first time, and never run twice.
+
+mod state;
+mod store;
+
+pub use self::store::{Acquired, Begin, Capabilities, Claim, Commit, Fingerprint, Owner, RecordKey, Store, StoreError};

@@ -1,0 +1,128 @@
+//! What becomes of the record of a request. It is told the time, and knows nothing of stores.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::store::{Acquired, Begin, Claim, Commit, Fingerprint, Owner};
+use crate::clock::Moment;
+
+/// What is known of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    fingerprint: Fingerprint,
+    /// Who has it, or had it last.
+    owner: Owner,
+    acquired: Acquired,
+    forgotten_at: Moment,
+    phase: Phase,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Running { until: Moment },
+    Done(Bytes),
+    Parked(Arc<str>),
+}
+
+impl Record {
+    /// A request that nobody has run is the claim's, and so is one whose owner has let its lease end. `fence` is asked for a
+    /// number that is larger than all it gave before.
+    pub(super) fn begin(known: &mut Option<Self>, claim: &Claim, now: Moment, fence: impl FnOnce() -> u64) -> Begin {
+        let until = now + claim.lease;
+        let attempt = match Self::remembered(known, now) {
+            None => 1,
+            // First of all: what there is to say of a request is none of another one's business.
+            Some(record) if record.fingerprint != claim.fingerprint => return Begin::Mismatch,
+            Some(record) => match &mut record.phase {
+                Phase::Done(answer) => return Begin::Done(answer.clone()),
+                Phase::Parked(why) => return Begin::Parked(why.clone()),
+                Phase::Running { until: ends } if record.owner == claim.owner => {
+                    *ends = until;
+                    return Begin::Acquired(record.acquired);
+                }
+                Phase::Running { until: ends } if *ends > now => return Begin::Running { left: ends.since(now) },
+                Phase::Running { .. } => record.acquired.attempt.saturating_add(1),
+            },
+        };
+        let acquired = Acquired { fence: fence(), attempt };
+        *known = Some(Self {
+            fingerprint: claim.fingerprint,
+            owner: claim.owner,
+            acquired,
+            forgotten_at: now + claim.retention,
+            phase: Phase::Running { until },
+        });
+        Begin::Acquired(acquired)
+    }
+
+    /// What the owner says came of it is remembered, also if nothing else is.
+    pub(super) fn complete(known: &mut Option<Self>, claim: &Claim, answer: Bytes, now: Moment) -> Commit {
+        let (acquired, commit) = match Self::remembered(known, now) {
+            None => (Acquired { fence: 0, attempt: 1 }, Commit::Recreated),
+            Some(record) if record.owner != claim.owner => return Commit::Lost,
+            Some(Self { phase: Phase::Done(_), .. }) => return Commit::Stored,
+            Some(Self { phase: Phase::Parked(_), .. }) => return Commit::Lost,
+            Some(Self { phase: Phase::Running { .. }, acquired, .. }) => (*acquired, Commit::Stored),
+        };
+        *known = Some(Self {
+            fingerprint: claim.fingerprint,
+            owner: claim.owner,
+            acquired,
+            forgotten_at: now + claim.retention,
+            phase: Phase::Done(answer),
+        });
+        commit
+    }
+
+    pub(super) fn renew(known: &mut Option<Self>, owner: Owner, lease: Duration, now: Moment) -> bool {
+        match Self::running(known, owner, now) {
+            Some(Self { phase: Phase::Running { until }, .. }) => {
+                *until = now + lease;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn release(known: &mut Option<Self>, owner: Owner, now: Moment) -> bool {
+        let is_own = Self::running(known, owner, now).is_some();
+        if is_own {
+            *known = None;
+        }
+        is_own
+    }
+
+    pub(super) fn park(known: &mut Option<Self>, owner: Owner, why: &str, now: Moment) -> bool {
+        match Self::running(known, owner, now) {
+            Some(record) => {
+                record.phase = Phase::Parked(why.into());
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether nothing of it has to be remembered any more. What runs is remembered for as long as its lease.
+    pub(super) fn is_over(&self, now: Moment) -> bool {
+        let is_running = matches!(self.phase, Phase::Running { until } if until > now);
+        self.forgotten_at <= now && !is_running
+    }
+
+    fn remembered(known: &mut Option<Self>, now: Moment) -> Option<&mut Self> {
+        if known.as_ref().is_some_and(|record| record.is_over(now)) {
+            *known = None;
+        }
+        known.as_mut()
+    }
+
+    /// The record, if it is still this owner's; also after its lease, while nobody has taken over.
+    fn running(known: &mut Option<Self>, owner: Owner, now: Moment) -> Option<&mut Self> {
+        Self::remembered(known, now)
+            .filter(|record| record.owner == owner && matches!(record.phase, Phase::Running { .. }))
+    }
+}
