@@ -130,9 +130,14 @@ pub(crate) const fn nanos(duration: Duration) -> u64 {
 
 /// The wall clock, for what the wire says in dates. It jumps; never decide by it alone.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-#[allow(dead_code, reason = "asked only by features that speak of dates")]
 pub(crate) fn wall_time() -> SystemTime {
     SystemTime::now()
+}
+
+/// The same in microseconds since 1970.
+pub(crate) fn unix_micros() -> u64 {
+    let since = wall_time().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A timer beside a future that is to be bounded by it.

@@ -1,6 +1,8 @@
 //! A request that is repeated is answered with what came of it the first time, and never run twice.
 
+mod memory;
 mod state;
 mod store;
 
+pub use self::memory::MemoryStore;
 pub use self::store::{Acquired, Begin, Capabilities, Claim, Commit, Fingerprint, Owner, RecordKey, Store, StoreError};

@@ -107,10 +107,24 @@ impl Record {
         }
     }
 
-    /// Whether nothing of it has to be remembered any more. What runs is remembered for as long as its lease.
+    /// From when on nothing of it has to be remembered any more. What runs is remembered for as long as its lease.
+    pub(super) fn ends(&self) -> Moment {
+        match self.phase {
+            Phase::Running { until } => self.forgotten_at.max(until),
+            Phase::Done(_) | Phase::Parked(_) => self.forgotten_at,
+        }
+    }
+
     pub(super) fn is_over(&self, now: Moment) -> bool {
-        let is_running = matches!(self.phase, Phase::Running { until } if until > now);
-        self.forgotten_at <= now && !is_running
+        self.ends() <= now
+    }
+
+    /// How many bytes came of it.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.phase {
+            Phase::Done(answer) => answer.len(),
+            Phase::Running { .. } | Phase::Parked(_) => 0,
+        }
     }
 
     fn remembered(known: &mut Option<Self>, now: Moment) -> Option<&mut Self> {
