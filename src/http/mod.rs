@@ -53,6 +53,7 @@ mod deadline;
 mod extensions;
 mod hints;
 mod idempotent;
+mod idempotency;
 mod inbound;
 mod presets;
 mod rate_limit;

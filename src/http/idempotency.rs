@@ -1,0 +1,3 @@
+//! Requests of HTTP that are run once.
+
+mod key;
