@@ -1,0 +1,160 @@
+use sha2::{Digest, Sha256};
+
+use super::store::{Fingerprint, RecordKey};
+
+/// What a request is told from others by, in parts none of which can be mistaken for another or for a piece of one.
+///
+/// Only a hash of them is kept (SHA-256, each part after its length), which tells neither of them and is of one size.
+#[derive(Debug)]
+pub struct Parts(Sha256);
+
+impl Parts {
+    fn of(what: &impl ToParts) -> [u8; 32] {
+        let mut parts = Self(Sha256::new());
+        what.add_to(&mut parts);
+        parts.0.finalize().into()
+    }
+
+    /// Adds a part.
+    pub fn push(&mut self, part: &[u8]) {
+        self.0.update((part.len() as u64).to_le_bytes());
+        self.0.update(part);
+    }
+}
+
+/// What is made of parts: texts, bytes, whole numbers, and tuples, options and references of these.
+///
+/// The same value has the same parts in every process, on every machine and in every version of a program, which
+/// [`Hash`](std::hash::Hash) does not promise: records outlive programs.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not made of parts that are the same everywhere",
+    note = "texts, bytes, whole numbers and tuples of them are; for a type of yours, implement `ToParts` by `parts.push(..)`"
+)]
+pub trait ToParts {
+    /// Adds them, as many and in the same order for all values of the type, or with something before them that tells how
+    /// many there are.
+    fn add_to(&self, parts: &mut Parts);
+}
+
+impl RecordKey {
+    /// Of a key within a scope.
+    #[must_use]
+    pub fn of(scope: &impl ToParts, key: &impl ToParts) -> Self {
+        Self::from_bytes(Parts::of(&("buttress idempotency key 1", Parts::of(scope), Parts::of(key))))
+    }
+}
+
+impl Fingerprint {
+    /// Of all that a repeated request has in common with the first one.
+    #[must_use]
+    pub fn of(request: &impl ToParts) -> Self {
+        Self::from_bytes(Parts::of(&("buttress idempotency fingerprint 1", Parts::of(request))))
+    }
+}
+
+impl ToParts for str {
+    fn add_to(&self, parts: &mut Parts) {
+        parts.push(self.as_bytes());
+    }
+}
+
+impl ToParts for String {
+    fn add_to(&self, parts: &mut Parts) {
+        parts.push(self.as_bytes());
+    }
+}
+
+impl ToParts for [u8] {
+    fn add_to(&self, parts: &mut Parts) {
+        parts.push(self);
+    }
+}
+
+impl<const N: usize> ToParts for [u8; N] {
+    fn add_to(&self, parts: &mut Parts) {
+        parts.push(self);
+    }
+}
+
+impl ToParts for Vec<u8> {
+    fn add_to(&self, parts: &mut Parts) {
+        parts.push(self);
+    }
+}
+
+impl<T: ToParts + ?Sized> ToParts for &T {
+    fn add_to(&self, parts: &mut Parts) {
+        (**self).add_to(parts);
+    }
+}
+
+impl<T: ToParts> ToParts for Option<T> {
+    fn add_to(&self, parts: &mut Parts) {
+        parts.push(&[u8::from(self.is_some())]);
+        if let Some(some) = self {
+            some.add_to(parts);
+        }
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ty)*) => {$(
+        impl ToParts for $number {
+            fn add_to(&self, parts: &mut Parts) {
+                parts.push(&self.to_le_bytes());
+            }
+        }
+    )*};
+}
+
+numbers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
+
+macro_rules! tuples {
+    ($(($($part:ident)*))*) => {$(
+        impl<$($part: ToParts),*> ToParts for ($($part,)*) {
+            #[allow(non_snake_case, reason = "a macro has no other names for the parts")]
+            fn add_to(&self, parts: &mut Parts) {
+                let ($($part,)*) = self;
+                $($part.add_to(parts);)*
+            }
+        }
+    )*};
+}
+
+tuples!((A)(A B)(A B C)(A B C D)(A B C D E)(A B C D E F));
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_requests_are_taken_for_one_however_their_parts_are_cut() {
+        let keys = [
+            RecordKey::of(&"a", &"b"),
+            RecordKey::of(&"ab", &""),
+            RecordKey::of(&"", &"ab"),
+            RecordKey::of(&("a", ""), &"b"),
+            RecordKey::of(&("", "a"), &"b"),
+            RecordKey::of(&"a", &("b", "")),
+            RecordKey::of(&("a", "b"), &""),
+            RecordKey::of(&Some("a"), &"b"),
+            RecordKey::of(&None::<&str>, &"b"),
+            RecordKey::of(&"a", &1_u8),
+            RecordKey::of(&"a", &1_u16),
+            RecordKey::from_bytes(*Fingerprint::of(&("a", "b")).as_bytes()),
+        ];
+        assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
+        assert_eq!(RecordKey::of(&"a", &String::from("b")), keys[0], "the same text is the same part");
+        assert_eq!(RecordKey::of(&"a", &b"b"), keys[0]);
+    }
+
+    /// Records outlive programs: a hash that changes is a request that is run twice.
+    #[test]
+    fn a_key_is_the_same_in_every_version() {
+        let key = RecordKey::of(&("shop", "order.create"), &17_u64);
+        let hex: String = key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "e414095085120ae688c711926fbde35ce83fda72b4b67dfbe8429aed73136961");
+    }
+}
