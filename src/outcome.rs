@@ -197,9 +197,10 @@ impl From<Rejection> for Failure {
         let kind = match &rejection {
             Rejection::Elapsed(elapsed) if elapsed.was_called() => FailureKind::TimedOut,
             Rejection::Elapsed(_) => FailureKind::Expired,
-            Rejection::CircuitOpen(_) | Rejection::RateLimited(_) => FailureKind::Refused,
+            Rejection::CircuitOpen(_) | Rejection::RateLimited(_) | Rejection::Idempotency(_) => FailureKind::Refused,
         };
-        Self { kind, code: None, retry_after: rejection.retry_after(), rejection: Some(rejection), is_final: false }
+        let is_final = matches!(&rejection, Rejection::Idempotency(refused) if !refused.reason().may_pass_later());
+        Self { kind, code: None, retry_after: rejection.retry_after(), rejection: Some(rejection), is_final }
     }
 }
 

@@ -3,6 +3,7 @@
 mod elapsed;
 mod limited;
 mod open;
+mod refused;
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -18,6 +19,7 @@ pub(crate) use self::elapsed::Cause;
 pub use self::elapsed::Elapsed;
 pub use self::limited::{LimitReason, Limited};
 pub use self::open::{Open, TripReason};
+pub use self::refused::{RefusalReason, Refused};
 use crate::name::Name;
 
 /// Everything a layer of this crate can say no with.
@@ -50,6 +52,8 @@ pub enum Rejection {
     CircuitOpen(Open),
     /// A rate limiter refused a call.
     RateLimited(Limited),
+    /// A request that is to be run once was not run.
+    Idempotency(Refused),
 }
 
 impl Rejection {
@@ -60,6 +64,7 @@ impl Rejection {
             Self::Elapsed(_) => None,
             Self::CircuitOpen(open) => open.retry_after(),
             Self::RateLimited(limited) => limited.retry_after(),
+            Self::Idempotency(refused) => refused.retry_after(),
         }
     }
 
@@ -70,6 +75,7 @@ impl Rejection {
             Self::Elapsed(elapsed) => elapsed.name(),
             Self::CircuitOpen(open) => open.name(),
             Self::RateLimited(limited) => limited.name(),
+            Self::Idempotency(refused) => refused.name(),
         }
     }
 
@@ -111,6 +117,9 @@ impl Rejection {
             if let Some(found) = error.downcast_ref::<Limited>() {
                 return Some((*found).into());
             }
+            if let Some(found) = error.downcast_ref::<Refused>() {
+                return Some((*found).into());
+            }
             next = error.source();
         }
         None
@@ -123,6 +132,7 @@ impl fmt::Display for Rejection {
             Self::Elapsed(elapsed) => write!(f, "timed out in `{}`", elapsed.name()),
             Self::CircuitOpen(open) => write!(f, "refused by the circuit breaker `{}`", open.name()),
             Self::RateLimited(limited) => write!(f, "refused by the rate limiter `{}`", limited.name()),
+            Self::Idempotency(refused) => write!(f, "not run once more by `{}`", refused.name()),
         }
     }
 }
@@ -133,6 +143,7 @@ impl StdError for Rejection {
             Self::Elapsed(elapsed) => Some(elapsed),
             Self::CircuitOpen(open) => Some(open),
             Self::RateLimited(limited) => Some(limited),
+            Self::Idempotency(refused) => Some(refused),
         }
     }
 }

@@ -8,3 +8,4 @@ mod store;
 pub use self::memory::MemoryStore;
 pub use self::parts::{Parts, ToParts};
 pub use self::store::{Acquired, Begin, Capabilities, Claim, Commit, Fingerprint, Owner, RecordKey, Store, StoreError};
+pub use crate::rejection::{RefusalReason, Refused};

@@ -1,0 +1,172 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use super::Rejection;
+use crate::clock::nanos;
+use crate::name::Name;
+
+/// A request that is to be run once was not run, and it is told why.
+///
+/// It can be made by hand, to test what an error or a handler of yours makes of a refusal:
+///
+/// ```
+/// use std::time::Duration;
+/// use buttress::Rejection;
+/// use buttress::idempotency::{RefusalReason, Refused};
+///
+/// let refused = Refused::new("orders".into(), RefusalReason::Running).with_retry_after(Duration::from_secs(2));
+/// assert_eq!(refused.to_string(), "the same request is running; it may be asked for again in 2s");
+/// assert_eq!(Rejection::from(refused).to_string(), "not run once more by `orders`");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    name: Name,
+    /// In nanoseconds; as many as there can be where nobody knows.
+    retry_after: u64,
+    reason: RefusalReason,
+}
+
+impl Refused {
+    /// The layer called `name` has not run a request.
+    #[must_use]
+    pub const fn new(name: Name, reason: RefusalReason) -> Self {
+        Self { name, reason, retry_after: u64::MAX }
+    }
+
+    /// Adds after how long it is worth asking again.
+    #[must_use]
+    pub const fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = nanos(wait);
+        self
+    }
+
+    /// The name of the layer.
+    #[must_use]
+    pub const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Why the request was not run.
+    #[must_use]
+    pub const fn reason(&self) -> RefusalReason {
+        self.reason
+    }
+
+    /// The time after which it is worth asking again; `None` where no time helps, or nobody knows it.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self.retry_after {
+            u64::MAX => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.reason)?;
+        match self.retry_after() {
+            Some(wait) => write!(f, "; it may be asked for again in {wait:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused")
+            .field("name", &self.name)
+            .field("reason", &self.reason)
+            .field("retry_after", &self.retry_after())
+            .finish()
+    }
+}
+
+impl StdError for Refused {}
+
+impl From<Refused> for Rejection {
+    fn from(refused: Refused) -> Self {
+        Self::Idempotency(refused)
+    }
+}
+
+/// Why a request that is to be run once was not run.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalReason {
+    /// The same request is running, and there is nothing to answer yet.
+    Running,
+    /// There was another request under this key.
+    Mismatch,
+    /// It was run, and what came of it could not be kept.
+    NotReplayable,
+    /// It was run, and nobody knows what came of it.
+    OutcomeUnknown,
+    /// It has no key, and needs one.
+    WithoutKey,
+    /// Its key is not one that can be read.
+    MalformedKey,
+    /// It is larger than what a fingerprint is taken of.
+    TooLarge,
+    /// The store of records was not reached, and so nobody knows whether it was run before.
+    StoreUnavailable,
+    /// The store of records has no room for it.
+    StoreFull,
+    /// As many are running as may.
+    TooManyRunning,
+    /// The layer lets what is running come to its end, and runs nothing new.
+    Draining,
+}
+
+impl RefusalReason {
+    /// The reason in one word, as events write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Mismatch => "mismatch",
+            Self::NotReplayable => "not_replayable",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::WithoutKey => "without_key",
+            Self::MalformedKey => "malformed_key",
+            Self::TooLarge => "too_large",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::StoreFull => "store_full",
+            Self::TooManyRunning => "too_many_running",
+            Self::Draining => "draining",
+        }
+    }
+
+    /// Whether the same request may be answered otherwise later.
+    #[must_use]
+    pub const fn may_pass_later(self) -> bool {
+        match self {
+            Self::Running | Self::StoreUnavailable | Self::StoreFull | Self::TooManyRunning | Self::Draining => true,
+            Self::Mismatch
+            | Self::NotReplayable
+            | Self::OutcomeUnknown
+            | Self::WithoutKey
+            | Self::MalformedKey
+            | Self::TooLarge => false,
+        }
+    }
+}
+
+impl fmt::Display for RefusalReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "the same request is running",
+            Self::Mismatch => "its key was used for another request",
+            Self::NotReplayable => "it was run, and its answer could not be kept",
+            Self::OutcomeUnknown => "it was run, and nobody knows what came of it",
+            Self::WithoutKey => "it has no key",
+            Self::MalformedKey => "its key cannot be read",
+            Self::TooLarge => "it is too large to be told from others",
+            Self::StoreUnavailable => "the store of records was not reached",
+            Self::StoreFull => "the store of records has no room for it",
+            Self::TooManyRunning => "as many are running as may",
+            Self::Draining => "nothing new is run any more",
+        })
+    }
+}
