@@ -153,6 +153,11 @@ pub(crate) fn sleep_until(moment: Moment) -> Timer {
     tokio::time::sleep_until(moment.instant())
 }
 
+/// What `future` says within `duration`; the future has the last word.
+pub(crate) async fn within<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
+    tokio::time::timeout(duration, future).await.ok()
+}
+
 /// Whether the task has any of tokio's budget left; ask before the bounded future is polled.
 ///
 /// Not inlined: it is asked when somebody waits, and would make every poll too long to be inlined itself.

@@ -52,6 +52,10 @@ impl Fingerprint {
     }
 }
 
+impl ToParts for () {
+    fn add_to(&self, _: &mut Parts) {}
+}
+
 impl ToParts for str {
     fn add_to(&self, parts: &mut Parts) {
         parts.push(self.as_bytes());

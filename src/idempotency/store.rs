@@ -172,6 +172,12 @@ impl Fingerprint {
 }
 
 impl Owner {
+    /// Another one than all before it.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(fastrand::u128(..).to_le_bytes())
+    }
+
     /// As a store keeps it.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
@@ -207,6 +213,13 @@ impl fmt::Debug for Fingerprint {
 impl fmt::Debug for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex(f, "Owner", &self.0)
+    }
+}
+
+impl StoreError {
+    /// It took longer than it may.
+    pub(super) fn timed_out() -> Self {
+        Self::Ambiguous(Arc::new("it took too long".into()))
     }
 }
 

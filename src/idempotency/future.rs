@@ -1,0 +1,102 @@
+mod run;
+
+use std::fmt;
+use std::future::Future;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+use tower::{Service, ServiceExt};
+
+use self::run::{Once, Runner, Told};
+use super::config::{Identified, Identify, Keep};
+use super::layer::Shared;
+use super::store::Store;
+use crate::rejection::{RefusalReason, Refused, Reject};
+
+/// The future of an [`IdempotencyService`](super::IdempotencyService).
+///
+/// Dropped after the request was claimed, it leaves the run behind, which goes on without it.
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture<Res, E> {
+    /// In a box, which is little beside the task that runs the request; and whoever spawns the future need not prove of all
+    /// that is in it that it can be sent to another thread.
+    response: Pin<Box<dyn Future<Output = Result<Res, E>> + Send>>,
+}
+
+impl<Res, E> ResponseFuture<Res, E> {
+    pub(super) fn new<S, Req, St, I, P, R>(
+        identifying: I::Future,
+        service: S,
+        shared: Shared<St, I, P>,
+        reject: R,
+    ) -> Self
+    where
+        I: Identify<Req, Future: 'static>,
+        S: Service<I::Request, Response = Res, Error = E, Future: Send> + Send + 'static,
+        Req: 'static,
+        Res: Send + 'static,
+        E: Send + 'static,
+        St: Store,
+        P: Keep<Res, E>,
+        R: Reject<Res, E> + Send + 'static,
+    {
+        let response = async move {
+            let refused = match identifying.await {
+                Ok(Identified::Free(request)) => return service.oneshot(request).await,
+                Ok(Identified::Once { request, key, fingerprint }) => {
+                    match listen(&shared, service, Once { request, key, fingerprint }).await {
+                        Ok(result) => return result,
+                        Err(refused) => refused,
+                    }
+                }
+                Err(reason) => shared.running.refused(reason),
+            };
+            reject.reject(refused.into())
+        };
+        Self { response: Box::pin(response) }
+    }
+}
+
+/// Has a request run, and listens for what comes of it.
+async fn listen<S, Req, St, I, P>(
+    shared: &Shared<St, I, P>,
+    service: S,
+    once: Once<Req>,
+) -> Result<Result<S::Response, S::Error>, Refused>
+where
+    S: Service<Req, Response: Send + 'static, Error: Send + 'static, Future: Send> + Send + 'static,
+    Req: Send + 'static,
+    St: Store,
+    P: Keep<S::Response, S::Error>,
+{
+    let refused = |reason| shared.running.refused(reason);
+    let place = shared.running.place().map_err(refused)?;
+    let (tell, told) = oneshot::channel();
+    // A task of its own: whoever sent the request may go at any time, and neither a claim that the store is asked for nor
+    // what comes of the request may be cut off by that.
+    tokio::spawn(Runner::of(shared).run(place, service, once, tell));
+    match told.await {
+        Ok(Told::Answered(result)) => Ok(result),
+        Ok(Told::Panicked(panic)) => resume_unwind(panic),
+        Ok(Told::Replayed(kept)) => shared.keep.replay(kept).map(Ok).map_err(|_| refused(RefusalReason::NotReplayable)),
+        Ok(Told::Refused(refused)) => Err(refused),
+        // The runtime that ran it is shut down.
+        Err(_) => Err(refused(RefusalReason::OutcomeUnknown)),
+    }
+}
+
+impl<Res, E> Future for ResponseFuture<Res, E> {
+    type Output = Result<Res, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.response.as_mut().poll(cx)
+    }
+}
+
+impl<Res, E> fmt::Debug for ResponseFuture<Res, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+mod waiting;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub(super) use self::waiting::{Waiter, Waiting};
+use super::config::IdempotencyConfig;
+use crate::clock;
+use crate::rejection::{RefusalReason, Refused};
+
+/// The hold on an [`IdempotencyLayer`](super::IdempotencyLayer) and all its services: how much is running, and how to let it
+/// come to its end.
+#[derive(Clone)]
+pub struct Idempotency(Arc<Running>);
+
+/// What all services of a layer have in common, whatever they wrap.
+pub(super) struct Running {
+    pub(super) rules: IdempotencyConfig,
+    places: Arc<Semaphore>,
+    is_draining: AtomicBool,
+    pub(super) waiting: Waiting,
+}
+
+impl Running {
+    pub(super) fn new(rules: IdempotencyConfig) -> Self {
+        let places = Arc::new(Semaphore::new(rules.max_running));
+        let waiting = Waiting::new(rules.wait);
+        Self { rules, places, is_draining: AtomicBool::new(false), waiting }
+    }
+
+    /// A place to run in, until it is dropped.
+    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, RefusalReason> {
+        // Asked after there is a place: whoever drains waits for all of them.
+        let place = self.places.clone().try_acquire_owned();
+        match place {
+            _ if self.is_draining.load(Ordering::SeqCst) => Err(RefusalReason::Draining),
+            Ok(place) => Ok(place),
+            Err(_) => Err(RefusalReason::TooManyRunning),
+        }
+    }
+
+    pub(super) const fn refused(&self, reason: RefusalReason) -> Refused {
+        Refused::new(self.rules.name, reason)
+    }
+}
+
+impl Idempotency {
+    pub(super) const fn new(running: Arc<Running>) -> Self {
+        Self(running)
+    }
+
+    /// How many requests run now, also those whose sender has gone.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.0.rules.max_running - self.0.places.available_permits()
+    }
+
+    /// Refuses new requests from now on, and waits until all that run have come to their end, and what came of them is
+    /// recorded; `false` if `patience` ends before. Then somebody else may take over what still runs when its lease ends.
+    pub async fn drain(&self, patience: Duration) -> bool {
+        self.0.is_draining.store(true, Ordering::SeqCst);
+        let all = u32::try_from(self.0.rules.max_running).unwrap_or(u32::MAX);
+        clock::within(patience, self.0.places.acquire_many(all)).await.is_some()
+    }
+}
+
+impl fmt::Debug for Idempotency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Idempotency").field("name", &self.0.rules.name).field("running", &self.running()).finish()
+    }
+}
