@@ -2,20 +2,21 @@
 
 mod support;
 
-use std::future::{Ready, ready};
+use std::future::{Future, Ready, ready};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use buttress::Error;
 use buttress::idempotency::{
-    Execution, IdempotencyConfig, IdempotencyLayer, Identify, Keep, Kept, MemoryStore, RefusalReason, RunOnce, ScopeOf,
-    Unreadable, Verdict, Wait,
+    Begin, Capabilities, Claim, Commit, Execution, IdempotencyConfig, IdempotencyLayer, Identify, Keep, Kept,
+    MemoryStore, Owner, RecordKey, RefusalReason, RunOnce, ScopeOf, Store, StoreError, Unreadable, Verdict, Wait,
+    WhenUnavailable,
 };
+use buttress::{Error, MayCarryRejection};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 const SEC: Duration = Duration::from_secs(1);
@@ -275,4 +276,192 @@ async fn whoever_drains_waits_for_what_runs_and_nothing_new_is_run() {
     for call in calls {
         call.await.expect("no panic").expect("an answer");
     }
+}
+
+/// A store that can be cut off, slowed down, or lose its answers.
+#[derive(Clone)]
+struct Far {
+    store: MemoryStore,
+    link: Arc<Mutex<Link>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Link {
+    takes: Duration,
+    is_down: bool,
+    loses_answers: bool,
+    begun: u32,
+    completed: u32,
+}
+
+impl Far {
+    fn new() -> Self {
+        Self { store: store(), link: Arc::default() }
+    }
+
+    fn set(&self, set: impl FnOnce(&mut Link)) {
+        set(&mut self.link.lock().expect("no panic"));
+    }
+
+    fn link(&self) -> Link {
+        *self.link.lock().expect("no panic")
+    }
+
+    async fn over<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let before = self.link();
+        sleep(before.takes).await;
+        if self.link().is_down {
+            return Err(StoreError::Unavailable(Arc::new("down".into())));
+        }
+        let answer = asked.await;
+        if before.loses_answers { Err(StoreError::Ambiguous(Arc::new("lost".into()))) } else { answer }
+    }
+}
+
+impl Store for Far {
+    async fn begin(&self, key: &RecordKey, claim: Claim) -> Result<Begin, StoreError> {
+        self.set(|link| link.begun += 1);
+        self.over(self.store.begin(key, claim)).await
+    }
+
+    async fn complete(&self, key: &RecordKey, claim: Claim, answer: Bytes) -> Result<Commit, StoreError> {
+        self.set(|link| link.completed += 1);
+        self.over(async { self.store.complete(key, claim, answer).await }).await
+    }
+
+    async fn renew(&self, key: &RecordKey, owner: Owner, lease: Duration) -> Result<bool, StoreError> {
+        self.over(async { self.store.renew(key, owner, lease).await }).await
+    }
+
+    async fn release(&self, key: &RecordKey, owner: Owner) -> Result<bool, StoreError> {
+        self.over(async { self.store.release(key, owner).await }).await
+    }
+
+    async fn park(&self, key: &RecordKey, owner: Owner, why: &str) -> Result<bool, StoreError> {
+        self.over(async { self.store.park(key, owner, why).await }).await
+    }
+
+    async fn purge(&self, limit: u32) -> Result<u32, StoreError> {
+        self.over(self.store.purge(limit)).await
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+}
+
+fn layer_on(
+    store: Far,
+    config: IdempotencyConfig,
+) -> IdempotencyLayer<Far, impl Identify<Order, Request = Order, Future: 'static>, Numbers> {
+    IdempotencyLayer::new(config, store).expect("valid").identify(once()).keep(Numbers)
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_store_nothing_is_run_unless_it_may_be_run_twice() {
+    let (calls, far) = (Arc::default(), Far::new());
+    far.set(|link| link.is_down = true);
+    let mut service = layer_on(far.clone(), IdempotencyConfig::new()).layer(slow(&calls));
+    let start = Instant::now();
+    let refused = service.call(order(1)).await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(refused.as_ref().expect_err("refused").rejection().and_then(|refused| refused.retry_after()), Some(SEC));
+    assert_eq!(reason(refused), RefusalReason::StoreUnavailable);
+    far.set(|link| (link.is_down, link.takes) = (false, SEC));
+    assert_eq!(reason(service.call(order(1)).await), RefusalReason::StoreUnavailable);
+    assert_eq!(start.elapsed(), Duration::from_millis(250), "it is not waited for");
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+
+    far.set(|link| link.is_down = true);
+    let run = IdempotencyConfig::new().when_unavailable(WhenUnavailable::Run);
+    let mut service = layer_on(far, run).layer(slow(&calls));
+    assert_eq!(service.call(order(1)).await.expect("an answer"), 11);
+    assert_eq!(service.call(order(1)).await.expect("an answer"), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_answer_is_lost_is_made_again_and_one_that_nobody_hears_of_is_forgotten() {
+    let (calls, far) = (Arc::default(), Far::new());
+    let mut service = layer_on(far.clone(), IdempotencyConfig::new()).layer(slow(&calls));
+    // Slower than it is waited for: the claim is made, and nobody is told.
+    far.set(|link| (link.takes, link.loses_answers) = (Duration::from_millis(100), true));
+    assert_eq!(reason(service.call(order(1)).await), RefusalReason::StoreUnavailable);
+    assert_eq!(far.link().begun, 2, "an answer that is lost is asked for again");
+    assert_eq!(far.store.len(), 1, "the control: there is a claim");
+    far.set(|link| link.loses_answers = false);
+    sleep(SEC).await;
+    assert_eq!(far.store.len(), 0, "nobody would have run it until its lease ends");
+    assert_eq!(service.call(order(1)).await.expect("an answer"), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_goes_while_the_store_is_asked_leaves_no_claim_that_nobody_runs() {
+    let (calls, far) = (Arc::default(), Far::new());
+    let mut service = layer_on(far.clone(), IdempotencyConfig::new()).layer(slow(&calls));
+    far.set(|link| link.takes = Duration::from_millis(200));
+    let mut call = tokio_test::task::spawn(service.call(order(1)));
+    assert!(call.poll().is_pending());
+    sleep(Duration::from_millis(50)).await;
+    drop(call);
+    sleep(3 * SEC).await;
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "it was run to its end");
+    assert_eq!(service.call(order(1)).await.expect("an answer"), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_of_a_request_is_recorded_when_the_store_is_back_and_its_sender_has_it_at_once() {
+    let (calls, far) = (Arc::default(), Far::new());
+    let mut service = layer_on(far.clone(), IdempotencyConfig::new()).layer(slow(&calls));
+    let call = tokio::spawn(service.call(order(1)));
+    sleep(SEC / 2).await;
+    far.set(|link| link.is_down = true);
+    let start = Instant::now();
+    assert_eq!(call.await.expect("no panic").expect("the true answer"), 11);
+    assert_eq!(start.elapsed(), SEC / 2);
+    sleep(2 * SEC).await;
+    far.set(|link| link.is_down = false);
+    assert_eq!(reason(service.call(order(1)).await), RefusalReason::Running, "the lease holds");
+    sleep(2 * SEC).await;
+    assert_eq!(service.call(order(1)).await.expect("the same answer"), 11);
+    assert!(far.link().completed > 2, "it was asked again and again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_the_store_that_is_lost_changes_nothing_about_what_is_recorded() {
+    let (calls, far) = (Arc::default(), Far::new());
+    let mut service = layer_on(far.clone(), IdempotencyConfig::new()).layer(slow(&calls));
+    let call = tokio::spawn(service.call(order(1)));
+    sleep(SEC / 2).await;
+    far.set(|link| link.loses_answers = true);
+    assert_eq!(call.await.expect("no panic").expect("the true answer"), 11);
+    far.set(|link| link.loses_answers = false);
+    sleep(2 * SEC).await;
+    assert_eq!(service.call(order(1)).await.expect("the same answer"), 11);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_cut_off_for_longer_than_its_lease_is_taken_over_from_and_answers_what_was_recorded() {
+    let far = Far::new();
+    let runs = Arc::new(AtomicU32::new(0));
+    let counter = runs.clone();
+    let inner = service_fn(move |_: Order| {
+        let run = counter.fetch_add(1, Ordering::SeqCst) + 1;
+        async move {
+            sleep(if run == 1 { 60 * SEC } else { SEC }).await;
+            Ok::<_, Failure>(run)
+        }
+    });
+    // Two instances of a program, one of which does not reach the store that both use.
+    let here = Far { store: far.store.clone(), link: Arc::default() };
+    let mut cut_off = layer_on(far.clone(), IdempotencyConfig::new()).layer(inner.clone());
+    let mut other = layer_on(here, IdempotencyConfig::new()).layer(inner);
+    let first = tokio::spawn(cut_off.call(order(1)));
+    sleep(SEC).await;
+    far.set(|link| link.is_down = true);
+    sleep(31 * SEC).await;
+    assert_eq!(other.call(order(1)).await.expect("an answer"), 2, "the lease is over");
+    far.set(|link| link.is_down = false);
+    assert_eq!(first.await.expect("no panic").expect("what was recorded"), 2);
+    assert_eq!(other.call(order(1)).await.expect("the same"), 2);
 }
