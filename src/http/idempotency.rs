@@ -1,3 +1,4 @@
 //! Requests of HTTP that are run once.
 
 mod key;
+mod record;

@@ -1,0 +1,172 @@
+//! A response as it is recorded.
+//!
+//! Two bytes that say whose it is, one for the version and one for what follows; the status; how many headers there are, and
+//! each of them by the lengths of its name and its value; the trailers likewise; then the body, to the end. Numbers are
+//! little-endian.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+const OURS: [u8; 2] = *b"bt";
+const VERSION: u8 = 1;
+const WHOLE: u8 = 0;
+const WITHOUT_BODY: u8 = 1;
+
+/// What was recorded of a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Recorded {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) trailers: HeaderMap,
+    /// `None` if it was too large to be kept.
+    pub(super) body: Option<Bytes>,
+}
+
+impl Recorded {
+    /// `None` for headers that are longer than a length can tell, which no server sends.
+    pub(super) fn encode(&self) -> Option<Bytes> {
+        let lengths = [&self.headers, &self.trailers]
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| 6 + name.as_str().len() + value.len());
+        let mut bytes = BytesMut::with_capacity(10 + lengths.sum::<usize>() + self.body.as_ref().map_or(0, Bytes::len));
+        bytes.put_slice(&OURS);
+        bytes.put_u8(VERSION);
+        bytes.put_u8(if self.body.is_some() { WHOLE } else { WITHOUT_BODY });
+        bytes.put_u16_le(self.status.as_u16());
+        encode_lines(&mut bytes, &self.headers)?;
+        encode_lines(&mut bytes, &self.trailers)?;
+        if let Some(body) = &self.body {
+            bytes.put_slice(body);
+        }
+        Some(bytes.freeze())
+    }
+
+    /// What was encoded; or why it cannot be told, and then it is not taken for nothing.
+    pub(super) fn decode(mut bytes: Bytes) -> Result<Self, &'static str> {
+        if bytes.try_get_u8() != Ok(OURS[0]) || bytes.try_get_u8() != Ok(OURS[1]) {
+            return Err("it is none of ours");
+        }
+        if bytes.try_get_u8().map_err(|_| CUT)? != VERSION {
+            return Err("it is of another version");
+        }
+        let kind = bytes.try_get_u8().map_err(|_| CUT)?;
+        let status = StatusCode::from_u16(bytes.try_get_u16_le().map_err(|_| CUT)?).map_err(|_| "it has no status")?;
+        let headers = decode_lines(&mut bytes)?;
+        let trailers = decode_lines(&mut bytes)?;
+        let body = match kind {
+            WHOLE => Some(bytes),
+            WITHOUT_BODY if bytes.is_empty() => None,
+            WITHOUT_BODY => return Err("it has a body that it should not have"),
+            _ => return Err("it is of an unknown kind"),
+        };
+        Ok(Self { status, headers, trailers, body })
+    }
+}
+
+const CUT: &str = "it ends too soon";
+
+fn encode_lines(bytes: &mut BytesMut, lines: &HeaderMap) -> Option<()> {
+    bytes.put_u16_le(u16::try_from(lines.len()).ok()?);
+    for (name, value) in lines {
+        bytes.put_u16_le(u16::try_from(name.as_str().len()).ok()?);
+        bytes.put_u32_le(u32::try_from(value.len()).ok()?);
+        bytes.put_slice(name.as_str().as_bytes());
+        bytes.put_slice(value.as_bytes());
+    }
+    Some(())
+}
+
+fn decode_lines(bytes: &mut Bytes) -> Result<HeaderMap, &'static str> {
+    let mut lines = HeaderMap::new();
+    for _ in 0..bytes.try_get_u16_le().map_err(|_| CUT)? {
+        let name = usize::from(bytes.try_get_u16_le().map_err(|_| CUT)?);
+        let value = usize::try_from(bytes.try_get_u32_le().map_err(|_| CUT)?).map_err(|_| CUT)?;
+        if name.checked_add(value).is_none_or(|length| length > bytes.len()) {
+            return Err(CUT);
+        }
+        let name = HeaderName::from_bytes(&bytes.split_to(name)).map_err(|_| "a header has no name")?;
+        let value = HeaderValue::from_maybe_shared(bytes.split_to(value)).map_err(|_| "a header has no value")?;
+        lines.try_append(name, value).map_err(|_| "it has too many headers")?;
+    }
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn recorded() -> impl Strategy<Value = Recorded> {
+        let header = ("[a-z][a-z-]{0,20}", proptest::collection::vec(32..=255_u8, 0..40));
+        let headers = proptest::collection::vec((header, any::<bool>()), 0..8);
+        let body = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..200));
+        (100..1000_u16, headers, body).prop_map(|(status, lines, body)| {
+            let (mut headers, mut trailers) = (HeaderMap::new(), HeaderMap::new());
+            for ((name, value), is_trailer) in lines {
+                if let Ok(value) = HeaderValue::from_bytes(&value) {
+                    let lines = if is_trailer { &mut trailers } else { &mut headers };
+                    lines.append(HeaderName::from_bytes(name.as_bytes()).expect("a name"), value);
+                }
+            }
+            let status = StatusCode::from_u16(status).expect("a status");
+            Recorded { status, headers, trailers, body: body.map(Bytes::from) }
+        })
+    }
+
+    /// Records outlive programs.
+    #[test]
+    fn a_record_looks_the_same_in_every_version_of_the_program() {
+        let headers = [(http::header::LOCATION, HeaderValue::from_static("/7"))].into_iter().collect();
+        let record =
+            Recorded { status: StatusCode::CREATED, headers, trailers: HeaderMap::new(), body: Some("ok".into()) };
+        assert_eq!(
+            record.encode().expect("short"),
+            &b"bt\x01\x00\xc9\x00\x01\x00\x08\x00\x02\x00\x00\x00location/7\x00\x00ok"[..]
+        );
+    }
+
+    #[test]
+    fn what_another_version_has_recorded_is_not_taken_for_something_else() {
+        for (bytes, why) in [
+            (&b""[..], "it is none of ours"),
+            (b"{}", "it is none of ours"),
+            (b"bt", "it ends too soon"),
+            (b"bt\x02\x00\xc9\x00\x00\x00", "it is of another version"),
+            (b"bt\x01\x02\xc9\x00\x00\x00\x00\x00", "it is of an unknown kind"),
+            (b"bt\x01\x01\xc9\x00\x00\x00\x00\x00body", "it has a body that it should not have"),
+            (b"bt\x01\x00\x00\x00\x00\x00", "it has no status"),
+            (b"bt\x01\x00\xc9\x00\x01\x00\x08\x00\xff\xff\xff\xfflocation", "it ends too soon"),
+            (b"bt\x01\x00\xc9\x00\x01\x00\x01\x00\x00\x00\x00\x00 ", "a header has no name"),
+        ] {
+            assert_eq!(Recorded::decode(Bytes::from_static(bytes)), Err(why), "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded_with_all_headers_in_their_order(recorded in recorded()) {
+            let bytes = recorded.encode().expect("short");
+            let decoded = Recorded::decode(bytes).expect("ours");
+            for name in recorded.headers.keys() {
+                let (before, after) = (recorded.headers.get_all(name), decoded.headers.get_all(name));
+                prop_assert!(before.iter().eq(after.iter()));
+            }
+            prop_assert_eq!(decoded, recorded);
+        }
+
+        #[test]
+        fn nothing_that_is_read_is_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100), is_ours: bool) {
+            let bytes = if is_ours { [&b"bt\x01\x00\xc9\x00"[..], &bytes].concat() } else { bytes };
+            let _ = Recorded::decode(bytes.into());
+        }
+
+        #[test]
+        fn what_is_cut_is_never_a_response_with_another_head(recorded in recorded(), cut in 0..300_usize) {
+            let bytes = recorded.encode().expect("short");
+            let decoded = Recorded::decode(bytes.slice(..cut.min(bytes.len())));
+            prop_assert!(decoded.is_err() || decoded.is_ok_and(|decoded| decoded.headers == recorded.headers));
+        }
+    }
+}
