@@ -109,6 +109,8 @@ pub enum RefusalReason {
     MalformedKey,
     /// It is larger than what a fingerprint is taken of.
     TooLarge,
+    /// It came to an end before it was whole.
+    Cut,
     /// The store of records was not reached, and so nobody knows whether it was run before.
     StoreUnavailable,
     /// The store of records has no room for it.
@@ -131,6 +133,7 @@ impl RefusalReason {
             Self::WithoutKey => "without_key",
             Self::MalformedKey => "malformed_key",
             Self::TooLarge => "too_large",
+            Self::Cut => "cut",
             Self::StoreUnavailable => "store_unavailable",
             Self::StoreFull => "store_full",
             Self::TooManyRunning => "too_many_running",
@@ -148,7 +151,8 @@ impl RefusalReason {
             | Self::OutcomeUnknown
             | Self::WithoutKey
             | Self::MalformedKey
-            | Self::TooLarge => false,
+            | Self::TooLarge
+            | Self::Cut => false,
         }
     }
 }
@@ -163,6 +167,7 @@ impl fmt::Display for RefusalReason {
             Self::WithoutKey => "it has no key",
             Self::MalformedKey => "its key cannot be read",
             Self::TooLarge => "it is too large to be told from others",
+            Self::Cut => "it came to an end before it was whole",
             Self::StoreUnavailable => "the store of records was not reached",
             Self::StoreFull => "the store of records has no room for it",
             Self::TooManyRunning => "as many are running as may",

@@ -34,6 +34,10 @@ pub(super) const fn problem(reason: RefusalReason) -> Problem {
             StatusCode::PAYLOAD_TOO_LARGE,
             r#"{"type":"urn:problem-type:buttress:idempotency-too-large","title":"Too large","status":413,"detail":"The request is too large to be processed once however often it is sent."}"#,
         ),
+        RefusalReason::Cut => (
+            StatusCode::BAD_REQUEST,
+            r#"{"type":"urn:problem-type:buttress:idempotency-cut","title":"Request cut","status":400,"detail":"The request came to an end before it was whole. Nothing was done."}"#,
+        ),
         RefusalReason::TooManyRunning | RefusalReason::Draining => (
             StatusCode::SERVICE_UNAVAILABLE,
             r#"{"type":"urn:problem-type:buttress:idempotency-busy","title":"Temporarily unavailable","status":503,"detail":"As many requests are being processed as can be. Nothing was done; send it again."}"#,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 /// As the draft has it; published APIs allow between 32 and 255.
 const LONGEST: usize = 255;
@@ -30,7 +30,7 @@ impl fmt::Display for Malformed {
 
 /// The key of a request, if it has one. A quoted string and a bare token of the same characters are the same key, since
 /// clients send either; the draft, and so `strict`, has only the string.
-pub(super) fn key_of(headers: &HeaderMap, name: &str, strict: bool) -> Result<Option<String>, Malformed> {
+pub(super) fn key_of(headers: &HeaderMap, name: &HeaderName, strict: bool) -> Result<Option<String>, Malformed> {
     let mut lines = headers.get_all(name).iter();
     let Some(line) = lines.next() else {
         return Ok(None);
@@ -79,14 +79,14 @@ mod tests {
 
     use super::*;
 
-    const NAME: &str = "idempotency-key";
+    const NAME: HeaderName = HeaderName::from_static("idempotency-key");
 
     fn of(lines: &[&[u8]], strict: bool) -> Result<Option<String>, Malformed> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(NAME, HeaderValue::from_bytes(line).expect("a value"));
         }
-        key_of(&headers, NAME, strict)
+        key_of(&headers, &NAME, strict)
     }
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
             };
             let mut headers = HeaderMap::new();
             headers.append(NAME, value);
-            if let Ok(Some(key)) = key_of(&headers, NAME, strict) {
+            if let Ok(Some(key)) = key_of(&headers, &NAME, strict) {
                 prop_assert!((1..=255).contains(&key.len()) && key.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
             }
         }

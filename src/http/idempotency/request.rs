@@ -1,0 +1,234 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderName, Method, Request};
+use http_body::Body;
+
+use super::key::key_of;
+use super::read::{Read, read};
+use super::{IDEMPOTENCY_KEY, REPLAYED};
+use crate::idempotency::{
+    Fingerprint, Global, Identified, Identify, NotSaid, RecordKey, RefusalReason, ScopeOf, ToParts,
+};
+
+/// What an HTTP request is recorded under: its key, by default that of the header `Idempotency-Key`, within its scope.
+///
+/// A request is known by its method, path and query, the type of its content and its body, which is read first: up to 1 MiB by
+/// default, and what is larger is refused with 413. Only requests of `POST` and `PATCH` are run once, by default; the others
+/// may be repeated as they are.
+///
+/// ```
+/// use buttress::http::IdempotencyKeys;
+/// use http::request::Parts;
+///
+/// #[derive(Clone)]
+/// struct Tenant(u32);
+///
+/// let keys = IdempotencyKeys::new()
+///     // Of an authenticated request; a token that is renewed is no tenant.
+///     .scope(|head: &Parts| (head.extensions.get::<Tenant>().map(|tenant| tenant.0), head.uri.path().to_owned()));
+/// # let _ = keys;
+/// ```
+#[derive(Clone, Debug)]
+pub struct IdempotencyKeys<S = NotSaid, K = InHeader> {
+    scope: Arc<S>,
+    key: Arc<K>,
+    methods: Vec<Method>,
+    max_body: usize,
+    needs_key: bool,
+}
+
+/// The key is that of a header.
+#[derive(Clone, Debug)]
+pub struct InHeader {
+    name: HeaderName,
+    strict: bool,
+}
+
+impl IdempotencyKeys {
+    /// Requests have the key of their header; whose it is has yet to be [said](Self::scope).
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            scope: Arc::new(NotSaid),
+            key: Arc::new(InHeader { name: IDEMPOTENCY_KEY, strict: false }),
+            methods: vec![Method::POST, Method::PATCH],
+            max_body: 1 << 20,
+            needs_key: true,
+        }
+    }
+}
+
+impl Default for IdempotencyKeys {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> IdempotencyKeys<S> {
+    /// Takes the key of a header of this name instead, such as `PayPal-Request-Id`.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName) -> Self {
+        self.key = Arc::new(InHeader { name, strict: self.key.strict });
+        self
+    }
+
+    /// Takes a quoted string only, as the draft has it. By default a bare token is the same key, since clients send either.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.key = Arc::new(InHeader { name: self.key.name.clone(), strict: true });
+        self
+    }
+}
+
+impl<S, K> IdempotencyKeys<S, K> {
+    /// Within what keys are told apart: the tenant and the operation. Without the tenant one could be answered with what is
+    /// another's; without the operation an order number is used up by the first thing that is done to the order.
+    #[must_use]
+    pub fn scope<S2>(self, scope: S2) -> IdempotencyKeys<S2, K> {
+        let Self { key, methods, max_body, needs_key, .. } = self;
+        IdempotencyKeys { scope: Arc::new(scope), key, methods, max_body, needs_key }
+    }
+
+    /// There is one tenant and one operation.
+    #[must_use]
+    pub fn global_scope(self) -> IdempotencyKeys<Global, K> {
+        self.scope(Global)
+    }
+
+    /// Takes what `key` finds in a request, such as the number of an order: `|head: &Parts, body: &Bytes| Some(..)`.
+    #[must_use]
+    pub fn key<K2>(self, key: K2) -> IdempotencyKeys<S, K2> {
+        let Self { scope, methods, max_body, needs_key, .. } = self;
+        IdempotencyKeys { scope, key: Arc::new(key), methods, max_body, needs_key }
+    }
+
+    /// Runs requests of these methods once; those of others as often as they are sent.
+    #[must_use]
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.methods = methods.into_iter().collect();
+        self
+    }
+
+    /// Reads bodies of up to so many bytes; 1 MiB by default.
+    #[must_use]
+    pub const fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// Runs a request that has no key as often as it is sent. By default it is refused.
+    #[must_use]
+    pub const fn key_optional(mut self) -> Self {
+        self.needs_key = false;
+        self
+    }
+}
+
+/// Where the key of an HTTP request is. A closure `Fn(&Parts, &Bytes) -> Option<Key>` serves.
+pub trait KeyIn: Send + Sync + 'static {
+    /// Made of parts.
+    type Key: ToParts + Send;
+
+    /// Whether the body has to be read for it.
+    const IN_BODY: bool = true;
+
+    /// The key of a request, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// Why it is refused.
+    fn key_in(&self, head: &Parts, body: &Bytes) -> Result<Option<Self::Key>, RefusalReason>;
+}
+
+impl KeyIn for InHeader {
+    type Key = String;
+
+    const IN_BODY: bool = false;
+
+    fn key_in(&self, head: &Parts, _: &Bytes) -> Result<Option<String>, RefusalReason> {
+        key_of(&head.headers, &self.name, self.strict).map_err(|_| RefusalReason::MalformedKey)
+    }
+}
+
+impl<F, K> KeyIn for F
+where
+    F: Fn(&Parts, &Bytes) -> Option<K> + Send + Sync + 'static,
+    K: ToParts + Send,
+{
+    type Key = K;
+
+    fn key_in(&self, head: &Parts, body: &Bytes) -> Result<Option<K>, RefusalReason> {
+        Ok(self(head, body))
+    }
+}
+
+impl<S, K, B> Identify<Request<B>> for IdempotencyKeys<S, K>
+where
+    S: ScopeOf<Parts> + Send + Sync + 'static,
+    K: KeyIn,
+    B: Body<Data: Send, Error: Send> + From<Bytes> + Send + 'static,
+{
+    type Request = Request<B>;
+    type Future = Pin<Box<dyn Future<Output = Result<Identified<Request<B>>, RefusalReason>> + Send>>;
+
+    fn identify(&self, request: Request<B>) -> Self::Future {
+        let keys = Self { scope: self.scope.clone(), key: self.key.clone(), methods: Vec::new(), ..*self };
+        if !self.methods.contains(request.method()) {
+            return Box::pin(std::future::ready(Ok(Identified::Free(request))));
+        }
+        Box::pin(async move { keys.identify_now(request).await })
+    }
+}
+
+impl<S, K> IdempotencyKeys<S, K> {
+    async fn identify_now<B>(self, request: Request<B>) -> Result<Identified<Request<B>>, RefusalReason>
+    where
+        S: ScopeOf<Parts>,
+        K: KeyIn,
+        B: Body + From<Bytes>,
+    {
+        let (mut head, body) = request.into_parts();
+        // Only we say so.
+        head.headers.remove(REPLAYED);
+        let key = if K::IN_BODY { None } else { self.key.key_in(&head, &Bytes::new())? };
+        if !K::IN_BODY && key.is_none() {
+            return if self.needs_key {
+                Err(RefusalReason::WithoutKey)
+            } else {
+                Ok(Identified::Free(Request::from_parts(head, body)))
+            };
+        }
+        let body = match read(body, self.max_body).await {
+            // Trailers of a request say nothing that it is known by, and no handler is given them.
+            Ok(Read::Whole { body, .. }) => body,
+            Ok(Read::More(_)) => return Err(RefusalReason::TooLarge),
+            Err(_) => return Err(RefusalReason::Cut),
+        };
+        let key = match key {
+            Some(key) => Some(key),
+            None => self.key.key_in(&head, &body)?,
+        };
+        let identified = key.map(|key| {
+            let essence = head.headers.get(http::header::CONTENT_TYPE).map(|kind| essence(kind.as_bytes()));
+            let (path, query) = (head.uri.path(), head.uri.query());
+            let print = (head.method.as_str(), path, query, essence.as_deref(), &*body);
+            (RecordKey::of(&self.scope.scope_of(&head), &key), Fingerprint::of(&print))
+        });
+        let request = Request::from_parts(head, B::from(body));
+        match identified {
+            Some((key, fingerprint)) => Ok(Identified::Once { request, key, fingerprint }),
+            None if self.needs_key => Err(RefusalReason::WithoutKey),
+            None => Ok(Identified::Free(request)),
+        }
+    }
+}
+
+/// A type of content without its parameters: a boundary between parts is another one each time.
+fn essence(kind: &[u8]) -> Vec<u8> {
+    let end = kind.iter().position(|byte| *byte == b';').unwrap_or(kind.len());
+    kind[..end].trim_ascii().to_ascii_lowercase()
+}
