@@ -4,14 +4,31 @@ mod key;
 mod read;
 mod record;
 mod request;
+mod response;
 
 use http::HeaderName;
 
+use super::answer::AsResponse;
+use crate::idempotency::IdempotencyLayer;
+
 pub use self::read::PartlyRead;
 pub use self::request::{IdempotencyKeys, InHeader, KeyIn};
+pub use self::response::{Effect, KeptResponses};
 
 /// Where a request has its key.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What a response that is told again is marked with.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+impl<St, I, P, R> IdempotencyLayer<St, I, P, R> {
+    /// For an HTTP server: requests are known by `keys`, responses are kept and told again with
+    /// [`KeptResponses`] and refused as responses. `into_body` makes the service's body of one that was read: axum's `Body::new`.
+    pub fn http_server<S, K, F>(
+        self,
+        keys: IdempotencyKeys<S, K>,
+        into_body: F,
+    ) -> IdempotencyLayer<St, IdempotencyKeys<S, K>, KeptResponses<F>, AsResponse> {
+        self.identify(keys).keep(KeptResponses::new().into_body(into_body)).reject_with(AsResponse::new())
+    }
+}

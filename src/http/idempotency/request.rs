@@ -204,9 +204,9 @@ impl<S, K> IdempotencyKeys<S, K> {
         }
         let body = match read(body, self.max_body).await {
             // Trailers of a request say nothing that it is known by, and no handler is given them.
-            Ok(Read::Whole { body, .. }) => body,
-            Ok(Read::More(_)) => return Err(RefusalReason::TooLarge),
-            Err(_) => return Err(RefusalReason::Cut),
+            Read::Whole { body, .. } => body,
+            Read::More(_) => return Err(RefusalReason::TooLarge),
+            Read::Cut(_) => return Err(RefusalReason::Cut),
         };
         let key = match key {
             Some(key) => Some(key),
