@@ -149,7 +149,9 @@ async fn a_client_that_closes_or_half_closes_its_connection_does_not_stop_what_i
     tokio::spawn(async move { axum::serve(listener, server).await });
     for (run, key) in [(1, "closes"), (2, "half")] {
         let mut client = TcpStream::connect(address).await.expect("a connection");
-        let request = format!("POST /slow HTTP/1.1\r\nhost: a\r\ncontent-type: text/plain\r\nidempotency-key: {key}\r\ncontent-length: 0\r\n\r\n");
+        let request = format!(
+            "POST /slow HTTP/1.1\r\nhost: a\r\ncontent-type: text/plain\r\nidempotency-key: {key}\r\ncontent-length: 0\r\n\r\n"
+        );
         client.write_all(request.as_bytes()).await.expect("sent");
         while calls.load(Ordering::SeqCst) < run {
             tokio::task::yield_now().await;
@@ -181,4 +183,78 @@ async fn a_response_of_the_layer_says_what_it_refuses() {
     let calls = Arc::default();
     let refused = app(&calls).oneshot(post_to("/orders", None, "tea")).await.expect("a response").into_response();
     assert_eq!(refused.headers()["content-type"], "application/problem+json");
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_or_breaks_off_has_failed_for_good() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let (panics, breaks) = (calls.clone(), calls.clone());
+    let keys = IdempotencyKeys::new().global_scope();
+    let store = MemoryStore::new(NonZeroUsize::new(10).expect("not zero"));
+    let layer = IdempotencyLayer::new(IdempotencyConfig::new(), store).expect("valid").http_server(keys, Body::new);
+    let app = Router::new()
+        .route(
+            "/panics",
+            post(async move || -> String {
+                panics.fetch_add(1, Ordering::SeqCst);
+                panic!("on purpose")
+            }),
+        )
+        .route(
+            "/breaks",
+            post(async move || {
+                breaks.fetch_add(1, Ordering::SeqCst);
+                let pieces = [Ok(Bytes::from("some")), Err(std::io::Error::other("broken"))];
+                Body::from_stream(futures::stream::iter(pieces))
+            }),
+        )
+        .layer(layer);
+    for (path, calls_then) in [("/panics", 1), ("/breaks", 2)] {
+        let first = app.clone().oneshot(post_to(path, Some(path), "")).await.expect("a response");
+        if path == "/breaks" {
+            assert_eq!(first.status(), StatusCode::OK);
+            let mut body = first.into_body();
+            assert_eq!(body.frame().await.expect("a frame").expect("data").into_data().expect("data"), "some");
+            body.frame().await.expect("a frame").expect_err("broken");
+        } else {
+            assert_eq!(first.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        let again = app.clone().oneshot(post_to(path, Some(path), "")).await.expect("a response");
+        assert_eq!(
+            (again.status(), &again.headers()["idempotency-replayed"]),
+            (StatusCode::INTERNAL_SERVER_ERROR, &"true".parse().expect("a value"))
+        );
+        assert_eq!(calls.load(Ordering::SeqCst), calls_then);
+    }
+}
+
+#[tokio::test]
+async fn a_post_is_sent_again_under_one_key_and_has_one_effect() {
+    use buttress::http::IdempotencyKeyLayer;
+    use buttress::retry::{Backoff, RetryConfig, RetryLayer};
+    use tower::{ServiceBuilder, service_fn};
+
+    let calls = Arc::default();
+    let (app, lost) = (app(&calls), Arc::new(AtomicU32::new(0)));
+    let network = service_fn(move |request: Request<String>| {
+        let (app, lost) = (app.clone(), lost.fetch_add(1, Ordering::SeqCst) < 2);
+        async move {
+            let response = app.oneshot(request.map(Body::from)).await.expect("infallible");
+            // The answer is lost on its way, and what was asked for was done.
+            if lost { Err(buttress::BoxError::from("reset")) } else { Ok(response) }
+        }
+    });
+    let config = RetryConfig::new().backoff(Backoff::exponential(Duration::from_millis(1), Duration::from_millis(2)));
+    let client = ServiceBuilder::new()
+        .layer(IdempotencyKeyLayer::new())
+        .layer(
+            RetryLayer::new(config)
+                .expect("valid")
+                .http_client()
+                .replay(|request: &Request<String>| Some(request.clone())),
+        )
+        .service(network);
+    let order = || Request::post("/orders").body("tea".to_owned()).expect("a request");
+    assert_eq!(text(client.clone().oneshot(order()).await.expect("a response")).await, "tea 1");
+    assert_eq!(text(client.oneshot(order()).await.expect("a response")).await, "tea 2", "another call, another key");
 }

@@ -1,5 +1,6 @@
 //! Requests of HTTP that are run once.
 
+mod client;
 mod key;
 mod read;
 mod record;
@@ -11,6 +12,7 @@ use http::HeaderName;
 use super::answer::AsResponse;
 use crate::idempotency::IdempotencyLayer;
 
+pub use self::client::{CallKey, Drawn, IdempotencyKeyLayer, IdempotencyKeyService};
 pub use self::read::PartlyRead;
 pub use self::request::{IdempotencyKeys, InHeader, KeyIn};
 pub use self::response::{Effect, KeptResponses};

@@ -68,7 +68,10 @@ pub use self::classify::StatusClassifier;
 pub use self::client_ip::{ClientIp, InvalidClientIp, ProxyHeader, UnknownClient};
 pub use self::deadline::{DeadlineHeader, InvalidDeadlineHeader, TrustedDeadline};
 pub use self::extensions::InExtensions;
-pub use self::idempotency::{Effect, IdempotencyKeys, InHeader, KeptResponses, KeyIn, PartlyRead};
+pub use self::idempotency::{
+    CallKey, Drawn, Effect, IdempotencyKeyLayer, IdempotencyKeyService, IdempotencyKeys, InHeader, KeptResponses,
+    KeyIn, PartlyRead,
+};
 pub use self::idempotent::IdempotentRequests;
 pub use self::inbound::{InboundAttempts, InboundAttemptsFuture, InboundAttemptsService};
 pub use self::rate_limit::RateLimitHeaders;

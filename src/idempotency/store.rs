@@ -175,7 +175,7 @@ impl Owner {
     /// Another one than all before it.
     #[must_use]
     pub fn random() -> Self {
-        Self(fastrand::u128(..).to_le_bytes())
+        Self(*uuid::Uuid::new_v4().as_bytes())
     }
 
     /// As a store keeps it.

@@ -7,7 +7,7 @@ use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE, ETAG, LAST_MODIFIED, LINK,
     LOCATION, VARY,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Body;
 
 use super::REPLAYED;
@@ -143,6 +143,17 @@ impl Rules {
         }
     }
 
+    /// Of a request that something was done about, and that has no answer to be told again.
+    fn server_error(&self) -> Verdict {
+        if !self.server_errors_are_final {
+            return Verdict::NoEffect;
+        }
+        let (head, body) = failed().into_parts();
+        let recorded =
+            Recorded { status: head.status, headers: head.headers, trailers: HeaderMap::new(), body: Some(body) };
+        recorded.encode().map_or(Verdict::Unknown("it cannot be written down".into()), Verdict::Final)
+    }
+
     fn kept(&self, headers: &HeaderMap) -> HeaderMap {
         let mut kept = HeaderMap::new();
         for (name, value) in headers.iter().filter(|(name, _)| self.headers.contains(name)) {
@@ -151,6 +162,15 @@ impl Rules {
         }
         kept
     }
+}
+
+/// The answer of a service that failed in the midst of it.
+fn failed() -> Response<Bytes> {
+    let text = r#"{"type":"urn:problem-type:buttress:idempotency-failed","title":"Failed","status":500,"detail":"The request was begun, and failed. It is not processed again."}"#;
+    let mut response = Response::new(Bytes::from_static(text.as_bytes()));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
 }
 
 /// Whether a layer further in kept the call from the service. What timed out did not.
@@ -194,13 +214,25 @@ where
                 Read::Whole { body, trailers } => {
                     (PartlyRead::whole(body.clone(), trailers.clone()), Some(body), trailers)
                 }
-                Read::More(body) | Read::Cut(body) => (body, None, HeaderMap::new()),
+                Read::More(body) => (body, None, HeaderMap::new()),
+                Read::Cut(body) => {
+                    // Something was done, and who sent the request has seen what there was of the answer.
+                    let verdict = rules.server_error();
+                    return Kept { result: Ok(Response::from_parts(head, into_body(body))), verdict };
+                }
             };
             let recorded = Recorded { status: head.status, headers: rules.kept(&head.headers), trailers, body: kept };
             let verdict =
                 recorded.encode().map_or(Verdict::Unknown("it cannot be written down".into()), Verdict::Final);
             Kept { result: Ok(Response::from_parts(head, into_body(body))), verdict }
         })
+    }
+
+    fn panicked(&self) -> Option<Kept<Response<B>, E>> {
+        let (mut response, body) = failed().map(|body| PartlyRead::whole(body, HeaderMap::new())).into_parts();
+        response.extensions.insert(Effect::Final);
+        let result = Ok(Response::from_parts(response, (self.into_body)(body)));
+        Some(Kept { result, verdict: self.rules.server_error() })
     }
 
     fn replay(&self, kept: Bytes) -> Result<Response<B>, Unreadable> {

@@ -14,6 +14,12 @@ pub trait Keep<Res, E>: Send + Sync + 'static {
     /// What is to be done about what came of a request.
     fn keep(&self, result: Result<Res, E>) -> Self::Future;
 
+    /// What is answered when the service panics, and what is to be done about it. By default the panic goes on to whoever sent
+    /// the request, and nobody knows what came of it.
+    fn panicked(&self) -> Option<Kept<Res, E>> {
+        None
+    }
+
     /// The answer of which `kept` was kept.
     ///
     /// # Errors

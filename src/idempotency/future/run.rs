@@ -228,7 +228,10 @@ impl<St: Store, P> Runner<St, P> {
         }));
         let (told, verdict) = match self.heartbeat(&mut lease, &keeper, run).await {
             Ok(Kept { result, verdict }) => (Told::Answered(result), verdict),
-            Err(panicked) => (Told::Panicked(panicked), Verdict::Unknown("it panicked".into())),
+            Err(panic) => match self.keep.panicked() {
+                Some(Kept { result, verdict }) => (Told::Answered(result), verdict),
+                None => (Told::Panicked(panic), Verdict::Unknown("it panicked".into())),
+            },
         };
         // The sender has its answer as soon as it is recorded, or the store was asked once in vain.
         let mut told = Some((to, told));
