@@ -123,6 +123,9 @@ mod striped;
 mod sync;
 mod telemetry;
 pub mod timeout;
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+pub mod values;
 
 pub use crate::attempt::Attempt;
 pub use crate::check::Check;

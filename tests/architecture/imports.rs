@@ -14,6 +14,7 @@ const ORDER: &[&[&str]] = &[
     &["registry"],
     &["engines"],
     &["http"],
+    &["values"],
     PATTERNS,
     &["telemetry"],
     &["jitter"],
