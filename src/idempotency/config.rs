@@ -1,5 +1,6 @@
 mod identify;
 mod keep;
+mod parts;
 
 use std::error::Error;
 use std::fmt;
@@ -8,6 +9,8 @@ use std::time::Duration;
 
 pub use self::identify::{Global, Identified, Identify, NotSaid, RunOnce, ScopeOf};
 pub use self::keep::{Keep, Kept, Unreadable, Verdict};
+pub(super) use self::parts::hex;
+pub use self::parts::{Fingerprint, Parts, RecordKey, ToParts};
 use crate::name::Name;
 
 /// The settings of an [`IdempotencyLayer`](super::IdempotencyLayer).

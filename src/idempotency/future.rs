@@ -11,7 +11,7 @@ use tower::{Service, ServiceExt};
 
 use self::run::{Once, Runner, Told};
 use super::config::{Identified, Identify, Keep};
-use super::layer::Shared;
+use super::handle::Shared;
 use super::store::Store;
 use crate::rejection::{RefusalReason, Refused, Reject};
 

@@ -1,3 +1,4 @@
+mod execution;
 mod waiting;
 
 use std::fmt;
@@ -7,6 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use self::execution::Execution;
+pub(super) use self::execution::Keeper;
 pub(super) use self::waiting::{Waiter, Waiting};
 use super::config::IdempotencyConfig;
 use crate::clock;
@@ -16,6 +19,21 @@ use crate::rejection::{RefusalReason, Refused};
 /// come to its end.
 #[derive(Clone)]
 pub struct Idempotency(Arc<Running>);
+
+/// What all services of a layer share.
+pub(super) struct Shared<St, I, P> {
+    pub(super) running: Arc<Running>,
+    pub(super) store: Arc<St>,
+    pub(super) identify: Arc<I>,
+    pub(super) keep: Arc<P>,
+}
+
+impl<St, I, P> Clone for Shared<St, I, P> {
+    fn clone(&self) -> Self {
+        let Self { running, store, identify, keep } = self;
+        Self { running: running.clone(), store: store.clone(), identify: identify.clone(), keep: keep.clone() }
+    }
+}
 
 /// What all services of a layer have in common, whatever they wrap.
 pub(super) struct Running {

@@ -4,24 +4,9 @@ use std::sync::Arc;
 use tower::Layer;
 
 use super::config::{IdempotencyConfig, InvalidIdempotency, NotSaid};
-use super::handle::{Idempotency, Running};
+use super::handle::{Idempotency, Running, Shared};
 use super::service::IdempotencyService;
 use crate::rejection::AsError;
-
-/// What all services of a layer share.
-pub(super) struct Shared<St, I, P> {
-    pub(super) running: Arc<Running>,
-    pub(super) store: Arc<St>,
-    pub(super) identify: Arc<I>,
-    pub(super) keep: Arc<P>,
-}
-
-impl<St, I, P> Clone for Shared<St, I, P> {
-    fn clone(&self) -> Self {
-        let Self { running, store, identify, keep } = self;
-        Self { running: running.clone(), store: store.clone(), identify: identify.clone(), keep: keep.clone() }
-    }
-}
 
 /// Runs a request once, however often it is sent; [the module](super) tells the whole story.
 #[must_use = "a layer does nothing until it wraps a service"]

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::state::Record;
-use super::store::{Begin, Capabilities, Claim, Commit, Owner, RecordKey, Store, StoreError};
+use super::config::RecordKey;
+use super::state::{Begin, Claim, Commit, Owner, Record};
+use super::store::{Capabilities, Store, StoreError};
 use crate::clock::{self, Moment};
 
 /// Enough that two threads seldom meet, few enough to look through when the store is full.
@@ -271,7 +272,7 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
-    use crate::idempotency::store::Fingerprint;
+    use crate::idempotency::config::Fingerprint;
 
     const SEC: Duration = Duration::from_secs(1);
     const T0: Moment = Moment::from_nanos(3_600_000_000_000);

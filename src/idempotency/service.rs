@@ -5,7 +5,7 @@ use tower::Service;
 
 use super::config::{Identify, Keep};
 use super::future::ResponseFuture;
-use super::layer::Shared;
+use super::handle::Shared;
 use super::store::Store;
 use crate::rejection::Reject;
 

@@ -1,5 +1,6 @@
 //! What becomes of the record of a request. It is told the time, and knows nothing of stores.
 
+mod claim;
 #[cfg(test)]
 mod tests;
 
@@ -8,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::store::{Acquired, Begin, Claim, Commit, Fingerprint, Owner};
+pub use self::claim::{Acquired, Begin, Claim, Commit, Owner};
+use super::config::Fingerprint;
 use crate::clock::Moment;
 
 /// What is known of a request.

@@ -1,7 +1,6 @@
 use std::future::{Future, Ready, ready};
 
-use crate::idempotency::parts::ToParts;
-use crate::idempotency::store::{Fingerprint, RecordKey};
+use super::parts::{Fingerprint, RecordKey, ToParts};
 use crate::rejection::RefusalReason;
 
 /// Says of a request what it is recorded under, and how it is told from another one under the same key.

@@ -13,11 +13,10 @@ use tokio::task::JoinHandle;
 use tower::{Service, ServiceExt};
 
 use crate::clock::{self, Moment};
-use crate::idempotency::config::{Keep, Kept, Verdict, WhenUnavailable};
-use crate::idempotency::execution::{Execution, Keeper};
-use crate::idempotency::handle::{Running, Waiter};
-use crate::idempotency::layer::Shared;
-use crate::idempotency::store::{Acquired, Begin, Claim, Commit, Fingerprint, Owner, RecordKey, Store, StoreError};
+use crate::idempotency::config::{Fingerprint, Keep, Kept, RecordKey, Verdict, WhenUnavailable};
+use crate::idempotency::handle::{Execution, Keeper, Running, Shared, Waiter};
+use crate::idempotency::state::{Acquired, Begin, Claim, Commit, Owner};
+use crate::idempotency::store::{Store, StoreError};
 use crate::rejection::{RefusalReason, Refused};
 
 /// The longest that a repeated request is asked to stay away: the first one may be done at any time.

@@ -5,8 +5,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-use crate::idempotency::config::Wait;
-use crate::idempotency::store::RecordKey;
+use crate::idempotency::config::{RecordKey, Wait};
 
 /// Who waits for what comes of a request that is running in this process or elsewhere.
 pub(in super::super) struct Waiting {

@@ -1,6 +1,14 @@
+use std::fmt;
+
 use sha2::{Digest, Sha256};
 
-use super::store::{Fingerprint, RecordKey};
+/// Under what a request is recorded: a hash of its scope and its key, so that a store sees neither of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordKey([u8; 32]);
+
+/// A hash of all that two requests have in common if one repeats the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
 
 /// What a request is told from others by, in parts none of which can be mistaken for another or for a piece of one.
 ///
@@ -49,6 +57,53 @@ impl Fingerprint {
     #[must_use]
     pub fn of(request: &impl ToParts) -> Self {
         Self::from_bytes(Parts::of(&("buttress idempotency fingerprint 1", Parts::of(request))))
+    }
+}
+
+impl RecordKey {
+    /// As a store keeps it.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// What [`as_bytes`](Self::as_bytes) gave.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Fingerprint {
+    /// As a store keeps it.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// What [`as_bytes`](Self::as_bytes) gave.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+/// The beginning of a hash tells one from the other.
+pub(in crate::idempotency) fn hex(f: &mut fmt::Formatter<'_>, name: &str, bytes: &[u8]) -> fmt::Result {
+    write!(f, "{name}(")?;
+    bytes.iter().take(6).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+    f.write_str("..)")
+}
+
+impl fmt::Debug for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(f, "RecordKey", &self.0)
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(f, "Fingerprint", &self.0)
     }
 }
 

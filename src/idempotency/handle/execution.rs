@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use pin_project::pin_project;
 use tokio::sync::watch;
 
-use super::store::Acquired;
+use crate::idempotency::state::Acquired;
 
 thread_local! {
     static IN_SCOPE: RefCell<Option<Execution>> = const { RefCell::new(None) };
@@ -22,10 +22,10 @@ pub struct Execution {
 }
 
 /// Says to whoever runs a request that it is not theirs any more.
-pub(super) struct Keeper(watch::Sender<bool>);
+pub(in super::super) struct Keeper(watch::Sender<bool>);
 
 impl Execution {
-    pub(super) fn new(acquired: Acquired) -> (Keeper, Self) {
+    pub(in super::super) fn new(acquired: Acquired) -> (Keeper, Self) {
         let (sender, is_lost) = watch::channel(false);
         (Keeper(sender), Self { acquired, is_lost })
     }
@@ -69,19 +69,19 @@ impl Execution {
         }
     }
 
-    pub(super) fn scope<F: Future>(self, future: F) -> Scoped<F> {
+    pub(in super::super) fn scope<F: Future>(self, future: F) -> Scoped<F> {
         Scoped { future, execution: Some(self) }
     }
 }
 
 impl Keeper {
-    pub(super) fn lose(&self) {
+    pub(in super::super) fn lose(&self) {
         self.0.send_replace(true);
     }
 }
 
 #[pin_project]
-pub(super) struct Scoped<F> {
+pub(in super::super) struct Scoped<F> {
     #[pin]
     future: F,
     /// Here while the future is not polled.
