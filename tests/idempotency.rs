@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use buttress::clock::Moment;
 use buttress::idempotency::{
     Begin, Capabilities, Claim, Commit, Execution, IdempotencyConfig, IdempotencyLayer, Identify, Keep, Kept,
     MemoryStore, Owner, RecordKey, RefusalReason, RunOnce, ScopeOf, Store, StoreError, Unreadable, Verdict, Wait,
@@ -16,7 +17,7 @@ use buttress::idempotency::{
 use buttress::{Error, MayCarryRejection};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 const SEC: Duration = Duration::from_secs(1);
@@ -146,10 +147,10 @@ async fn of_200_at_once_one_runs_and_the_others_are_told_so() {
 async fn whoever_may_wait_gets_the_one_answer_when_it_is_there() {
     let calls = Arc::default();
     let service = layer(IdempotencyConfig::new().wait(Wait::up_to(5 * SEC))).layer(slow(&calls));
-    let start = tokio::time::Instant::now();
+    let start = Moment::now();
     let all = futures::future::join_all((0..10).map(|_| service.clone().oneshot(order(3)))).await;
     assert!(all.into_iter().all(|answer| answer.expect("an answer") == 31));
-    assert_eq!(start.elapsed(), SEC, "nobody waits for longer than the run takes");
+    assert_eq!(Moment::now().since(start), SEC, "nobody waits for longer than the run takes");
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
@@ -362,14 +363,14 @@ async fn without_the_store_nothing_is_run_unless_it_may_be_run_twice() {
     let (calls, far) = (Arc::default(), Far::new());
     far.set(|link| link.is_down = true);
     let mut service = layer_on(far.clone(), IdempotencyConfig::new()).layer(slow(&calls));
-    let start = Instant::now();
+    let start = Moment::now();
     let refused = service.call(order(1)).await;
-    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(Moment::now().since(start), Duration::ZERO);
     assert_eq!(refused.as_ref().expect_err("refused").rejection().and_then(|refused| refused.retry_after()), Some(SEC));
     assert_eq!(reason(refused), RefusalReason::StoreUnavailable);
     far.set(|link| (link.is_down, link.takes) = (false, SEC));
     assert_eq!(reason(service.call(order(1)).await), RefusalReason::StoreUnavailable);
-    assert_eq!(start.elapsed(), Duration::from_millis(250), "it is not waited for");
+    assert_eq!(Moment::now().since(start), Duration::from_millis(250), "it is not waited for");
     assert_eq!(calls.load(Ordering::SeqCst), 0);
 
     far.set(|link| link.is_down = true);
@@ -415,9 +416,9 @@ async fn what_came_of_a_request_is_recorded_when_the_store_is_back_and_its_sende
     let call = tokio::spawn(service.call(order(1)));
     sleep(SEC / 2).await;
     far.set(|link| link.is_down = true);
-    let start = Instant::now();
+    let start = Moment::now();
     assert_eq!(call.await.expect("no panic").expect("the true answer"), 11);
-    assert_eq!(start.elapsed(), SEC / 2);
+    assert_eq!(Moment::now().since(start), SEC / 2);
     sleep(2 * SEC).await;
     far.set(|link| link.is_down = false);
     assert_eq!(reason(service.call(order(1)).await), RefusalReason::Running, "the lease holds");

@@ -93,7 +93,7 @@ impl IdempotencyConfig {
             longest_run: Duration::from_secs(5 * 60),
             store_timeout: Duration::from_millis(250),
             max_running: 1000,
-            max_attempts: NonZeroU32::new(5).expect("not zero"),
+            max_attempts: NonZeroU32::MIN.saturating_add(4),
             when_unavailable: WhenUnavailable::Refuse,
             wait: None,
         }

@@ -79,6 +79,8 @@ mod tests {
 
     use super::*;
 
+    type Key = Result<Option<String>, Malformed>;
+
     const NAME: HeaderName = HeaderName::from_static("idempotency-key");
 
     fn of(lines: &[&[u8]], strict: bool) -> Result<Option<String>, Malformed> {
@@ -103,7 +105,7 @@ mod tests {
     #[test]
     fn what_is_no_key_is_refused_and_what_is_a_strange_one_is_not() {
         let long = "x".repeat(256);
-        let cases: [(&[&[u8]], Result<Option<String>, Malformed>); 16] = [
+        let cases: [(&[&[u8]], Key); 16] = [
             (&[b""], Err(Malformed::Empty)),
             (&[b"\"\""], Err(Malformed::Empty)),
             (&[b"a", b"a"], Err(Malformed::MoreThanOne)),

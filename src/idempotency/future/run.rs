@@ -53,6 +53,9 @@ pub(super) struct Runner<St, P> {
 
 type Tell<Res, E> = oneshot::Sender<Told<Res, E>>;
 
+/// What the sender of a request has yet to hear.
+type Untold<Res, E> = (Tell<Res, E>, Told<Res, E>);
+
 /// Whether somebody still listens is not the run's affair.
 fn tell<Res, E>(to: Tell<Res, E>, told: Told<Res, E>) {
     drop(to.send(told));
@@ -288,12 +291,7 @@ impl<St: Store, P> Runner<St, P> {
 
     /// Records what came of the request, however long the store is not reached: until then nobody else may run it, and then
     /// nobody need. The sender does not wait for that.
-    async fn settle<Res, E>(
-        &self,
-        lease: &mut Lease,
-        verdict: &Verdict,
-        told: &mut Option<(Tell<Res, E>, Told<Res, E>)>,
-    ) -> Settled {
+    async fn settle<Res, E>(&self, lease: &mut Lease, verdict: &Verdict, told: &mut Option<Untold<Res, E>>) -> Settled {
         let (key, owner) = (lease.key, lease.claim.owner);
         let mut pauses = Pauses::new();
         loop {

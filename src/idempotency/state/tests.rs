@@ -218,7 +218,7 @@ proptest! {
         for step in steps {
             if let Some((_, over)) = known
                 && over <= now
-                && !holder.is_some_and(|(_, until)| until > now)
+                && holder.is_none_or(|(_, until)| until <= now)
             {
                 (holder, done, known, parked) = (None, None, None, false);
             }
