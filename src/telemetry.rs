@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::attempt::Attempt;
 use crate::name::Name;
 use crate::outcome::{Degraded, Failure};
-use crate::rejection::{Elapsed, Limited, Open, TripReason};
+use crate::rejection::{Elapsed, Limited, Open, Refused, TripReason};
 
 macro_rules! decided {
     ($($event:tt)*) => {
@@ -102,6 +102,37 @@ pub(crate) fn circuit_would_have_refused(name: &impl fmt::Display, reason: TripR
 /// An answer came too late to mean anything to its circuit.
 pub(crate) fn circuit_ignored(name: &impl fmt::Display) {
     decided!(layer = "circuit_breaker", name = %name, "stale answer ignored");
+}
+
+/// A request is run, which nobody runs and nobody has.
+pub(crate) fn run_began(name: &Name, key: &impl fmt::Debug, fence: u64, attempt: u32) {
+    decided!(layer = "idempotency", name = %name, ?key, fence, attempt, "running");
+}
+
+/// What came of a request is recorded, or that nothing did.
+pub(crate) fn run_ended(name: &Name, key: &impl fmt::Debug, outcome: &'static str) {
+    decided!(layer = "idempotency", name = %name, ?key, outcome, "recorded");
+}
+
+/// A request was not run, and its sender was told what was recorded.
+pub(crate) fn replayed(name: &Name) {
+    decided!(layer = "idempotency", name = %name, "replayed");
+}
+
+/// A request was not run.
+pub(crate) fn not_run(refused: &Refused) {
+    decided!(
+        layer = "idempotency",
+        name = %refused.name(),
+        reason = refused.reason().as_str(),
+        retry_after = ?refused.retry_after(),
+        "refused"
+    );
+}
+
+/// A request is not its run's own any more, or what came of it is not known to anybody who asks.
+pub(crate) fn run_in_doubt(name: &Name, key: &impl fmt::Debug, why: &str) {
+    changed!(layer = "idempotency", name = %name, ?key, why, "in doubt");
 }
 
 /// Nobody told who sent a request, which is how a server is put together and not how the request is made.

@@ -1,6 +1,8 @@
 //! Many clients, some of which go away, services that fail, hang and panic, and a store that is cut off now and then: in any
 //! history each order is carried out once. The checker finds out stores that are wrong.
 
+#![allow(clippy::cast_possible_truncation, reason = "small numbers are drawn")]
+
 use std::collections::HashMap;
 use std::future::Ready;
 use std::future::ready;

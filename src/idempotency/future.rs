@@ -14,6 +14,7 @@ use super::config::{Identified, Identify, Keep};
 use super::handle::Shared;
 use super::store::Store;
 use crate::rejection::{RefusalReason, Refused, Reject};
+use crate::telemetry;
 
 /// The future of an [`IdempotencyService`](super::IdempotencyService).
 ///
@@ -53,6 +54,7 @@ impl<Res, E> ResponseFuture<Res, E> {
                 }
                 Err(reason) => shared.running.refused(reason),
             };
+            telemetry::not_run(&refused);
             reject.reject(refused.into())
         };
         Self { response: Box::pin(response) }
@@ -80,7 +82,10 @@ where
     match told.await {
         Ok(Told::Answered(result)) => Ok(result),
         Ok(Told::Panicked(panic)) => resume_unwind(panic),
-        Ok(Told::Replayed(kept)) => shared.keep.replay(kept).map(Ok).map_err(|_| refused(RefusalReason::NotReplayable)),
+        Ok(Told::Replayed(kept)) => {
+            telemetry::replayed(&shared.running.rules.name);
+            shared.keep.replay(kept).map(Ok).map_err(|_| refused(RefusalReason::NotReplayable))
+        }
         Ok(Told::Refused(refused)) => Err(refused),
         // The runtime that ran it is shut down.
         Err(_) => Err(refused(RefusalReason::OutcomeUnknown)),

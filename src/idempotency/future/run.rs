@@ -17,7 +17,9 @@ use crate::idempotency::config::{Fingerprint, Keep, Kept, RecordKey, Verdict, Wh
 use crate::idempotency::handle::{Execution, Keeper, Running, Shared, Waiter};
 use crate::idempotency::state::{Acquired, Begin, Claim, Commit, Owner};
 use crate::idempotency::store::{Store, StoreError};
+use crate::name::Name;
 use crate::rejection::{RefusalReason, Refused};
+use crate::telemetry;
 
 /// The longest that a repeated request is asked to stay away: the first one may be done at any time.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -89,7 +91,7 @@ impl<St: Store, P> Runner<St, P> {
         let (mut place, mut begun) = (Some(place), Moment::now());
         match self.claim_it(&mut place, &mut begun, once.key, claim, &to).await {
             Claimed::Acquired(acquired) => self.acquired(acquired, claim, begun, service, once, to).await,
-            Claimed::Unrecorded => self.run_unrecorded(service, once.request, to).await,
+            Claimed::Unrecorded => self.run_unrecorded(service, once.key, once.request, to).await,
             Claimed::Told(told) => tell(to, told),
             Claimed::Unsaid(told) => {
                 tell(to, told);
@@ -219,6 +221,7 @@ impl<St: Store, P> Runner<St, P> {
             self.running.waiting.ended(&key);
             return tell(to, Told::Refused(self.running.refused(RefusalReason::OutcomeUnknown)));
         }
+        telemetry::run_began(self.name(), &key, acquired.fence, acquired.attempt);
         let (keeper, execution) = Execution::new(acquired);
         let keep = self.keep.clone();
         let run = tokio::spawn(execution.scope(async move {
@@ -275,17 +278,27 @@ impl<St: Store, P> Runner<St, P> {
         }
     }
 
+    fn name(&self) -> &Name {
+        &self.running.rules.name
+    }
+
+    fn lose(&self, lease: &mut Lease, keeper: &Keeper, why: &str) {
+        lease.is_lost = true;
+        keeper.lose();
+        telemetry::run_in_doubt(self.name(), &lease.key, why);
+    }
+
     async fn renew(&self, lease: &mut Lease, keeper: &Keeper) {
         let before = Moment::now();
         if before >= lease.ends_by {
-            return lease.lose(keeper);
+            return self.lose(lease, keeper, "it runs for longer than it may");
         }
         match self.ask(self.store.renew(&lease.key, lease.claim.owner, lease.claim.lease)).await {
             Ok(true) => lease.renewed = before,
-            Ok(false) => lease.lose(keeper),
+            Ok(false) => self.lose(lease, keeper, "somebody else has taken over"),
             // Asked again soon, for as long as there is a lease.
             Err(_) if Moment::now() < lease.renewed + lease.claim.lease => clock::sleep(FIRST_PAUSE).await,
-            Err(_) => lease.lose(keeper),
+            Err(_) => self.lose(lease, keeper, "the store was not reached for as long as a lease"),
         }
     }
 
@@ -304,14 +317,29 @@ impl<St: Store, P> Runner<St, P> {
                 Verdict::Unknown(why) => self.ask(self.store.park(&key, owner, why)).await,
             };
             match asked {
-                Ok(true) => return Settled::Recorded,
-                Ok(false) => return Settled::Lost,
+                Ok(true) => {
+                    match verdict {
+                        Verdict::Final(_) => telemetry::run_ended(self.name(), &key, "final"),
+                        Verdict::NoEffect => telemetry::run_ended(self.name(), &key, "no effect"),
+                        Verdict::Unknown(why) => telemetry::run_in_doubt(self.name(), &key, why),
+                    }
+                    return Settled::Recorded;
+                }
+                Ok(false) => {
+                    telemetry::run_in_doubt(
+                        self.name(),
+                        &key,
+                        "somebody else has taken over, and this is not recorded",
+                    );
+                    return Settled::Lost;
+                }
                 Err(_) => {}
             }
             if let Some((to, answer)) = told.take() {
                 tell(to, answer);
             }
             if Moment::now() >= lease.ends_by {
+                telemetry::run_in_doubt(self.name(), &key, "it was done, and could not be recorded");
                 return Settled::NotRecorded;
             }
             pauses.next().await;
@@ -325,7 +353,7 @@ impl<St: Store, P> Runner<St, P> {
     }
 
     /// Runs a request of which nobody will know that it was run.
-    async fn run_unrecorded<S, Req>(self, service: S, request: Req, to: Tell<S::Response, S::Error>)
+    async fn run_unrecorded<S, Req>(self, service: S, key: RecordKey, request: Req, to: Tell<S::Response, S::Error>)
     where
         S: Service<Req, Response: Send + 'static, Error: Send + 'static, Future: Send> + Send + 'static,
         Req: Send + 'static,
@@ -335,6 +363,7 @@ impl<St: Store, P> Runner<St, P> {
             Ok(mut service) => service.call(request).await,
             Err(error) => Err(error),
         };
+        telemetry::run_in_doubt(self.name(), &key, "the store was not reached, and nobody will know that it was run");
         tell(to, Told::Answered(self.keep.keep(result).await.result));
     }
 
@@ -371,11 +400,6 @@ impl Lease {
     /// When it is to be renewed, unless it is lost: then there is nothing to renew.
     fn next_beat(&self) -> Option<Moment> {
         (!self.is_lost).then(|| self.renewed + self.claim.lease / 3)
-    }
-
-    fn lose(&mut self, keeper: &Keeper) {
-        self.is_lost = true;
-        keeper.lose();
     }
 }
 
