@@ -466,3 +466,20 @@ async fn who_was_cut_off_for_longer_than_its_lease_is_taken_over_from_and_answer
     assert_eq!(first.await.expect("no panic").expect("what was recorded"), 2);
     assert_eq!(other.call(order(1)).await.expect("the same"), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_does_not_wait_for_a_store_that_is_slow_to_renew_the_lease() {
+    let far = Far::new();
+    let inner = service_fn(async |_: Order| {
+        sleep(Duration::from_millis(10_010)).await;
+        Ok::<_, Failure>(1)
+    });
+    let mut service = layer_on(far.clone(), IdempotencyConfig::new()).layer(inner);
+    let start = Moment::now();
+    let call = tokio::spawn(service.call(order(1)));
+    sleep(SEC).await;
+    // The lease is renewed after ten seconds, and that takes as long as it may.
+    far.set(|link| link.takes = Duration::from_millis(200));
+    assert_eq!(call.await.expect("no panic").expect("an answer"), 1);
+    assert_eq!(Moment::now().since(start), Duration::from_millis(10_210), "to record it takes as long, once");
+}

@@ -1,7 +1,7 @@
 //! A request that is run once, from its claim until what came of it is recorded, whoever still listens.
 
 use std::any::Any;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -260,21 +260,25 @@ impl<St: Store, P> Runner<St, P> {
     ) -> Result<Kept<Res, E>, Box<dyn Any + Send>> {
         let mut run = pin!(run);
         loop {
-            let mut beat = pin!(lease.next_beat().map(clock::sleep_until));
+            let mut beat = pin!(async {
+                match lease.next_beat() {
+                    Some(at) => {
+                        clock::sleep_until(at).await;
+                        self.renew(lease, keeper).await;
+                    }
+                    None => pending().await,
+                }
+            });
+            // Whatever the store takes, an answer does not wait for it.
             let ended = poll_fn(|cx| match run.as_mut().poll(cx) {
                 Poll::Ready(ended) => Poll::Ready(Some(ended)),
-                Poll::Pending => match beat.as_mut().as_pin_mut() {
-                    Some(beat) => beat.poll(cx).map(|()| None),
-                    None => Poll::Pending,
-                },
-            })
-            .await;
-            match ended {
+                Poll::Pending => beat.as_mut().poll(cx).map(|()| None),
+            });
+            match ended.await {
                 Some(Ok(kept)) => return Ok(kept),
                 Some(Err(error)) => return Err(error.try_into_panic().unwrap_or_else(|error| Box::new(error))),
                 None => {}
             }
-            self.renew(lease, keeper).await;
         }
     }
 
