@@ -172,7 +172,7 @@ impl IdempotencyConfig {
         // A heartbeat has to be asked for and answered, and asked for once more, before the lease is over.
         let checks = [
             (self.lease < SHORTEST_LEASE, LeaseTooShort(name, self.lease)),
-            (self.store_timeout * 3 > self.lease, StoreTimeoutTooLong(name, self.store_timeout)),
+            (self.store_timeout.saturating_mul(3) > self.lease, StoreTimeoutTooLong(name, self.store_timeout)),
             (self.longest_run < self.lease, RunTooShort(name, self.longest_run)),
             (self.retention <= self.longest_run.saturating_add(self.lease), RetentionTooShort(name, self.retention)),
             (self.max_running == 0, NobodyMayRun(name)),

@@ -17,8 +17,8 @@ use crate::clock::Moment;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     fingerprint: Fingerprint,
-    /// Who has it, or had it last.
-    owner: Owner,
+    /// Who has it, or had it last; nobody, after it was released while it is not known what a run before did.
+    owner: Option<Owner>,
     acquired: Acquired,
     forgotten_at: Moment,
     phase: Phase,
@@ -43,7 +43,7 @@ impl Record {
             Some(record) => match &mut record.phase {
                 Phase::Done(answer) => return Begin::Done(answer.clone()),
                 Phase::Parked(why) => return Begin::Parked(why.clone()),
-                Phase::Running { until: ends } if record.owner == claim.owner => {
+                Phase::Running { until: ends } if record.owner == Some(claim.owner) => {
                     *ends = until;
                     return Begin::Acquired(record.acquired);
                 }
@@ -54,7 +54,7 @@ impl Record {
         let acquired = Acquired { fence: fence(), attempt };
         *known = Some(Self {
             fingerprint: claim.fingerprint,
-            owner: claim.owner,
+            owner: Some(claim.owner),
             acquired,
             forgotten_at: now + claim.retention,
             phase: Phase::Running { until },
@@ -66,14 +66,15 @@ impl Record {
     pub(super) fn complete(known: &mut Option<Self>, claim: &Claim, answer: Bytes, now: Moment) -> Commit {
         let (acquired, commit) = match Self::remembered(known, now) {
             None => (Acquired { fence: 0, attempt: 1 }, Commit::Recreated),
-            Some(record) if record.owner != claim.owner => return Commit::Lost,
+            Some(record) if record.owner.is_some_and(|owner| owner != claim.owner) => return Commit::Lost,
+            Some(Self { owner: None, acquired, .. }) => (*acquired, Commit::Recreated),
             Some(Self { phase: Phase::Done(_), .. }) => return Commit::Stored,
             Some(Self { phase: Phase::Parked(_), .. }) => return Commit::Lost,
             Some(Self { phase: Phase::Running { .. }, acquired, .. }) => (*acquired, Commit::Stored),
         };
         *known = Some(Self {
             fingerprint: claim.fingerprint,
-            owner: claim.owner,
+            owner: Some(claim.owner),
             acquired,
             forgotten_at: now + claim.retention,
             phase: Phase::Done(answer),
@@ -92,11 +93,18 @@ impl Record {
     }
 
     pub(super) fn release(known: &mut Option<Self>, owner: Owner, now: Moment) -> bool {
-        let is_own = Self::running(known, owner, now).is_some();
-        if is_own {
+        let Some(record) = Self::running(known, owner, now) else {
+            return false;
+        };
+        if record.acquired.is_recovered() {
+            // Nothing came of this run; but what came of the one before it, nobody knows to this day.
+            record.acquired.attempt -= 1;
+            record.owner = None;
+            record.phase = Phase::Running { until: now };
+        } else {
             *known = None;
         }
-        is_own
+        true
     }
 
     pub(super) fn park(known: &mut Option<Self>, owner: Owner, why: &str, now: Moment) -> bool {
@@ -139,6 +147,6 @@ impl Record {
     /// The record, if it is still this owner's; also after its lease, while nobody has taken over.
     fn running(known: &mut Option<Self>, owner: Owner, now: Moment) -> Option<&mut Self> {
         Self::remembered(known, now)
-            .filter(|record| record.owner == owner && matches!(record.phase, Phase::Running { .. }))
+            .filter(|record| record.owner == Some(owner) && matches!(record.phase, Phase::Running { .. }))
     }
 }

@@ -57,7 +57,8 @@ pub trait Store: Send + Sync + 'static {
         lease: Duration,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Forgets the request, of which nothing has come. `false` if it is not the owner's any more.
+    /// Forgets the run, of which nothing has come, and the request with it if there was no run before. Of a run before nobody
+    /// knows what came: then the next one is told that there was one, and the request is nobody's until then. `false` if it is not the owner's any more.
     fn release(&self, key: &RecordKey, owner: Owner) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Records that nobody knows what came of the request. `false` if it is not the owner's any more.
@@ -71,6 +72,14 @@ pub trait Store: Send + Sync + 'static {
 }
 
 impl StoreError {
+    /// The same, when something that was asked for before may have been done.
+    pub(super) fn in_doubt(self) -> Self {
+        match self {
+            Self::Unavailable(cause) => Self::Ambiguous(cause),
+            other => other,
+        }
+    }
+
     /// It took longer than it may.
     pub(super) fn timed_out() -> Self {
         Self::Ambiguous(Arc::new("it took too long".into()))

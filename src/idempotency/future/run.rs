@@ -183,7 +183,8 @@ impl<St: Store, P> Runner<St, P> {
     async fn begin(&self, key: &RecordKey, claim: Claim) -> Result<Begin, StoreError> {
         self.ask(async {
             match self.store.begin(key, claim).await {
-                Err(StoreError::Ambiguous(_)) => self.store.begin(key, claim).await,
+                // Whatever is said now, the first one may have been taken.
+                Err(StoreError::Ambiguous(_)) => self.store.begin(key, claim).await.map_err(StoreError::in_doubt),
                 other => other,
             }
         })
@@ -217,9 +218,13 @@ impl<St: Store, P> Runner<St, P> {
         let mut lease = Lease { key, claim, renewed: begun, ends_by, is_lost: false };
         if acquired.attempt > self.running.rules.max_attempts.get() {
             let why = Verdict::Unknown("as many runs as may be have ended without anybody knowing how".into());
-            self.settle::<(), ()>(&mut lease, &why, &mut None).await;
-            self.running.waiting.ended(&key);
-            return tell(to, Told::Refused(self.running.refused(RefusalReason::OutcomeUnknown)));
+            let unknown = Told::Refused(self.running.refused(RefusalReason::OutcomeUnknown));
+            let mut told = Some((to, unknown));
+            self.settle(&mut lease, &why, &mut told).await;
+            if let Some((to, unknown)) = told {
+                tell(to, unknown);
+            }
+            return self.running.waiting.ended(&key);
         }
         telemetry::run_began(self.name(), &key, acquired.fence, acquired.attempt);
         let (keeper, execution) = Execution::new(acquired);

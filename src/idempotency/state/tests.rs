@@ -124,6 +124,17 @@ fn what_was_released_is_new_but_for_its_fence_and_the_one_before_cannot_come_bac
 }
 
 #[test]
+fn a_run_that_comes_to_nothing_does_not_make_the_one_before_it_forgotten() {
+    let mut one = One::default();
+    one.begin(1, T0);
+    assert_eq!(one.begin(2, T0 + LEASE), acquired(2, 2));
+    assert!(one.release(2, T0 + LEASE));
+    assert!(!one.release(2, T0 + LEASE) && !one.renew(2, T0 + LEASE), "it is nobody's");
+    assert_eq!(one.begin_as(&claim(3, 7), T0 + LEASE), Begin::Mismatch);
+    assert_eq!(one.begin(3, T0 + LEASE), acquired(3, 2), "the first may have had its effect");
+}
+
+#[test]
 fn what_happened_is_recorded_although_it_was_forgotten_that_it_was_begun() {
     let mut one = One::default();
     one.begin(1, T0);
@@ -214,7 +225,7 @@ proptest! {
         // Who has it, until when; what came of it and when; and until when anything is known.
         let (mut holder, mut done): (Option<(u8, Moment)>, Option<Bytes>) = (None, None);
         let (mut known, mut parked) = (None::<(u8, Moment)>, false);
-        let mut largest = 0;
+        let (mut largest, mut attempt) = (0, 0);
         for step in steps {
             if let Some((_, over)) = known
                 && over <= now
@@ -239,8 +250,11 @@ proptest! {
                             };
                             if before.is_some_and(|(other, _)| other == who) {
                                 prop_assert_eq!(acquired.fence, largest);
+                                prop_assert_eq!(acquired.attempt, attempt);
                             } else {
                                 prop_assert!(acquired.fence > largest);
+                                attempt = if known.is_some() { attempt + 1 } else { 1 };
+                                prop_assert_eq!(acquired.attempt, attempt);
                                 known = Some((request, now + RETENTION));
                                 largest = acquired.fence;
                             }
@@ -251,9 +265,11 @@ proptest! {
                 Step::Complete(who) => {
                     let said = one.complete(who, now);
                     let is_own = holder.is_some_and(|(holder, _)| holder == who) && !parked;
+                    let is_nobodys = holder.is_none() && !parked && done.is_none();
                     let expected = match (known, is_own) {
-                        (None, _) => Commit::Recreated,
                         (Some(_), true) => Commit::Stored,
+                        (None, _) => Commit::Recreated,
+                        (Some(_), false) if is_nobodys => Commit::Recreated,
                         (Some(_), false) => Commit::Lost,
                     };
                     prop_assert_eq!(said, expected);
@@ -278,6 +294,7 @@ proptest! {
                             prop_assert!(is_over || one.record == before);
                         }
                         Step::Renew(_) => holder = Some((who, now + LEASE)),
+                        Step::Release(_) if attempt > 1 => (holder, attempt) = (None, attempt - 1),
                         Step::Release(_) => (holder, known) = (None, None),
                         _ => parked = true,
                     }
