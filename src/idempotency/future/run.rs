@@ -122,7 +122,12 @@ impl<St: Store, P> Runner<St, P> {
                 Ok(Begin::Running { left }) => left,
                 Ok(Begin::Mismatch) => return refused(RefusalReason::Mismatch),
                 Ok(Begin::Parked(_)) => return refused(RefusalReason::OutcomeUnknown),
-                Err(_) if self.running.rules.when_unavailable == WhenUnavailable::Run => return Claimed::Unrecorded,
+                // Not for who has heard already that it is running, nor of a record that is there and cannot be read.
+                Err(StoreError::Unavailable(_) | StoreError::Ambiguous(_))
+                    if self.running.rules.when_unavailable == WhenUnavailable::Run && waits.is_none() =>
+                {
+                    return Claimed::Unrecorded;
+                }
                 Err(StoreError::Full) => return refused(RefusalReason::StoreFull),
                 Err(StoreError::Corrupt(_)) => return refused(RefusalReason::NotReplayable),
                 Err(error) => {
@@ -238,10 +243,14 @@ impl<St: Store, P> Runner<St, P> {
         }));
         let (told, verdict) = match self.heartbeat(&mut lease, &keeper, run).await {
             Ok(Kept { result, verdict }) => (Told::Answered(result), verdict),
-            Err(panic) => match self.keep.panicked() {
+            Err(Some(panic)) => match self.keep.panicked() {
                 Some(Kept { result, verdict }) => (Told::Answered(result), verdict),
                 None => (Told::Panicked(panic), Verdict::Unknown("it panicked".into())),
             },
+            Err(None) => {
+                let unknown = self.running.refused(RefusalReason::OutcomeUnknown);
+                (Told::Refused(unknown), Verdict::Unknown("it was cut off".into()))
+            }
         };
         // The sender has its answer as soon as it is recorded, or the store was asked once in vain.
         let mut told = Some((to, told));
@@ -256,13 +265,13 @@ impl<St: Store, P> Runner<St, P> {
         self.running.waiting.ended(&key);
     }
 
-    /// Renews the lease until the run has come to its end.
+    /// Renews the lease until the run has come to its end; or what it panicked with, or `None` if its task was cut off.
     async fn heartbeat<Res, E>(
         &self,
         lease: &mut Lease,
         keeper: &Keeper,
         run: JoinHandle<Kept<Res, E>>,
-    ) -> Result<Kept<Res, E>, Box<dyn Any + Send>> {
+    ) -> Result<Kept<Res, E>, Option<Box<dyn Any + Send>>> {
         let mut run = pin!(run);
         loop {
             let mut beat = pin!(async {
@@ -281,7 +290,7 @@ impl<St: Store, P> Runner<St, P> {
             });
             match ended.await {
                 Some(Ok(kept)) => return Ok(kept),
-                Some(Err(error)) => return Err(error.try_into_panic().unwrap_or_else(|error| Box::new(error))),
+                Some(Err(error)) => return Err(error.try_into_panic().ok()),
                 None => {}
             }
         }
