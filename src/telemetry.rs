@@ -104,6 +104,18 @@ pub(crate) fn circuit_ignored(name: &impl fmt::Display) {
     decided!(layer = "circuit_breaker", name = %name, "stale answer ignored");
 }
 
+/// What a task of its own decides belongs to what it was begun for.
+#[cfg(feature = "tracing")]
+pub(crate) fn in_this_span<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    tracing::Instrument::in_current_span(future)
+}
+
+/// Without spans there is nothing to belong to.
+#[cfg(not(feature = "tracing"))]
+pub(crate) const fn in_this_span<F: Future>(future: F) -> F {
+    future
+}
+
 /// A request is run, which nobody runs and nobody has.
 pub(crate) fn run_began(name: &Name, key: &impl fmt::Debug, fence: u64, attempt: u32) {
     decided!(layer = "idempotency", name = %name, ?key, fence, attempt, "running");

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use buttress::clock::Moment;
 use buttress::idempotency::{
-    Begin, Capabilities, Claim, Commit, Execution, IdempotencyConfig, IdempotencyLayer, Identify, Keep, Kept,
-    MemoryStore, Owner, RecordKey, RefusalReason, RunOnce, ScopeOf, Store, StoreError, Unreadable, Verdict, Wait,
+    Begin, Capabilities, Claim, Commit, Execution, Fingerprint, IdempotencyConfig, IdempotencyLayer, Identify, Keep,
+    Kept, MemoryStore, Owner, RecordKey, RefusalReason, RunOnce, ScopeOf, Store, StoreError, Unreadable, Verdict, Wait,
     WhenUnavailable,
 };
 use buttress::{Error, MayCarryRejection};
@@ -338,8 +338,16 @@ impl Store for Far {
         self.over(async { self.store.release(key, owner).await }).await
     }
 
-    async fn park(&self, key: &RecordKey, owner: Owner, why: &str) -> Result<bool, StoreError> {
-        self.over(async { self.store.park(key, owner, why).await }).await
+    async fn park(&self, key: &RecordKey, claim: Claim, why: &str) -> Result<bool, StoreError> {
+        self.over(async { self.store.park(key, claim, why).await }).await
+    }
+
+    async fn look(&self, key: &RecordKey, fingerprint: Fingerprint) -> Result<Option<Begin>, StoreError> {
+        self.over(async { self.store.look(key, fingerprint).await }).await
+    }
+
+    async fn resolve(&self, key: &RecordKey, answer: Option<Bytes>) -> Result<bool, StoreError> {
+        self.over(async { self.store.resolve(key, answer).await }).await
     }
 
     async fn purge(&self, limit: u32) -> Result<u32, StoreError> {

@@ -122,14 +122,19 @@ impl IdempotencyConfig {
         self
     }
 
-    /// For how long a request may run and be nobody else's; 5 min by default. One that hangs would keep its key for ever.
+    /// For how long a request may run and be nobody else's; 5 min by default. One that hangs would keep its key and its place
+    /// for ever: then its [lease is lost](super::Execution::lost), and a lease later it is stopped. Whoever repeats it takes
+    /// over.
+    ///
+    /// For as long again it is tried to record what came of a request, if the store is not reached.
     #[must_use]
     pub const fn longest_run(mut self, longest: Duration) -> Self {
         self.longest_run = longest;
         self
     }
 
-    /// How long the store may take for each thing it is asked; 250 ms by default.
+    /// How long the store may take for each thing it is asked; 250 ms by default, which is long for a store nearby, and short
+    /// for whoever waits.
     #[must_use]
     pub const fn store_timeout(mut self, timeout: Duration) -> Self {
         self.store_timeout = timeout;
@@ -167,15 +172,21 @@ impl IdempotencyConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), InvalidIdempotency> {
-        use InvalidIdempotency::{LeaseTooShort, NobodyMayRun, RetentionTooShort, RunTooShort, StoreTimeoutTooLong};
+        use InvalidIdempotency::{
+            LeaseTooShort, NobodyMayRun, RetentionTooShort, RunTooShort, StoreTimeoutTooLong, StoreTimeoutZero,
+            TooManyMayRun,
+        };
         let name = self.name;
+        let longest_record = self.longest_run.saturating_mul(2).saturating_add(self.lease);
         // A heartbeat has to be asked for and answered, and asked for once more, before the lease is over.
         let checks = [
             (self.lease < SHORTEST_LEASE, LeaseTooShort(name, self.lease)),
             (self.store_timeout.saturating_mul(3) > self.lease, StoreTimeoutTooLong(name, self.store_timeout)),
             (self.longest_run < self.lease, RunTooShort(name, self.longest_run)),
-            (self.retention <= self.longest_run.saturating_add(self.lease), RetentionTooShort(name, self.retention)),
+            (self.store_timeout.is_zero(), StoreTimeoutZero(name)),
+            (self.retention <= longest_record, RetentionTooShort(name, self.retention)),
             (self.max_running == 0, NobodyMayRun(name)),
+            (self.max_running > MOST_RUNNING, TooManyMayRun(name, self.max_running)),
         ];
         checks.into_iter().find(|(is_wrong, _)| *is_wrong).map_or(Ok(()), |(_, why)| Err(why))
     }
@@ -183,6 +194,9 @@ impl IdempotencyConfig {
 
 /// Clocks and schedulers are not exact enough for less.
 const SHORTEST_LEASE: Duration = Duration::from_millis(100);
+
+/// Their places can be counted, and asked for all at once, on every machine.
+const MOST_RUNNING: usize = 1 << 28;
 
 impl Default for IdempotencyConfig {
     fn default() -> Self {
@@ -200,10 +214,14 @@ pub enum InvalidIdempotency {
     StoreTimeoutTooLong(Name, Duration),
     /// No run could be as long as its lease.
     RunTooShort(Name, Duration),
-    /// A request could be forgotten while it runs.
+    /// The store would have no time to answer.
+    StoreTimeoutZero(Name),
+    /// A request could be forgotten while it runs, or before what came of it is recorded.
     RetentionTooShort(Name, Duration),
     /// `max_running` is zero.
     NobodyMayRun(Name),
+    /// `max_running` is more than any machine runs.
+    TooManyMayRun(Name, usize),
 }
 
 impl fmt::Display for InvalidIdempotency {
@@ -218,13 +236,20 @@ impl fmt::Display for InvalidIdempotency {
             Self::RunTooShort(name, run) => {
                 write!(f, "`{name}`: the longest run must be at least as long as the lease, and is {run:?}")
             }
+            Self::StoreTimeoutZero(name) => write!(f, "`{name}`: the store's timeout must not be 0"),
             Self::RetentionTooShort(name, retention) => {
                 write!(
                     f,
-                    "`{name}`: the retention must be longer than the longest run and a lease, and is {retention:?}"
+                    "`{name}`: the retention must be longer than two of the longest runs and a lease, and is {retention:?}"
                 )
             }
             Self::NobodyMayRun(name) => write!(f, "`{name}`: the number of requests that run at a time must not be 0"),
+            Self::TooManyMayRun(name, requests) => {
+                write!(
+                    f,
+                    "`{name}`: the number of requests that run at a time must be at most {MOST_RUNNING}, and is {requests}"
+                )
+            }
         }
     }
 }

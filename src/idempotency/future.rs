@@ -1,7 +1,7 @@
 mod run;
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -76,9 +76,12 @@ where
     let refused = |reason| shared.running.refused(reason);
     let place = shared.running.place().map_err(refused)?;
     let (tell, told) = oneshot::channel();
-    // A task of its own: whoever sent the request may go at any time, and neither a claim that the store is asked for nor
-    // what comes of the request may be cut off by that.
-    tokio::spawn(Runner::of(shared).run(place, service, once, tell));
+    let mut run = Box::pin(telemetry::in_this_span(Runner::of(shared).run(place, service, once, tell)));
+    // A task of its own, unless it is done at once: whoever sent the request may go at any time, and neither a claim that the
+    // store is asked for nor what comes of the request may be cut off by that.
+    if poll_fn(|cx| Poll::Ready(run.as_mut().poll(cx).is_pending())).await {
+        tokio::spawn(run);
+    }
     match told.await {
         Ok(Told::Answered(result)) => Ok(result),
         Ok(Told::Panicked(panic)) => resume_unwind(panic),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::config::RecordKey;
+use super::config::{Fingerprint, RecordKey};
 use super::state::{Begin, Claim, Commit, Owner, Record};
 use super::store::{Capabilities, Store, StoreError};
 use crate::clock::{self, Moment};
@@ -246,9 +246,23 @@ impl Store for MemoryStore {
         ready(Ok(self.0.change_known(key, |known| Record::release(known, owner, now))))
     }
 
-    fn park(&self, key: &RecordKey, owner: Owner, why: &str) -> impl Future<Output = Result<bool, StoreError>> + Send {
+    fn park(&self, key: &RecordKey, claim: Claim, why: &str) -> impl Future<Output = Result<bool, StoreError>> + Send {
         let now = Moment::now();
-        ready(Ok(self.0.change_known(key, |known| Record::park(known, owner, why, now))))
+        ready(Ok(self.0.change_known(key, |known| Record::park(known, &claim, why, now))))
+    }
+
+    fn look(
+        &self,
+        key: &RecordKey,
+        fingerprint: Fingerprint,
+    ) -> impl Future<Output = Result<Option<Begin>, StoreError>> + Send {
+        let now = Moment::now();
+        ready(Ok(Record::look(self.0.shard(key).records.get(key), fingerprint, now)))
+    }
+
+    fn resolve(&self, key: &RecordKey, answer: Option<Bytes>) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let now = Moment::now();
+        ready(Ok(self.0.change_known(key, |known| Record::resolve(known, answer, now))))
     }
 
     fn purge(&self, limit: u32) -> impl Future<Output = Result<u32, StoreError>> + Send {
@@ -272,7 +286,6 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
-    use crate::idempotency::config::Fingerprint;
 
     const SEC: Duration = Duration::from_secs(1);
     const T0: Moment = Moment::from_nanos(3_600_000_000_000);

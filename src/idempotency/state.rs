@@ -62,6 +62,20 @@ impl Record {
         Begin::Acquired(acquired)
     }
 
+    /// What a claim would be told, unless the request would be its own.
+    pub(super) fn look(known: Option<&Self>, fingerprint: Fingerprint, now: Moment) -> Option<Begin> {
+        let record = known.filter(|record| !record.is_over(now))?;
+        if record.fingerprint != fingerprint {
+            return Some(Begin::Mismatch);
+        }
+        match &record.phase {
+            Phase::Done(answer) => Some(Begin::Done(answer.clone())),
+            Phase::Parked(why) => Some(Begin::Parked(why.clone())),
+            Phase::Running { until } if *until > now => Some(Begin::Running { left: until.since(now) }),
+            Phase::Running { .. } => None,
+        }
+    }
+
     /// What the owner says came of it is remembered, also if nothing else is.
     pub(super) fn complete(known: &mut Option<Self>, claim: &Claim, answer: Bytes, now: Moment) -> Commit {
         let (acquired, commit) = match Self::remembered(known, now) {
@@ -93,8 +107,9 @@ impl Record {
     }
 
     pub(super) fn release(known: &mut Option<Self>, owner: Owner, now: Moment) -> bool {
+        let is_nobodys = Self::remembered(known, now).is_none_or(|record| record.owner.is_none());
         let Some(record) = Self::running(known, owner, now) else {
-            return false;
+            return is_nobodys;
         };
         if record.acquired.is_recovered() {
             // Nothing came of this run; but what came of the one before it, nobody knows to this day.
@@ -107,13 +122,36 @@ impl Record {
         true
     }
 
-    pub(super) fn park(known: &mut Option<Self>, owner: Owner, why: &str, now: Moment) -> bool {
-        match Self::running(known, owner, now) {
-            Some(record) => {
-                record.phase = Phase::Parked(why.into());
+    /// That nobody knows what came of it is remembered, also if nothing else is.
+    pub(super) fn park(known: &mut Option<Self>, claim: &Claim, why: &str, now: Moment) -> bool {
+        let acquired = match Self::remembered(known, now) {
+            None => Acquired { fence: 0, attempt: 1 },
+            Some(record) if record.owner.is_some_and(|owner| owner != claim.owner) => return false,
+            Some(Self { phase: Phase::Done(_), .. }) => return false,
+            Some(Self { phase: Phase::Parked(_), .. }) => return true,
+            Some(record) => record.acquired,
+        };
+        *known = Some(Self {
+            fingerprint: claim.fingerprint,
+            owner: Some(claim.owner),
+            acquired,
+            forgotten_at: now + claim.retention,
+            phase: Phase::Parked(why.into()),
+        });
+        true
+    }
+
+    /// Somebody has found out what came of it.
+    pub(super) fn resolve(known: &mut Option<Self>, answer: Option<Bytes>, now: Moment) -> bool {
+        match Self::remembered(known, now) {
+            Some(record) if matches!(record.phase, Phase::Parked(_)) => {
+                match answer {
+                    Some(answer) => record.phase = Phase::Done(answer),
+                    None => *known = None,
+                }
                 true
             }
-            None => false,
+            _ => false,
         }
     }
 
@@ -129,11 +167,12 @@ impl Record {
         self.ends() <= now
     }
 
-    /// How many bytes came of it.
+    /// How many bytes there are of what is known to have come of it.
     pub(super) fn bytes(&self) -> usize {
         match &self.phase {
             Phase::Done(answer) => answer.len(),
-            Phase::Running { .. } | Phase::Parked(_) => 0,
+            Phase::Parked(why) => why.len(),
+            Phase::Running { .. } => 0,
         }
     }
 

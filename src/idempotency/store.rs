@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::config::RecordKey;
+use super::config::{Fingerprint, RecordKey};
 use super::state::{Begin, Claim, Commit, Owner};
 use crate::rejection::BoxError;
 
@@ -36,7 +36,8 @@ pub struct Capabilities {
 /// Where it is recorded which requests are run, and what came of them.
 ///
 /// Each operation is atomic, and time is the store's own. Whatever an owner asks for is done only while the request is its
-/// own: another owner's record is never changed.
+/// own: another owner's record is never changed. An answer may be lost on its way, and so whoever asks for the same again is
+/// told the same.
 pub trait Store: Send + Sync + 'static {
     /// Claims a request.
     fn begin(&self, key: &RecordKey, claim: Claim) -> impl Future<Output = Result<Begin, StoreError>> + Send;
@@ -58,11 +59,27 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Forgets the run, of which nothing has come, and the request with it if there was no run before. Of a run before nobody
-    /// knows what came: then the next one is told that there was one, and the request is nobody's until then. `false` if it is not the owner's any more.
+    /// knows what came: then the next one is told that there was one, and the request is nobody's until then.
+    ///
+    /// `false` if it is somebody else's, or something has come of it; `true` as well if it is nobody's already.
     fn release(&self, key: &RecordKey, owner: Owner) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Records that nobody knows what came of the request. `false` if it is not the owner's any more.
-    fn park(&self, key: &RecordKey, owner: Owner, why: &str) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    /// Records that nobody knows what came of the request, also if nothing is known of it any more. `false` if it is somebody
+    /// else's, or something has come of it; `true` to an owner that says so again.
+    fn park(&self, key: &RecordKey, claim: Claim, why: &str) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// What [`begin`](Self::begin) would say, without a claim; `None` if the request would be acquired.
+    fn look(
+        &self,
+        key: &RecordKey,
+        fingerprint: Fingerprint,
+    ) -> impl Future<Output = Result<Option<Begin>, StoreError>> + Send;
+
+    /// For whoever has found out what came of a [parked](Self::park) request: this, which a repeated one is answered with from
+    /// now on; or nothing, and then it is run again. `false` if it is not parked.
+    ///
+    /// A request is found by what it is recorded under: [`RecordKey::of`] its scope and its key, or as events write it.
+    fn resolve(&self, key: &RecordKey, answer: Option<Bytes>) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Forgets up to `limit` records whose time is over, and says how many there were.
     fn purge(&self, limit: u32) -> impl Future<Output = Result<u32, StoreError>> + Send;

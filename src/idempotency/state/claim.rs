@@ -38,7 +38,8 @@ pub enum Begin {
     Done(Bytes),
     /// Another request was recorded under this key.
     Mismatch,
-    /// Nobody knows what came of it, and it is not run again until somebody who finds out has it forgotten.
+    /// Nobody knows what came of it, and it is not run again until somebody who finds out
+    /// [says so](crate::idempotency::Store::resolve).
     Parked(Arc<str>),
 }
 

@@ -56,7 +56,15 @@ impl One {
     }
 
     fn park(&mut self, of: u8, now: Moment) -> bool {
-        Record::park(&mut self.record, owner(of), "why", now)
+        Record::park(&mut self.record, &claim(of, 0), "why", now)
+    }
+
+    fn resolve(&mut self, answer: Option<Bytes>, now: Moment) -> bool {
+        Record::resolve(&mut self.record, answer, now)
+    }
+
+    fn look(&self, request: u8, now: Moment) -> Option<Begin> {
+        Record::look(self.record.as_ref(), Fingerprint::from_bytes([request; 32]), now)
     }
 }
 
@@ -129,7 +137,8 @@ fn a_run_that_comes_to_nothing_does_not_make_the_one_before_it_forgotten() {
     one.begin(1, T0);
     assert_eq!(one.begin(2, T0 + LEASE), acquired(2, 2));
     assert!(one.release(2, T0 + LEASE));
-    assert!(!one.release(2, T0 + LEASE) && !one.renew(2, T0 + LEASE), "it is nobody's");
+    assert!(one.release(2, T0 + LEASE), "it is nobody's already");
+    assert!(!one.renew(2, T0 + LEASE));
     assert_eq!(one.begin_as(&claim(3, 7), T0 + LEASE), Begin::Mismatch);
     assert_eq!(one.begin(3, T0 + LEASE), acquired(3, 2), "the first may have had its effect");
 }
@@ -167,11 +176,71 @@ fn another_request_under_the_key_is_told_so_whatever_the_state() {
 fn what_is_parked_stays_so_until_it_is_forgotten() {
     let mut one = One::default();
     one.begin(1, T0);
-    assert!(one.park(1, T0));
+    assert!(one.park(1, T0 + SEC));
     assert_eq!(one.begin(2, T0 + 2 * LEASE), Begin::Parked("why".into()));
-    assert!(!one.renew(1, T0) && !one.release(1, T0) && !one.park(1, T0));
+    assert!(one.park(1, T0 + SEC), "said again, after an answer that was lost");
+    assert!(!one.renew(1, T0) && !one.release(1, T0) && !one.park(2, T0));
     assert_eq!(one.complete(1, T0), Commit::Lost);
-    assert_eq!(one.begin(2, T0 + RETENTION), acquired(2, 1));
+    assert_eq!(one.begin(2, T0 + RETENTION), Begin::Parked("why".into()), "since when it was parked");
+    assert_eq!(one.begin(2, T0 + SEC + RETENTION), acquired(2, 1));
+}
+
+#[test]
+fn that_nobody_knows_is_recorded_although_it_was_forgotten_that_it_was_begun() {
+    let mut one = One::default();
+    assert!(one.park(1, T0));
+    assert_eq!(one.begin(2, T0), Begin::Parked("why".into()));
+    let mut one = One::default();
+    one.begin(1, T0);
+    one.begin(2, T0 + LEASE);
+    assert!(one.release(2, T0 + LEASE));
+    assert!(one.park(1, T0 + LEASE));
+    assert_eq!(one.begin(3, T0 + LEASE), Begin::Parked("why".into()));
+}
+
+#[test]
+fn what_was_done_is_not_parked() {
+    let mut one = One::default();
+    one.begin(1, T0);
+    one.complete(1, T0);
+    assert!(!one.park(1, T0));
+    assert_eq!(one.begin(2, T0), Begin::Done(answer(1)));
+}
+
+#[test]
+fn whoever_finds_out_says_what_came_of_what_is_parked_and_of_nothing_else() {
+    let parked = || {
+        let mut one = One::default();
+        one.begin(1, T0);
+        assert!(!one.resolve(None, T0), "it runs");
+        assert!(one.park(1, T0));
+        one
+    };
+    let mut one = parked();
+    assert!(one.resolve(Some(answer(9)), T0));
+    assert_eq!(one.begin(2, T0), Begin::Done(answer(9)));
+    assert!(!one.resolve(None, T0), "it is done");
+    let mut one = parked();
+    assert!(one.resolve(None, T0));
+    assert_eq!(one.begin(2, T0), acquired(2, 1));
+    assert!(!parked().resolve(None, T0 + RETENTION), "it is forgotten");
+}
+
+#[test]
+fn who_looks_is_told_what_a_claim_would_be_and_changes_nothing() {
+    let mut one = One::default();
+    assert_eq!(one.look(0, T0), None);
+    one.begin(1, T0);
+    assert_eq!(one.look(0, T0 + SEC), Some(Begin::Running { left: LEASE - SEC }));
+    assert_eq!(one.look(7, T0 + SEC), Some(Begin::Mismatch));
+    assert_eq!(one.look(0, T0 + LEASE), None, "it could be taken over");
+    one.complete(1, T0 + LEASE);
+    assert_eq!(one.look(0, T0 + LEASE), Some(Begin::Done(answer(1))));
+    assert_eq!(one.look(7, T0 + LEASE), Some(Begin::Mismatch));
+    assert_eq!(one.look(0, T0 + LEASE + RETENTION), None, "it is forgotten");
+    let mut one = One::default();
+    one.park(1, T0);
+    assert_eq!(one.look(0, T0), Some(Begin::Parked("why".into())));
 }
 
 #[test]
@@ -236,7 +305,15 @@ proptest! {
             match step {
                 Step::Pass(seconds) => now = now + Duration::from_secs(seconds),
                 Step::Begin(who, request) => {
+                    let (seen, before) = (one.look(request, now), one.record.clone());
                     let said = one.begin_as(&claim(who, request), now);
+                    match (&seen, &said) {
+                        (None, Begin::Acquired(_)) => {}
+                        (Some(Begin::Running { .. }), Begin::Acquired(_)) => {
+                            prop_assert!(before.is_some_and(|record| record.owner == Some(owner(who))));
+                        }
+                        _ => prop_assert_eq!(seen.as_ref(), Some(&said)),
+                    }
                     match (known, &done, holder) {
                         (Some((recorded, _)), _, _) if recorded != request => prop_assert_eq!(said, Begin::Mismatch),
                         (_, Some(answer), _) => prop_assert_eq!(said, Begin::Done(answer.clone())),
@@ -281,22 +358,31 @@ proptest! {
                 }
                 Step::Renew(who) | Step::Release(who) | Step::Park(who) => {
                     let is_own = holder.is_some_and(|(holder, _)| holder == who) && done.is_none() && !parked;
+                    let is_nobodys = holder.is_none();
                     let before = one.record.clone();
                     let said = match step {
                         Step::Renew(_) => one.renew(who, now),
                         Step::Release(_) => one.release(who, now),
                         _ => one.park(who, now),
                     };
-                    prop_assert_eq!(said, is_own);
+                    let is_known = match step {
+                        Step::Renew(_) => is_own,
+                        Step::Release(_) => is_own || is_nobodys,
+                        _ => is_own || is_nobodys || parked && holder.is_some_and(|(holder, _)| holder == who),
+                    };
+                    prop_assert_eq!(said, is_known);
                     match step {
+                        Step::Park(_) if said => {
+                            attempt = attempt.max(1);
+                            (parked, holder, known) = (true, Some((who, now)), Some((0, now + RETENTION)));
+                        }
                         _ if !is_own => {
                             let is_over = before.as_ref().is_some_and(|record| record.is_over(now));
                             prop_assert!(is_over || one.record == before);
                         }
                         Step::Renew(_) => holder = Some((who, now + LEASE)),
                         Step::Release(_) if attempt > 1 => (holder, attempt) = (None, attempt - 1),
-                        Step::Release(_) => (holder, known) = (None, None),
-                        _ => parked = true,
+                        _ => (holder, known) = (None, None),
                     }
                 }
             }
