@@ -1,0 +1,113 @@
+//! Whoever waits for the answer of the one that runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use buttress::Error;
+use buttress::clock::Moment;
+use buttress::idempotency::{IdempotencyConfig, RefusalReason, Wait};
+use tokio::time::sleep;
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+use crate::far::Far;
+use crate::world::{Order, SEC, layer, layer_on, order, reason, slow};
+
+#[tokio::test(start_paused = true)]
+async fn whoever_may_wait_gets_the_one_answer_when_it_is_there() {
+    let calls = Arc::default();
+    let service = layer(IdempotencyConfig::new().wait(Wait::up_to(5 * SEC))).layer(slow(&calls));
+    let start = Moment::now();
+    let all = futures::future::join_all((0..10).map(|_| service.clone().oneshot(order(3)))).await;
+    assert!(all.into_iter().all(|answer| answer.expect("an answer") == 31));
+    assert_eq!(Moment::now().since(start), SEC, "nobody waits for longer than the run takes");
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_wait_than_may_and_longer_than_they_may() {
+    let calls = Arc::default();
+    let wait = Wait::up_to(SEC / 2).for_each_key(2);
+    let service = layer(IdempotencyConfig::new().wait(wait)).layer(slow(&calls));
+    let all = futures::future::join_all((0..5).map(|_| service.clone().oneshot(order(3)))).await;
+    assert_eq!(all.into_iter().map(|answer| u32::from(answer.is_ok())).sum::<u32>(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_who_wait_hear_the_one_answer_and_hold_no_place() {
+    let calls = Arc::default();
+    let wait = Wait::up_to(2 * SEC).for_each_key(200);
+    let layer = layer(IdempotencyConfig::new().max_running(4).wait(wait));
+    let service = layer.layer(slow(&calls));
+    let mut all = Vec::new();
+    for _ in 0..200 {
+        all.push(tokio::spawn(service.clone().oneshot(order(3))));
+        // So that each finds a place to ask in.
+        tokio::task::yield_now().await;
+    }
+    sleep(SEC / 2).await;
+    assert_eq!(layer.idempotency().running(), 1, "199 wait");
+    let others: Vec<_> = [4, 5, 6].map(|number| tokio::spawn(service.clone().oneshot(order(number)))).into();
+    for other in others {
+        other.await.expect("no panic").expect("there are places");
+    }
+    let answers = futures::future::join_all(all).await;
+    assert!(answers.into_iter().all(|answer| answer.expect("no panic").expect("an answer") == 31));
+    assert_eq!(calls.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_while_the_layer_drains_hears_the_answer_all_the_same() {
+    let calls = Arc::default();
+    let layer = layer(IdempotencyConfig::new().wait(Wait::default()));
+    let mut service = layer.layer(slow(&calls));
+    let first = tokio::spawn(service.call(order(3)));
+    tokio::task::yield_now().await;
+    let second = tokio::spawn(service.call(order(3)));
+    sleep(SEC / 2).await;
+    assert!(layer.idempotency().drain(SEC).await);
+    assert_eq!(first.await.expect("no panic").expect("an answer"), 31);
+    assert_eq!(second.await.expect("no panic").expect("the same answer"), 31);
+    assert_eq!(reason(service.call(order(3)).await), RefusalReason::Draining);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_run_that_comes_to_nothing_runs_it_anew() {
+    let runs = Arc::new(AtomicU32::new(0));
+    let counter = runs.clone();
+    let inner = service_fn(move |_: Order| {
+        let run = counter.fetch_add(1, Ordering::SeqCst);
+        async move {
+            sleep(SEC).await;
+            if run == 0 { Err(Error::Inner("busy")) } else { Ok(7) }
+        }
+    });
+    let mut service = layer(IdempotencyConfig::new().wait(Wait::default())).layer(inner);
+    let first = tokio::spawn(service.call(order(3)));
+    tokio::task::yield_now().await;
+    let others = [service.call(order(3)), service.call(order(3))].map(tokio::spawn);
+    first.await.expect("no panic").expect_err("busy");
+    for other in others {
+        assert_eq!(other.await.expect("no panic").expect("an answer"), 7);
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 2, "one of the two ran it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_run_elsewhere_asks_the_store_until_it_has_ended() {
+    let (calls, far) = (Arc::default(), Far::new());
+    let mut here = layer_on(far.clone(), IdempotencyConfig::new()).layer(slow(&calls));
+    let mut there = layer_on(far.clone(), IdempotencyConfig::new().wait(Wait::default())).layer(slow(&calls));
+    let first = tokio::spawn(here.call(order(3)));
+    tokio::task::yield_now().await;
+    let start = Moment::now();
+    let second = tokio::spawn(there.call(order(3)));
+    // That the store is not reached for a while is nothing to whoever has time.
+    sleep(SEC / 10).await;
+    far.set(|link| link.is_down = true);
+    sleep(SEC / 2).await;
+    far.set(|link| link.is_down = false);
+    assert_eq!(second.await.expect("no panic").expect("the answer"), 31);
+    assert!(Moment::now().since(start) <= 3 * SEC / 2, "it is asked each half second at least");
+    assert_eq!(first.await.expect("no panic").expect("the answer"), 31);
+    assert_eq!((calls.load(Ordering::SeqCst), far.link().begun), (1, 2), "to look is no claim");
+}
