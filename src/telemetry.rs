@@ -117,18 +117,18 @@ pub(crate) const fn in_this_span<F: Future>(future: F) -> F {
 }
 
 /// A request is run, which nobody runs and nobody has.
-pub(crate) fn run_began(name: &Name, key: &impl fmt::Debug, fence: u64, attempt: u32) {
-    decided!(layer = "idempotency", name = %name, ?key, fence, attempt, "running");
+pub(crate) fn run_began(name: &Name, key: &impl fmt::Display, fence: u64, attempt: u32) {
+    decided!(layer = "idempotency", name = %name, %key, fence, attempt, "running");
 }
 
 /// What came of a request is recorded, or that nothing did.
-pub(crate) fn run_ended(name: &Name, key: &impl fmt::Debug, outcome: &'static str) {
-    decided!(layer = "idempotency", name = %name, ?key, outcome, "recorded");
+pub(crate) fn run_ended(name: &Name, key: &impl fmt::Display, outcome: &'static str) {
+    decided!(layer = "idempotency", name = %name, %key, outcome, "recorded");
 }
 
 /// A request was not run, and its sender was told what was recorded.
-pub(crate) fn replayed(name: &Name) {
-    decided!(layer = "idempotency", name = %name, "replayed");
+pub(crate) fn replayed(name: &Name, key: &impl fmt::Display) {
+    decided!(layer = "idempotency", name = %name, %key, "replayed");
 }
 
 /// A request was not run.
@@ -143,8 +143,8 @@ pub(crate) fn not_run(refused: &Refused) {
 }
 
 /// A request is not its run's own any more, or what came of it is not known to anybody who asks.
-pub(crate) fn run_in_doubt(name: &Name, key: &impl fmt::Debug, why: &str) {
-    changed!(layer = "idempotency", name = %name, ?key, why, "in doubt");
+pub(crate) fn run_in_doubt(name: &Name, key: &impl fmt::Display, why: &str) {
+    changed!(layer = "idempotency", name = %name, %key, why, "in doubt");
 }
 
 /// Nobody told who sent a request, which is how a server is put together and not how the request is made.

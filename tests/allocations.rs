@@ -4,15 +4,21 @@
 mod support;
 
 use std::future::{Ready, ready};
+use std::num::NonZeroUsize;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, LastCalls, OpenFor, TimeWindow};
 use buttress::fallback::{self, Failed, FallbackLayer};
+use buttress::idempotency::{
+    Begin, Claim, Fingerprint, IdempotencyConfig, IdempotencyLayer, Keep, Kept, MemoryStore, Owner, RecordKey, RunOnce,
+    Store, StoreError, Unreadable, Verdict,
+};
 use buttress::rate_limit::{KeyedRateLimiter, Quota, RateLimitConfig, RateLimitLayer};
 use buttress::retry::{Backoff, BudgetConfig, RetryConfig, RetryLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{Deadline, Error, Rejection};
+use bytes::Bytes;
 use support::allocations::{CALLS, of};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceBuilder};
@@ -336,4 +342,63 @@ fn keys_that_are_forgotten_leave_no_more_behind_than_their_names_may() {
     left_behind(10_000..70_000);
     let bytes = left_behind(70_000..120_000);
     assert!(bytes < 200_000, "{bytes} bytes are held for 50 000 keys that were forgotten");
+}
+
+/// Keeps numbers, and makes them again.
+struct Numbers;
+
+impl Keep<u32, Error<()>> for Numbers {
+    type Future = Ready<Kept<u32, Error<()>>>;
+
+    fn keep(&self, result: Result<u32, Error<()>>) -> Self::Future {
+        let kept = result.as_ref().map_or(0, |number| *number).to_le_bytes();
+        ready(Kept { result, verdict: Verdict::Final(Bytes::copy_from_slice(&kept)) })
+    }
+
+    fn replay(&self, kept: Bytes) -> Result<u32, Unreadable> {
+        kept.as_ref().try_into().map(u32::from_le_bytes).map_err(|_| Unreadable::new("not four bytes"))
+    }
+}
+
+/// Asks a store about a request, and is told what came of it.
+#[derive(Clone)]
+struct Asks(MemoryStore);
+
+impl Service<u32> for Asks {
+    type Response = Begin;
+    type Error = StoreError;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Begin, StoreError>>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StoreError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, order: u32) -> Self::Future {
+        let store = self.0.clone();
+        Box::pin(async move { store.begin(&RecordKey::of(&"orders", &order), claim()).await })
+    }
+}
+
+fn claim() -> Claim {
+    let (lease, retention) = (Duration::from_secs(30), Duration::from_secs(3600));
+    Claim { fingerprint: Fingerprint::of(&()), owner: Owner::from_bytes([7; 16]), lease, retention }
+}
+
+#[test]
+fn a_store_in_memory_asks_for_none_to_tell_what_came_of_a_request() {
+    let store = MemoryStore::new(NonZeroUsize::MIN);
+    let key = RecordKey::of(&"orders", &7_u32);
+    futures::executor::block_on(store.complete(&key, claim(), Bytes::from(vec![1; 100]))).expect("memory");
+    let is_told = |answer: &Result<Begin, StoreError>| matches!(answer, Ok(Begin::Done(kept)) if kept.len() == 100);
+    // Its control is the box that the question is in.
+    assert_eq!(of(Asks(store), || 7, is_told), CALLS);
+}
+
+#[test]
+fn a_repeated_request_has_no_task_of_its_own_and_few_boxes() {
+    let once = RunOnce::new().global_scope().key(|_: &Result<u32, ()>| Some(7)).fingerprint(|_: &Result<u32, ()>| ());
+    let store = MemoryStore::new(NonZeroUsize::MIN);
+    let layer = IdempotencyLayer::new(IdempotencyConfig::new(), store).expect("valid").identify(once).keep(Numbers);
+    // The response future, what asks the store, and the line between them.
+    assert_eq!(of(layer.layer(AtOnce), || Ok(1), |answer| matches!(answer, Ok(1))), 3 * CALLS);
 }

@@ -2,12 +2,16 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, OpenFor};
 use buttress::fallback::{FallbackConfig, FallbackLayer};
 use buttress::http::{BodyDeadline, ClientIp, DeadlineHeader, ReplayBodies, ReplayPool};
+use buttress::idempotency::{
+    IdempotencyConfig, IdempotencyLayer, Keep, Kept, MemoryStore, RecordKey, RunOnce, Unreadable, Verdict,
+};
 use buttress::rate_limit::{KeyedConfig, KeyedRateLimiter, Quota, RateLimitConfig, RateLimitLayer};
 use buttress::retry::{Backoff, BudgetConfig, Replay, RetryConfig, RetryLayer, Spread};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
@@ -338,4 +342,77 @@ async fn a_body_tells_why_it_is_not_kept() {
     let (_request, kept) = of_5(5).split(Request::new(Full::<Bytes>::from("123456")));
     assert!(kept.is_none());
     assert_eq!(lines.take(), above("cap"));
+}
+
+/// Keeps numbers.
+struct Numbers;
+
+impl Keep<u64, BoxError> for Numbers {
+    type Future = std::future::Ready<Kept<u64, BoxError>>;
+
+    fn keep(&self, result: Result<u64, BoxError>) -> Self::Future {
+        let verdict = match &result {
+            Ok(number) => Verdict::Final(Bytes::copy_from_slice(&number.to_le_bytes())),
+            Err(_) => Verdict::Unknown("it failed".into()),
+        };
+        std::future::ready(Kept { result, verdict })
+    }
+
+    fn replay(&self, kept: Bytes) -> Result<u64, Unreadable> {
+        kept.as_ref().try_into().map(u64::from_le_bytes).map_err(|_| Unreadable::new("not eight bytes"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_run_once_tells_who_ran_it_and_what_came_of_it() {
+    let (lines, _listening) = listen();
+    let store = MemoryStore::new(NonZeroUsize::MIN);
+    let once = RunOnce::new()
+        .scope(|_: &u64| "orders")
+        .key(|order: &u64| (*order != 9).then_some(*order))
+        .fingerprint(|order: &u64| *order);
+    let config = IdempotencyConfig::new().name("orders").max_attempts(NonZeroU32::MIN);
+    let layer = IdempotencyLayer::new(config, store.clone()).expect("valid").identify(once).keep(Numbers);
+    let orders = layer.layer(service_fn(|order: u64| async move {
+        tracing::info!(target: "buttress", "in the handler");
+        if order == 0 { Err("down".into()) } else { Ok::<_, BoxError>(order) }
+    }));
+    let send = async |order| {
+        let span = tracing::info_span!("request", order);
+        drop(tracing::Instrument::instrument(orders.clone().oneshot(order), span).await);
+    };
+    let key = RecordKey::of(&"orders", &7_u64);
+    send(7).await;
+    let said = lines.take();
+    let Ok([began, handler, ended]) = <[String; 3]>::try_from(said) else { panic!("three events") };
+    let (before, after) = began.split_once("fence=").expect("a fence");
+    assert_eq!(
+        before,
+        format!(r#"DEBUG request{{order=7}}: buttress: running layer="idempotency" name=orders key={key} "#)
+    );
+    assert!(after.ends_with(" attempt=1"), "{after}");
+    assert_eq!(
+        handler, "INFO request{order=7}: buttress: in the handler",
+        "it belongs to the request, in a task of its own"
+    );
+    let event = |order: u64, rest: &str| format!(r#"request{{order={order}}}: buttress: {rest}"#);
+    assert_eq!(
+        ended,
+        event(7, &format!(r#"recorded layer="idempotency" name=orders key={key} outcome="final""#))
+            .replace("request", "DEBUG request")
+    );
+    send(7).await;
+    let replayed = event(7, &format!(r#"replayed layer="idempotency" name=orders key={key}"#));
+    assert_eq!(lines.take(), [format!("DEBUG {replayed}")]);
+    for (order, reason) in [(9, "without_key"), (8, "store_full")] {
+        send(order).await;
+        let refused =
+            event(order, &format!(r#"refused layer="idempotency" name=orders reason="{reason}" retry_after=None"#));
+        assert_eq!(lines.take(), [format!("DEBUG {refused}")]);
+    }
+    tokio::time::sleep(Duration::from_secs(24 * 60 * 60)).await;
+    send(0).await;
+    let key = RecordKey::of(&"orders", &0_u64);
+    let doubt = event(0, &format!(r#"in doubt layer="idempotency" name=orders key={key} why="it failed""#));
+    assert_eq!(lines.take().last(), Some(&format!("INFO {doubt}")));
 }

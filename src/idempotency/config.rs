@@ -10,7 +10,7 @@ use std::time::Duration;
 pub use self::identify::{Global, Identified, Identify, NotSaid, RunOnce, ScopeOf};
 pub use self::keep::{Keep, Kept, Unreadable, Verdict};
 pub(super) use self::parts::hex;
-pub use self::parts::{Fingerprint, Parts, RecordKey, ToParts};
+pub use self::parts::{Fingerprint, InvalidRecordKey, Parts, RecordKey, ToParts};
 use crate::name::Name;
 
 /// The settings of an [`IdempotencyLayer`](super::IdempotencyLayer).

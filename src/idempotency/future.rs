@@ -75,7 +75,7 @@ where
 {
     let refused = |reason| shared.running.refused(reason);
     let place = shared.running.place().map_err(refused)?;
-    let (tell, told) = oneshot::channel();
+    let (key, (tell, told)) = (once.key, oneshot::channel());
     let mut run = Box::pin(telemetry::in_this_span(Runner::of(shared).run(place, service, once, tell)));
     // A task of its own, unless it is done at once: whoever sent the request may go at any time, and neither a claim that the
     // store is asked for nor what comes of the request may be cut off by that.
@@ -86,7 +86,7 @@ where
         Ok(Told::Answered(result)) => Ok(result),
         Ok(Told::Panicked(panic)) => resume_unwind(panic),
         Ok(Told::Replayed(kept)) => {
-            telemetry::replayed(&shared.running.rules.name);
+            telemetry::replayed(&shared.running.rules.name, &key);
             shared.keep.replay(kept).map(Ok).map_err(|_| refused(RefusalReason::NotReplayable))
         }
         Ok(Told::Refused(refused)) => Err(refused),

@@ -50,8 +50,8 @@ mod state;
 mod store;
 
 pub use self::config::{
-    Fingerprint, Global, IdempotencyConfig, Identified, Identify, InvalidIdempotency, Keep, Kept, NotSaid, Parts,
-    RecordKey, RunOnce, ScopeOf, ToParts, Unreadable, Verdict, Wait, WhenUnavailable,
+    Fingerprint, Global, IdempotencyConfig, Identified, Identify, InvalidIdempotency, InvalidRecordKey, Keep, Kept,
+    NotSaid, Parts, RecordKey, RunOnce, ScopeOf, ToParts, Unreadable, Verdict, Wait, WhenUnavailable,
 };
 pub use self::future::ResponseFuture;
 pub use self::handle::{Execution, Idempotency};

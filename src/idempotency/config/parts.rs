@@ -1,8 +1,12 @@
+use std::error::Error;
 use std::fmt;
+use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
 /// Under what a request is recorded: a hash of its scope and its key, so that a store sees neither of them.
+///
+/// It is written in hexadecimal digits, in events too, and can be read back from them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordKey([u8; 32]);
 
@@ -100,6 +104,40 @@ impl fmt::Debug for RecordKey {
         hex(f, "RecordKey", &self.0)
     }
 }
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for RecordKey {
+    type Err = InvalidRecordKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRecordKey> {
+        let mut bytes = [0; 32];
+        let mut digits = text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
+        for byte in &mut bytes {
+            let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else {
+                return Err(InvalidRecordKey);
+            };
+            *byte = high << 4 | low;
+        }
+        if digits.next().is_some() { Err(InvalidRecordKey) } else { Ok(Self(bytes)) }
+    }
+}
+
+/// A text is not 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidRecordKey;
+
+impl fmt::Display for InvalidRecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a record key is 64 hexadecimal digits")
+    }
+}
+
+impl Error for InvalidRecordKey {}
 
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,7 +251,17 @@ mod tests {
     #[test]
     fn a_key_is_the_same_in_every_version() {
         let key = RecordKey::of(&("shop", "order.create"), &17_u64);
-        let hex: String = key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "e414095085120ae688c711926fbde35ce83fda72b4b67dfbe8429aed73136961");
+        let written = "e414095085120ae688c711926fbde35ce83fda72b4b67dfbe8429aed73136961";
+        assert_eq!(key.to_string(), written);
+        assert_eq!(written.parse(), Ok(key));
+    }
+
+    #[test]
+    fn what_is_not_64_digits_is_no_key() {
+        let (short, long) = ("e".repeat(63), "e".repeat(65));
+        let odd = format!("{short}g");
+        for text in ["", &short, &long, &odd, &format!("{short}\u{e9}")] {
+            assert_eq!(text.parse::<RecordKey>(), Err(InvalidRecordKey), "{text}");
+        }
     }
 }
