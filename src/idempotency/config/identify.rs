@@ -1,6 +1,7 @@
 use std::future::{Future, Ready, ready};
 
 use super::parts::{Fingerprint, RecordKey, ToParts};
+use crate::key::KeyOf;
 use crate::rejection::RefusalReason;
 
 /// Says of a request what it is recorded under, and how it is told from another one under the same key.
@@ -97,7 +98,7 @@ impl<S, K, F> RunOnce<S, K, F> {
         self.scope(Global)
     }
 
-    /// What makes two requests the same one; `None` of a request that has no key.
+    /// What makes two requests the same one, by a [`KeyOf`] or a closure; `None` of a request that has no key.
     #[must_use]
     pub fn key<K2>(self, key: K2) -> RunOnce<S, K2, F> {
         RunOnce { scope: self.scope, key, fingerprint: self.fingerprint, needs_key: self.needs_key }
@@ -145,12 +146,11 @@ where
     }
 }
 
-impl<Req, S, K, F, Key, Print> Identify<Req> for RunOnce<S, K, F>
+impl<Req, S, K, F, Print> Identify<Req> for RunOnce<S, K, F>
 where
     Req: Send + 'static,
     S: ScopeOf<Req> + Send + Sync + 'static,
-    K: Fn(&Req) -> Option<Key> + Send + Sync + 'static,
-    Key: ToParts,
+    K: KeyOf<Req, Key: ToParts> + Send + Sync + 'static,
     F: Fn(&Req) -> Print + Send + Sync + 'static,
     Print: ToParts,
 {
@@ -158,7 +158,7 @@ where
     type Future = Ready<Result<Identified<Req>, RefusalReason>>;
 
     fn identify(&self, request: Req) -> Self::Future {
-        ready(match (self.key)(&request) {
+        ready(match self.key.key_of(&request) {
             Some(key) => {
                 let key = RecordKey::of(&self.scope.scope_of(&request), &key);
                 let fingerprint = Fingerprint::of(&(self.fingerprint)(&request));
