@@ -1,6 +1,6 @@
 //! Composable tower layers that keep a service standing when what it depends on fails.
 //!
-//! Each layer wraps any [`tower::Service`] (fallback, retry, and a rate limit that waits, any that is `Clone`): an axum router, a hyper server, an outbound hyper, reqwest or tonic client, a
+//! Each layer wraps any [`tower::Service`] (fallback, retry, idempotency, and a rate limit that waits, any that is `Clone`): an axum router, a hyper server, an outbound hyper, reqwest or tonic client, a
 //! job queue. A layer never changes a service's types: the response and the error that come out are those that went in.
 //!
 //! | layer | what the caller notices |
@@ -9,9 +9,10 @@
 //! | [`rate_limit`] | more than the agreed rate is refused at once, or waits its turn |
 //! | [`circuit_breaker`] | a service that keeps failing is left alone for a while, and calls are refused at once |
 //! | [`retry`] | a call that failed is made again, a little later, as long as that helps |
+//! | [`idempotency`] | a repeated request is answered with the first one's response, and never run twice |
 //! | [`fallback`] | a call that failed is answered with something else, and marked |
 //!
-//! Idempotency and cache fallback are planned.
+//! Cache fallback is planned.
 //!
 //! # A server
 //!
@@ -61,6 +62,7 @@
 //!
 //! - **Server**: rate limit, timeout, idempotency, handler. What is refused costs nothing more; the promise to the client
 //!   covers all that is behind it.
+//!   What was begun goes on when a client gives up, and whoever asks again gets its answer.
 //! - **Client**: fallback, total timeout, retry, circuit breaker, attempt timeout, client. The fallback answers
 //!   whatever the others refuse; the attempt's timeout stands inside retry and breaker, so that both see it fail.
 //!
@@ -78,7 +80,7 @@
 //! - *Time is tokio's.* `tokio::time::pause` stops a whole stack, so your tests need not wait.
 //! - *Dropping a call is safe* at every point.
 //! - *A call that succeeds* allocates nothing (but for telling an HTTP service its deadline, where you ask for that,
-//!   and what a retry copies of an HTTP request), arms no timer unless it has to wait, reads the clock at most once in
+//!   what a retry copies of an HTTP request, and the task and the record of a request that is run once), arms no timer unless it has to wait, reads the clock at most once in
 //!   each layer that needs the time, and writes nothing that another thread writes (but for the rate limit, whose
 //!   number is shared, and a retry's budget while it is not full). What you put into an `Arc` costs a reference
 //!   count, and so does what a retry or a rate limit that waits clones for a call, and a fallback for its first one: the
@@ -91,7 +93,7 @@
 //! |---|---|---|
 //! | `http` | [`http`](mod@http): refusals as responses, outcomes from status codes, deadlines in headers and extensions, bodies that are sent again, ready stacks | yes |
 //! | `tracing` | an event for every decision | yes |
-//! | `serde` | settings from files, durations as `"250ms"` | |
+//! | `serde` | settings from files, durations as `"250ms"`; [`values`]: plain values as recorded answers | |
 //! | `full` | all of these | |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -2,8 +2,12 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::routing::get;
-use buttress::http::{InboundAttempts, ServerStack, ServerStackConfig, ServiceBuilderExt, server_stack};
+use axum::http::request::Parts;
+use axum::routing::{get, post};
+use buttress::http::{
+    IdempotencyKeys, InboundAttempts, ServerStack, ServerStackConfig, ServiceBuilderExt, server_stack,
+};
+use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer, MemoryStore};
 use buttress::rate_limit::{Quota, RateLimitConfig, RateLimitLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{Attempt, Check, Deadline};
@@ -139,4 +143,26 @@ async fn what_the_door_answers_is_marked_too_if_retries_were_given_up() {
     };
     assert!(marked(true).await);
     assert!(!marked(false).await, "nothing was retried");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_told_too_late_by_the_door_asks_again_and_gets_the_answer() {
+    let keys = IdempotencyKeys::new().scope(|_: &Parts| ("shop", "order.create"));
+    let store = MemoryStore::new(std::num::NonZeroUsize::MIN);
+    let once = IdempotencyLayer::new(IdempotencyConfig::new(), store).expect("valid").http_server(keys, Body::new);
+    let order = async || {
+        assert_eq!(Deadline::current(), None, "what was begun is done, however long somebody waits for it");
+        tokio::time::sleep(3 * SEC).await;
+        (StatusCode::CREATED, "order 1")
+    };
+    let config = ServerStackConfig::new().door(TimeoutConfig::new(SEC));
+    let app = Router::new().route("/", post(order)).layer(stack(config).idempotency(once));
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        let request = Request::post("/").header("idempotency-key", "1").body(Body::empty()).expect("a request");
+        statuses.push(app.clone().oneshot(request).await.expect("infallible").status());
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+    let [late, running, done] = [StatusCode::GATEWAY_TIMEOUT, StatusCode::CONFLICT, StatusCode::CREATED];
+    assert_eq!(statuses, [late, running, running, running, done]);
 }

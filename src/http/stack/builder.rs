@@ -35,7 +35,7 @@ pub trait ServiceBuilderExt<L> {
     ) -> With<ClientStack<F, T, R, B, A, E>, L>;
 
     /// Goes around a server; see [`server_stack`](super::server_stack).
-    fn server_stack<Q, I, D>(self, stack: ServerStack<Q, I, D>) -> With<ServerStack<Q, I, D>, L>;
+    fn server_stack<Q, I, D, Y>(self, stack: ServerStack<Q, I, D, Y>) -> With<ServerStack<Q, I, D, Y>, L>;
 }
 
 impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
@@ -46,7 +46,7 @@ impl<L> ServiceBuilderExt<L> for ServiceBuilder<L> {
         self.layer(stack)
     }
 
-    fn server_stack<Q, I, D>(self, stack: ServerStack<Q, I, D>) -> With<ServerStack<Q, I, D>, L> {
+    fn server_stack<Q, I, D, Y>(self, stack: ServerStack<Q, I, D, Y>) -> With<ServerStack<Q, I, D, Y>, L> {
         self.layer(stack)
     }
 }

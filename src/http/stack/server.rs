@@ -1,6 +1,7 @@
 mod config;
 
 use tower::Layer;
+use tower::layer::util::Identity;
 
 pub use self::config::ServerStackConfig;
 use super::InvalidStack;
@@ -17,15 +18,22 @@ use crate::timeout::{ConfiguredLimit, TimeoutLayer};
 /// | `Q` | rate limit, none by default | refuses what is too much before it costs anything |
 /// | `I` | [`InboundAttempts`] | keeps retries from multiplying |
 /// | `D` | door timeout | bounds the handler, and tells its clients until when |
+/// | `Y` | [idempotency](crate::idempotency), none by default | runs a request once, however often it is sent |
 ///
 /// What the settings cannot say is said to the layers by [`rate_limit_with`](Self::rate_limit_with) and
 /// [`door_with`](Self::door_with). `tower::layer::util::Identity` in the place of a part leaves it out, also for the compiler.
 #[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it wraps a service"]
-pub struct ServerStack<Q = Optional<HttpRateLimit>, I = Optional<InboundAttempts>, D = Optional<DoorTimeout>> {
+pub struct ServerStack<
+    Q = Optional<HttpRateLimit>,
+    I = Optional<InboundAttempts>,
+    D = Optional<DoorTimeout>,
+    Y = Identity,
+> {
     rate_limit: Q,
     inbound_attempts: I,
     door: D,
+    idempotency: Y,
 }
 
 type HttpRateLimit = RateLimitLayer<RateLimiter, OneEach, AsResponse, NotAnnounced, InExtensions>;
@@ -62,48 +70,57 @@ pub fn server_stack(config: ServerStackConfig) -> Result<ServerStack, InvalidSta
         rate_limit: optional(rate_limit.map(RateLimitLayer::http_server)),
         inbound_attempts: optional(inbound_attempts.then(InboundAttempts::new)),
         door: optional(door.map(|door| door.http_server().export_with(InScope))),
+        idempotency: Identity::new(),
     })
 }
 
-impl<Q, I, D> ServerStack<Q, I, D> {
+impl<Q, I, D, Y> ServerStack<Q, I, D, Y> {
     /// Refuses by way of `layer` what is too much, such as a rate limit
     /// [by key](crate::rate_limit::RateLimitLayer::by_key).
-    pub fn rate_limit<Q2>(self, layer: Q2) -> ServerStack<Q2, I, D> {
-        let Self { inbound_attempts, door, .. } = self;
-        ServerStack { rate_limit: layer, inbound_attempts, door }
+    pub fn rate_limit<Q2>(self, layer: Q2) -> ServerStack<Q2, I, D, Y> {
+        let Self { inbound_attempts, door, idempotency, .. } = self;
+        ServerStack { rate_limit: layer, inbound_attempts, door, idempotency }
     }
 
     /// Learns by way of `layer` which attempt a request is, such as
     /// [`InboundAttempts::reading`] another header.
-    pub fn inbound_attempts<I2>(self, layer: I2) -> ServerStack<Q, I2, D> {
-        let Self { rate_limit, door, .. } = self;
-        ServerStack { rate_limit, inbound_attempts: layer, door }
+    pub fn inbound_attempts<I2>(self, layer: I2) -> ServerStack<Q, I2, D, Y> {
+        let Self { rate_limit, door, idempotency, .. } = self;
+        ServerStack { rate_limit, inbound_attempts: layer, door, idempotency }
     }
 
     /// Bounds a request by way of `layer`.
-    pub fn door<D2>(self, layer: D2) -> ServerStack<Q, I, D2> {
-        let Self { rate_limit, inbound_attempts, .. } = self;
-        ServerStack { rate_limit, inbound_attempts, door: layer }
+    pub fn door<D2>(self, layer: D2) -> ServerStack<Q, I, D2, Y> {
+        let Self { rate_limit, inbound_attempts, idempotency, .. } = self;
+        ServerStack { rate_limit, inbound_attempts, door: layer, idempotency }
+    }
+
+    /// Runs a request once by way of `layer`, such as an
+    /// [`IdempotencyLayer`](crate::idempotency::IdempotencyLayer). Whoever is told "too late" by the door asks again, and gets
+    /// the answer.
+    pub fn idempotency<Y2>(self, layer: Y2) -> ServerStack<Q, I, D, Y2> {
+        let Self { rate_limit, inbound_attempts, door, .. } = self;
+        ServerStack { rate_limit, inbound_attempts, door, idempotency: layer }
     }
 }
 
-impl<Q, I, D> ServerStack<Optional<Q>, I, D> {
+impl<Q, I, D, Y> ServerStack<Optional<Q>, I, D, Y> {
     /// Changes the rate limit, if there is one, and keeps its settings.
-    pub fn rate_limit_with<Q2>(self, change: impl FnOnce(Q) -> Q2) -> ServerStack<Optional<Q2>, I, D> {
-        let Self { rate_limit, inbound_attempts, door } = self;
-        ServerStack { rate_limit: changed(rate_limit, change), inbound_attempts, door }
+    pub fn rate_limit_with<Q2>(self, change: impl FnOnce(Q) -> Q2) -> ServerStack<Optional<Q2>, I, D, Y> {
+        let Self { rate_limit, inbound_attempts, door, idempotency } = self;
+        ServerStack { rate_limit: changed(rate_limit, change), inbound_attempts, door, idempotency }
     }
 }
 
-impl<Q, I, D> ServerStack<Q, I, Optional<D>> {
+impl<Q, I, D, Y> ServerStack<Q, I, Optional<D>, Y> {
     /// Changes the door timeout, if there is one, and keeps its settings.
-    pub fn door_with<D2>(self, change: impl FnOnce(D) -> D2) -> ServerStack<Q, I, Optional<D2>> {
-        let Self { rate_limit, inbound_attempts, door } = self;
-        ServerStack { rate_limit, inbound_attempts, door: changed(door, change) }
+    pub fn door_with<D2>(self, change: impl FnOnce(D) -> D2) -> ServerStack<Q, I, Optional<D2>, Y> {
+        let Self { rate_limit, inbound_attempts, door, idempotency } = self;
+        ServerStack { rate_limit, inbound_attempts, door: changed(door, change), idempotency }
     }
 }
 
-impl<L, C, R, A, O, W, I, D> ServerStack<Optional<RateLimitLayer<L, C, R, A, O, W>>, I, D> {
+impl<L, C, R, A, O, W, I, D, Y> ServerStack<Optional<RateLimitLayer<L, C, R, A, O, W>>, I, D, Y> {
     /// What requests are counted in, to watch it and to take a hand in it; none where the settings say so.
     #[must_use]
     pub fn limits(&self) -> Option<&L> {
@@ -111,15 +128,17 @@ impl<L, C, R, A, O, W, I, D> ServerStack<Optional<RateLimitLayer<L, C, R, A, O, 
     }
 }
 
-impl<S, Q, I, D> Layer<S> for ServerStack<Q, I, D>
+impl<S, Q, I, D, Y> Layer<S> for ServerStack<Q, I, D, Y>
 where
-    D: Layer<S>,
+    Y: Layer<S>,
+    D: Layer<Y::Service>,
     I: Layer<D::Service>,
     Q: Layer<I::Service>,
 {
     type Service = Q::Service;
 
     fn layer(&self, server: S) -> Self::Service {
-        self.rate_limit.layer(self.inbound_attempts.layer(self.door.layer(server)))
+        let door = self.door.layer(self.idempotency.layer(server));
+        self.rate_limit.layer(self.inbound_attempts.layer(door))
     }
 }
