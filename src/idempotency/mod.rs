@@ -12,6 +12,31 @@
 //! | is of another request | refused ([`Mismatch`](RefusalReason::Mismatch), 422) |
 //! | is missing or cannot be read | refused (400) |
 //!
+//! ```
+//! use std::num::NonZeroUsize;
+//! use axum::{Router, body::Body, routing::post};
+//! use buttress::http::IdempotencyKeys;
+//! use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer, MemoryStore};
+//! use http::{Request, request::Parts};
+//! use tower::ServiceExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), buttress::BoxError> {
+//! // Whose keys these are, and of what: here there is one tenant, and one operation.
+//! let keys = IdempotencyKeys::new().scope(|_: &Parts| ("the one tenant", "order.create"));
+//! let store = MemoryStore::new(NonZeroUsize::new(100_000).expect("not zero"));
+//! let once = IdempotencyLayer::new(IdempotencyConfig::new(), store)?.http_server(keys, Body::new);
+//! let app: Router = Router::new().route("/orders", post(async || "order 1")).layer(once);
+//!
+//! let order = || Request::post("/orders").header("idempotency-key", "click-1").body(Body::from("tea"));
+//! let first = app.clone().oneshot(order()?).await?;
+//! let again = app.oneshot(order()?).await?;
+//! assert!(!first.headers().contains_key("idempotency-replayed"));
+//! assert_eq!(again.headers()["idempotency-replayed"], "true");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Four words
 //!
 //! - A **scope** is what keys are told apart within: the tenant, whose keys nobody else may use up or ask for, and the
@@ -20,9 +45,10 @@
 //!   process that crashes says nothing any more, and when the lease is over, whoever repeats the request takes over: its
 //!   handler is told that there was [a run before](Execution::is_recovered), and should look what that one did.
 //! - A **fence** is a number that is larger for each run of a request. A process that stood still for longer than its lease
-//!   does not know that it was taken over from. Nobody can stop it, but what it writes to can tell: it refuses a smaller
-//!   [fence](Execution::fence) than it has seen. What cannot do that, such as a payment provider, is to be sent one key of its
-//!   own for all runs, derived from the order and the operation.
+//!   does not know that it was taken over from. Nobody can stop it, but what it writes to can tell: it keeps the largest
+//!   [fence](Execution::fence) that it has seen, and refuses a smaller one (`UPDATE orders SET state = 'paid', fence = 17 WHERE
+//!   order_no = 1 AND fence <= 17`). What cannot do that, such as a payment provider, is to be sent one key of its own for all
+//!   runs, derived from the order and the operation.
 //! - **Retention** is for how long what came of a request is remembered. It must be longer than anybody repeats one.
 //!
 //! # What it promises, and what it does not
