@@ -1,6 +1,5 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::future::{Future, ready};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -217,57 +216,43 @@ impl Account {
 }
 
 impl Store for MemoryStore {
-    fn begin(&self, key: &RecordKey, claim: Claim) -> impl Future<Output = Result<Begin, StoreError>> + Send {
-        ready(self.0.begin(key, &claim, Moment::now()))
+    async fn begin(&self, key: &RecordKey, claim: Claim) -> Result<Begin, StoreError> {
+        self.0.begin(key, &claim, Moment::now())
     }
 
-    fn complete(
-        &self,
-        key: &RecordKey,
-        claim: Claim,
-        answer: Bytes,
-    ) -> impl Future<Output = Result<Commit, StoreError>> + Send {
+    async fn complete(&self, key: &RecordKey, claim: Claim, answer: Bytes) -> Result<Commit, StoreError> {
         let now = Moment::now();
-        ready(Ok(self.0.change_known(key, |known| Record::complete(known, &claim, answer, now))))
+        Ok(self.0.change_known(key, |known| Record::complete(known, &claim, answer, now)))
     }
 
-    fn renew(
-        &self,
-        key: &RecordKey,
-        owner: Owner,
-        lease: Duration,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+    async fn renew(&self, key: &RecordKey, owner: Owner, lease: Duration) -> Result<bool, StoreError> {
         let now = Moment::now();
-        ready(Ok(self.0.change_known(key, |known| Record::renew(known, owner, lease, now))))
+        Ok(self.0.change_known(key, |known| Record::renew(known, owner, lease, now)))
     }
 
-    fn release(&self, key: &RecordKey, owner: Owner) -> impl Future<Output = Result<bool, StoreError>> + Send {
+    async fn release(&self, key: &RecordKey, owner: Owner) -> Result<bool, StoreError> {
         let now = Moment::now();
-        ready(Ok(self.0.change_known(key, |known| Record::release(known, owner, now))))
+        Ok(self.0.change_known(key, |known| Record::release(known, owner, now)))
     }
 
-    fn park(&self, key: &RecordKey, claim: Claim, why: &str) -> impl Future<Output = Result<bool, StoreError>> + Send {
+    async fn park(&self, key: &RecordKey, claim: Claim, why: &str) -> Result<bool, StoreError> {
         let now = Moment::now();
-        ready(Ok(self.0.change_known(key, |known| Record::park(known, &claim, why, now))))
+        Ok(self.0.change_known(key, |known| Record::park(known, &claim, why, now)))
     }
 
-    fn look(
-        &self,
-        key: &RecordKey,
-        fingerprint: Fingerprint,
-    ) -> impl Future<Output = Result<Option<Begin>, StoreError>> + Send {
+    async fn look(&self, key: &RecordKey, fingerprint: Fingerprint) -> Result<Option<Begin>, StoreError> {
         let now = Moment::now();
-        ready(Ok(Record::look(self.0.shard(key).records.get(key), fingerprint, now)))
+        Ok(Record::look(self.0.shard(key).records.get(key), fingerprint, now))
     }
 
-    fn resolve(&self, key: &RecordKey, answer: Option<Bytes>) -> impl Future<Output = Result<bool, StoreError>> + Send {
+    async fn resolve(&self, key: &RecordKey, answer: Option<Bytes>) -> Result<bool, StoreError> {
         let now = Moment::now();
-        ready(Ok(self.0.change_known(key, |known| Record::resolve(known, answer, now))))
+        Ok(self.0.change_known(key, |known| Record::resolve(known, answer, now)))
     }
 
-    fn purge(&self, limit: u32) -> impl Future<Output = Result<u32, StoreError>> + Send {
+    async fn purge(&self, limit: u32) -> Result<u32, StoreError> {
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
-        ready(Ok(u32::try_from(self.0.purge(Moment::now(), most)).unwrap_or(u32::MAX)))
+        Ok(u32::try_from(self.0.purge(Moment::now(), most)).unwrap_or(u32::MAX))
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -1,9 +1,10 @@
 //! Requests that are run once, under paused time.
 
 mod answers;
-mod far;
 mod runs;
 mod settings;
 mod store_gone;
+#[path = "../support/mod.rs"]
+mod support;
 mod waiting;
 mod world;

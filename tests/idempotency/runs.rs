@@ -12,7 +12,7 @@ use buttress::idempotency::{
 use tokio::time::sleep;
 use tower::{Layer, Service, service_fn};
 
-use crate::far::Far;
+use crate::support::far::Far;
 use crate::world::{Failure, Numbers, Order, SEC, layer, layer_on, once, order, reason, slow, store};
 
 #[tokio::test(start_paused = true)]
@@ -113,7 +113,7 @@ async fn a_run_that_hangs_is_stopped_when_its_last_lease_is_over_and_gives_its_p
 
 #[tokio::test(start_paused = true)]
 async fn the_lease_is_not_renewed_any_more_when_the_run_has_ended() {
-    let far = Far::new();
+    let far = Far::to(store());
     let inner = service_fn(async |_: Order| {
         sleep(45 * SEC).await;
         Ok::<_, Failure>(1)
@@ -127,7 +127,7 @@ async fn the_lease_is_not_renewed_any_more_when_the_run_has_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_ends_as_late_as_it_may_has_time_to_say_what_came_of_it() {
-    let (runs, far) = (Arc::new(AtomicU32::new(0)), Far::new());
+    let (runs, far) = (Arc::new(AtomicU32::new(0)), Far::to(store()));
     let counter = runs.clone();
     let inner = service_fn(move |_: Order| {
         counter.fetch_add(1, Ordering::SeqCst);
@@ -171,7 +171,7 @@ async fn what_was_run_as_often_as_it_may_is_run_again_when_somebody_has_looked()
 
 #[tokio::test(start_paused = true)]
 async fn who_lost_the_lease_to_somebody_who_released_it_records_what_it_did() {
-    let far = Far::new();
+    let far = Far::to(store());
     let runs = Arc::new(AtomicU32::new(0));
     let counter = runs.clone();
     let inner = service_fn(move |_: Order| {
@@ -185,7 +185,7 @@ async fn who_lost_the_lease_to_somebody_who_released_it_records_what_it_did() {
             Ok(run)
         }
     });
-    let here = Far { store: far.store.clone(), link: Arc::default() };
+    let here = Far::to(far.store.clone());
     let mut cut_off = layer_on(far.clone(), IdempotencyConfig::new()).layer(inner.clone());
     let mut other = layer_on(here, IdempotencyConfig::new()).layer(inner);
     let first = tokio::spawn(cut_off.call(order(1)));
@@ -201,7 +201,7 @@ async fn who_lost_the_lease_to_somebody_who_released_it_records_what_it_did() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_hears_that_it_was_taken_over_from_claims_nothing() {
-    let far = Far::new();
+    let far = Far::to(store());
     let inner = service_fn(async |_: Order| {
         let run = Execution::current().expect("it runs once");
         if run.attempt() == 1 {

@@ -14,12 +14,12 @@ use buttress::idempotency::{
 use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::far::Far;
-use crate::world::{Failure, Numbers, Order, SEC, layer_on, once, order, reason, slow};
+use crate::support::far::Far;
+use crate::world::{Failure, Numbers, Order, SEC, layer_on, once, order, reason, slow, store};
 
 #[tokio::test(start_paused = true)]
 async fn without_the_store_nothing_is_run_unless_it_may_be_run_twice() {
-    let (calls, far) = (Arc::default(), Far::new());
+    let (calls, far) = (Arc::default(), Far::to(store()));
     far.set(|link| link.is_down = true);
     let mut service = layer_on(far.clone(), IdempotencyConfig::new()).layer(slow(&calls));
     let start = Moment::now();
@@ -41,7 +41,7 @@ async fn without_the_store_nothing_is_run_unless_it_may_be_run_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn a_claim_whose_answer_is_lost_is_made_again_and_one_that_nobody_hears_of_is_forgotten() {
-    let (calls, far) = (Arc::default(), Far::new());
+    let (calls, far) = (Arc::default(), Far::to(store()));
     let mut service = layer_on(far.clone(), IdempotencyConfig::new()).layer(slow(&calls));
     // Slower than it is waited for: the claim is made, and nobody is told.
     far.set(|link| (link.takes, link.loses_answers) = (Duration::from_millis(100), true));
@@ -56,7 +56,7 @@ async fn a_claim_whose_answer_is_lost_is_made_again_and_one_that_nobody_hears_of
 
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_goes_while_the_store_is_asked_leaves_no_claim_that_nobody_runs() {
-    let (calls, far) = (Arc::default(), Far::new());
+    let (calls, far) = (Arc::default(), Far::to(store()));
     let mut service = layer_on(far.clone(), IdempotencyConfig::new()).layer(slow(&calls));
     far.set(|link| link.takes = Duration::from_millis(200));
     let mut call = tokio_test::task::spawn(service.call(order(1)));
@@ -70,7 +70,7 @@ async fn a_sender_that_goes_while_the_store_is_asked_leaves_no_claim_that_nobody
 
 #[tokio::test(start_paused = true)]
 async fn what_came_of_a_request_is_recorded_when_the_store_is_back_and_its_sender_has_it_at_once() {
-    let (calls, far) = (Arc::default(), Far::new());
+    let (calls, far) = (Arc::default(), Far::to(store()));
     let mut service = layer_on(far.clone(), IdempotencyConfig::new()).layer(slow(&calls));
     let call = tokio::spawn(service.call(order(1)));
     sleep(SEC / 2).await;
@@ -88,7 +88,7 @@ async fn what_came_of_a_request_is_recorded_when_the_store_is_back_and_its_sende
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_of_the_store_that_is_lost_changes_nothing_about_what_is_recorded() {
-    let (calls, far) = (Arc::default(), Far::new());
+    let (calls, far) = (Arc::default(), Far::to(store()));
     let mut service = layer_on(far.clone(), IdempotencyConfig::new()).layer(slow(&calls));
     let call = tokio::spawn(service.call(order(1)));
     sleep(SEC / 2).await;
@@ -102,7 +102,7 @@ async fn an_answer_of_the_store_that_is_lost_changes_nothing_about_what_is_recor
 
 #[tokio::test(start_paused = true)]
 async fn who_was_cut_off_for_longer_than_its_lease_is_taken_over_from_and_answers_what_was_recorded() {
-    let far = Far::new();
+    let far = Far::to(store());
     let runs = Arc::new(AtomicU32::new(0));
     let counter = runs.clone();
     let inner = service_fn(move |_: Order| {
@@ -113,7 +113,7 @@ async fn who_was_cut_off_for_longer_than_its_lease_is_taken_over_from_and_answer
         }
     });
     // Two instances of a program, one of which does not reach the store that both use.
-    let here = Far { store: far.store.clone(), link: Arc::default() };
+    let here = Far::to(far.store.clone());
     let mut cut_off = layer_on(far.clone(), IdempotencyConfig::new()).layer(inner.clone());
     let mut other = layer_on(here, IdempotencyConfig::new()).layer(inner);
     let first = tokio::spawn(cut_off.call(order(1)));
@@ -128,7 +128,7 @@ async fn who_was_cut_off_for_longer_than_its_lease_is_taken_over_from_and_answer
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_does_not_wait_for_a_store_that_is_slow_to_renew_the_lease() {
-    let far = Far::new();
+    let far = Far::to(store());
     let inner = service_fn(async |_: Order| {
         sleep(Duration::from_millis(10_010)).await;
         Ok::<_, Failure>(1)
@@ -145,7 +145,7 @@ async fn an_answer_does_not_wait_for_a_store_that_is_slow_to_renew_the_lease() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_run_without_the_store_is_recorded_if_it_is_there_again() {
-    let (calls, far) = (Arc::default(), Far::new());
+    let (calls, far) = (Arc::default(), Far::to(store()));
     let config = IdempotencyConfig::new().when_unavailable(WhenUnavailable::Run);
     let mut service = layer_on(far.clone(), config).layer(slow(&calls));
     // The claim is made, and nobody is told.
@@ -160,7 +160,7 @@ async fn what_was_run_without_the_store_is_recorded_if_it_is_there_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_without_the_store_comes_to_whoever_sent_the_request() {
-    let far = Far::new();
+    let far = Far::to(store());
     far.set(|link| link.is_down = true);
     let inner = service_fn(|_: Order| -> Ready<Result<u32, Failure>> {
         assert!(Execution::current().is_none(), "there is no fence without a store");

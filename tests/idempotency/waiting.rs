@@ -9,8 +9,8 @@ use buttress::idempotency::{IdempotencyConfig, RefusalReason, Wait};
 use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::far::Far;
-use crate::world::{Order, SEC, layer, layer_on, order, reason, slow};
+use crate::support::far::Far;
+use crate::world::{Order, SEC, layer, layer_on, order, reason, slow, store};
 
 #[tokio::test(start_paused = true)]
 async fn whoever_may_wait_gets_the_one_answer_when_it_is_there() {
@@ -94,7 +94,7 @@ async fn who_waits_for_a_run_that_comes_to_nothing_runs_it_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_run_elsewhere_asks_the_store_until_it_has_ended() {
-    let (calls, far) = (Arc::default(), Far::new());
+    let (calls, far) = (Arc::default(), Far::to(store()));
     let mut here = layer_on(far.clone(), IdempotencyConfig::new()).layer(slow(&calls));
     let mut there = layer_on(far.clone(), IdempotencyConfig::new().wait(Wait::default())).layer(slow(&calls));
     let first = tokio::spawn(here.call(order(3)));

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::time::sleep;
 use tower::{Service, service_fn};
 
-use crate::far::Far;
+use crate::support::far::Far;
 
 pub(crate) const SEC: Duration = Duration::from_secs(1);
 

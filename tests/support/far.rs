@@ -10,12 +10,10 @@ use buttress::idempotency::{
 use bytes::Bytes;
 use tokio::time::sleep;
 
-use crate::world::store;
-
 /// A store that can be cut off, slowed down, or lose its answers.
 #[derive(Clone)]
-pub(crate) struct Far {
-    pub(crate) store: MemoryStore,
+pub(crate) struct Far<S = MemoryStore> {
+    pub(crate) store: S,
     pub(crate) link: Arc<Mutex<Link>>,
 }
 
@@ -29,9 +27,9 @@ pub(crate) struct Link {
     pub(crate) renewed: u32,
 }
 
-impl Far {
-    pub(crate) fn new() -> Self {
-        Self { store: store(), link: Arc::default() }
+impl<S> Far<S> {
+    pub(crate) fn to(store: S) -> Self {
+        Self { store, link: Arc::default() }
     }
 
     pub(crate) fn set(&self, set: impl FnOnce(&mut Link)) {
@@ -53,7 +51,7 @@ impl Far {
     }
 }
 
-impl Store for Far {
+impl<S: Store> Store for Far<S> {
     async fn begin(&self, key: &RecordKey, claim: Claim) -> Result<Begin, StoreError> {
         self.set(|link| link.begun += 1);
         self.over(self.store.begin(key, claim)).await
@@ -61,28 +59,28 @@ impl Store for Far {
 
     async fn complete(&self, key: &RecordKey, claim: Claim, answer: Bytes) -> Result<Commit, StoreError> {
         self.set(|link| link.completed += 1);
-        self.over(async { self.store.complete(key, claim, answer).await }).await
+        self.over(self.store.complete(key, claim, answer)).await
     }
 
     async fn renew(&self, key: &RecordKey, owner: Owner, lease: Duration) -> Result<bool, StoreError> {
         self.set(|link| link.renewed += 1);
-        self.over(async { self.store.renew(key, owner, lease).await }).await
+        self.over(self.store.renew(key, owner, lease)).await
     }
 
     async fn release(&self, key: &RecordKey, owner: Owner) -> Result<bool, StoreError> {
-        self.over(async { self.store.release(key, owner).await }).await
+        self.over(self.store.release(key, owner)).await
     }
 
     async fn park(&self, key: &RecordKey, claim: Claim, why: &str) -> Result<bool, StoreError> {
-        self.over(async { self.store.park(key, claim, why).await }).await
+        self.over(self.store.park(key, claim, why)).await
     }
 
     async fn look(&self, key: &RecordKey, fingerprint: Fingerprint) -> Result<Option<Begin>, StoreError> {
-        self.over(async { self.store.look(key, fingerprint).await }).await
+        self.over(self.store.look(key, fingerprint)).await
     }
 
     async fn resolve(&self, key: &RecordKey, answer: Option<Bytes>) -> Result<bool, StoreError> {
-        self.over(async { self.store.resolve(key, answer).await }).await
+        self.over(self.store.resolve(key, answer)).await
     }
 
     async fn purge(&self, limit: u32) -> Result<u32, StoreError> {
