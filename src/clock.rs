@@ -6,7 +6,7 @@
 mod origin;
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::ops::Add;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -153,9 +153,13 @@ pub(crate) fn sleep_until(moment: Moment) -> Timer {
     tokio::time::sleep_until(moment.instant())
 }
 
-/// What `future` says within `duration`; the future has the last word.
+/// What `future` says within `duration`; the future has the last word, and one that is ready at once needs no timer.
 pub(crate) async fn within<F: Future>(duration: Duration, future: F) -> Option<F::Output> {
-    tokio::time::timeout(duration, future).await.ok()
+    let mut future = pin!(future);
+    match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => tokio::time::timeout(duration, future).await.ok(),
+    }
 }
 
 /// Whether the task has any of tokio's budget left; ask before the bounded future is polled.

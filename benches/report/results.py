@@ -18,6 +18,7 @@ GROUPS = {
     "Rate limit": ("rate limit",),
     "HTTP": ("http",),
     "Retry": ("retry",),
+    "Idempotency": ("idempotency",),
     "Fallback": ("fallback",),
 }
 

@@ -3,6 +3,7 @@
 mod breaker;
 mod fallback;
 mod http;
+mod idempotency;
 mod limiter;
 #[cfg(feature = "peers")]
 mod peers;
@@ -50,6 +51,7 @@ pub fn all() -> Vec<Row> {
     limiter::add(&mut rows);
     http::add(&mut rows);
     retry::add(&mut rows);
+    idempotency::add(&mut rows);
     fallback::add(&mut rows);
     stack::add(&mut rows);
     #[cfg(feature = "peers")]
