@@ -19,9 +19,9 @@
 //! What makes it so are the layers between a customer and the provider:
 //!
 //! ```text
-//! POST /orders -> limit 1000/s -> door timeout 1 s -> handler -+    orders.rs
-//!                                                              |
-//!   +----------------------------------------------------------+
+//! POST /orders -> limit 1000/s -> door timeout 1 s -> dedup by order_no -> handler -+    orders.rs
+//!                                                                                   |
+//!   +-------------------------------------------------------------------------------+
 //!   |
 //!   +-> fallback "pay later" -> total timeout 700 ms -> retry (4 attempts, budget) -+        payments.rs
 //!                                                                                   |
@@ -79,6 +79,7 @@ use tracing_subscriber::prelude::*;
 
 use crate::lateness::Lateness;
 use crate::layers::{Layer, Without};
+use crate::orders::OrderBook;
 use crate::provider::Provider;
 use crate::record::{Log, Run};
 use crate::report::Progress;
@@ -128,7 +129,9 @@ async fn play(script: Script, without: &Without, json: bool) -> Result<ExitCode,
     let log = Log::start();
     let provider = Provider::open()?;
     let open_for = script.open_for();
-    let shop = open(order_service(&provider, without, open_for, &log)?, (Ipv4Addr::LOCALHOST, 0).into()).await?;
+    let book = OrderBook::default();
+    let shop = order_service(&provider, without, open_for, book.clone(), &log)?;
+    let shop = open(shop, (Ipv4Addr::LOCALHOST, 0).into()).await?;
 
     let lateness = Lateness::watch();
     let progress = Progress::show(log.clone(), script.acts());
@@ -138,7 +141,9 @@ async fn play(script: Script, without: &Without, json: bool) -> Result<ExitCode,
     let latest_wake = lateness.worst().await;
     let (orders, decisions) = (log.orders().clone(), log.decisions().clone());
     let (calls, switches) = (log.calls().clone(), log.switches().clone());
-    let verdict = judge::judge(&Run { played, orders, decisions, calls, switches, open_for, latest_wake });
+    let (book, charged) = (book.numbers(), provider.charged());
+    let run = Run { played, orders, book, charged, decisions, calls, switches, open_for, latest_wake };
+    let verdict = judge::judge(&run);
     report::print(&verdict);
     if json {
         println!("{}", report::json(script, without, &verdict));
@@ -160,7 +165,8 @@ async fn serve(address: SocketAddr, without: &Without) -> Result<ExitCode, Box<d
     let provider = Provider::open()?;
     let office = provider.open_back_office().await?;
     let open_for = Script::Full.open_for();
-    let shop = open(order_service(&provider, without, open_for, &Log::start())?, address).await?;
+    let shop = order_service(&provider, without, open_for, OrderBook::default(), &Log::start())?;
+    let shop = open(shop, address).await?;
     println!("The shop is open at http://{shop}, and its payment provider at http://{}.", provider.address());
     println!("Place an order (give each a number of its own: one number is charged once), make trouble");
     println!("(healthy, slow, shaky, outage, down, refusing), look an order up:\n");
@@ -178,11 +184,12 @@ fn order_service(
     provider: &Provider,
     without: &Without,
     open_for: Duration,
+    book: OrderBook,
     log: &Log,
 ) -> Result<Router, Box<dyn Error>> {
     let charges = Uri::try_from(format!("http://{}/charges", provider.address()))?;
     let payments = payments::payments(without, open_for, log.clone())?;
-    orders::order_service(without, payments, charges, log.clone())
+    orders::order_service(without, payments, charges, book, log.clone())
 }
 
 /// Serves the router in the background, and returns where.

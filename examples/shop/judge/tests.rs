@@ -3,7 +3,7 @@ use clap::ValueEnum;
 
 use super::*;
 use crate::figures::due;
-use crate::record::{Call, Decision, Ending, Played, Switch};
+use crate::record::{Again, Call, Cause, Decision, Ending, Played, Switch};
 use crate::script::Script;
 
 const MS: Duration = Duration::from_millis(1);
@@ -13,12 +13,27 @@ fn nothing() -> Run {
     Run {
         played: vec![],
         orders: vec![],
+        book: vec![],
+        charged: vec![],
         decisions: vec![],
         calls: vec![],
         switches: vec![],
         open_for,
         latest_wake: Duration::ZERO,
     }
+}
+
+/// Whatever is said, all who are told the same are told it in the same words.
+fn answer(said: Said, after: Duration) -> Answer {
+    let digest = match said {
+        Said::Paid => 201,
+        Said::PayLater => 202,
+        Said::Limited { .. } => 429,
+        Said::Running => 409,
+        Said::Unheard => 0,
+        Said::Failed => 500,
+    };
+    Answer { said, after, is_replay: false, digest }
 }
 
 const LIMITED: Said = Said::Limited { told_when: true };
@@ -42,13 +57,43 @@ fn good_run() -> Run {
                 Phase::Burst if order % 3 == 0 => (Said::Paid, 6 * MS, Some(Ending::Answered)),
                 Phase::Burst => (LIMITED, MS, None),
             };
-            run.orders.push(Order { act: number, sent, answer: Some(Answer { said, after }) });
+            run.orders.push(Order { act: number, sent, answer: Some(answer(said, after)), again: vec![] });
             run.decisions.push(Decision { began: sent, ended: sent, admitted: said != LIMITED });
             run.calls.extend(ending.map(|ending| Call { began: sent, ending }));
         }
         from = until;
     }
+    run.book = (0..run.orders.len()).map(|number| number.to_string()).collect();
+    run.charged = run.book.clone();
+    clicked_again(&mut run).into_iter().enumerate().for_each(|(number, order)| send_again(order, number));
     run
+}
+
+/// Orders that get in in the burst, where nobody counts how many fare how.
+fn clicked_again(run: &mut Run) -> Vec<&mut Order> {
+    let act = run.act(Phase::Burst).expect("it is in the script");
+    let admitted = |order: &&mut Order| order.act == act && order.answer.is_some_and(|answer| answer.said != LIMITED);
+    run.orders.iter_mut().filter(admitted).step_by(10).collect()
+}
+
+/// In turns: a second click while the first is running, a later one, and a client that hangs up.
+fn send_again(order: &mut Order, number: usize) {
+    let Some(Answer { said, after, .. }) = order.answer else { return };
+    let ended = order.sent + after;
+    let mut again = |cause, sent, answer| order.again.push(Again { cause, sent, answer: Some(answer) });
+    let replay = Answer { is_replay: true, ..answer(said, MS) };
+    match number % 3 {
+        0 => {
+            again(Cause::Click, ended - MS, answer(Said::Running, MS));
+            again(Cause::Told, ended + 1000 * MS, replay);
+        }
+        1 => again(Cause::Click, ended + MS, replay),
+        _ => {
+            again(Cause::HungUp, ended - MS, answer(Said::Running, MS));
+            again(Cause::Told, ended + 1000 * MS, replay);
+            order.answer = Some(answer(Said::Unheard, after - MS));
+        }
+    }
 }
 
 /// The orders of a phase by which shares are judged.
@@ -74,7 +119,7 @@ fn call_in_the_outage(run: &mut Run, endings: impl IntoIterator<Item = Ending>) 
 }
 
 fn say(order: &mut Order, said: Said) {
-    order.answer = Some(Answer { said, after: MS });
+    order.answer = Some(answer(said, MS));
 }
 
 fn broken(run: &Run) -> Vec<&'static str> {
@@ -96,29 +141,35 @@ const STORM: &str = "no storm of retries in the outage";
 const AGAIN: &str = "paid again after recovery";
 const LIMIT: &str = "held to the limit in the burst";
 const WHEN: &str = "refused with when to come back";
+const ORDERS: &str = "one order for each number";
+const CHARGES: &str = "one charge for each number";
+const SAME: &str = "the first answer to each click";
 
 #[test]
 fn a_good_run_keeps_every_promise() {
     let verdict = judge(&good_run());
     assert!(verdict.all_held() && verdict.void.is_none());
-    assert_eq!(verdict.promises.len(), 9);
+    assert_eq!(verdict.promises.len(), 12);
 }
 
 #[test]
 fn a_run_of_nothing_keeps_none() {
-    assert_eq!(broken(&nothing()), [IN_TIME, CALM, SHAKY, OUTAGE, ALONE, STORM, AGAIN, LIMIT, WHEN]);
+    assert_eq!(
+        broken(&nothing()),
+        [IN_TIME, CALM, SHAKY, OUTAGE, ALONE, STORM, AGAIN, LIMIT, WHEN, ORDERS, CHARGES, SAME]
+    );
 }
 
 #[test]
 fn a_storm_that_sent_nothing_keeps_none() {
     let run = Run { orders: vec![], decisions: vec![], ..good_run() };
-    assert_eq!(broken(&run), [IN_TIME, CALM, SHAKY, OUTAGE, ALONE, STORM, AGAIN, LIMIT, WHEN]);
+    assert_eq!(broken(&run), [IN_TIME, CALM, SHAKY, OUTAGE, ALONE, STORM, AGAIN, LIMIT, WHEN, ORDERS, CHARGES, SAME]);
 }
 
 #[test]
 fn the_slowest_order_of_all_is_within_timeout_and_slack() {
     let mut run = good_run();
-    let answer = |after| Some(Answer { said: Said::Paid, after });
+    let answer = |after| Some(answer(Said::Paid, after));
     run.orders[0].answer = answer(1500 * MS);
     assert!(broken(&run).is_empty(), "the bound itself is within, and it counts although it is not judged");
     run.orders[0].answer = answer(1501 * MS);
@@ -131,7 +182,7 @@ fn an_order_without_an_answer_is_not_answered_in_time() {
     let mut run = good_run();
     run.orders[0].answer = None;
     assert_eq!(broken(&run), [IN_TIME]);
-    assert_eq!(figure(&run, IN_TIME), format!("1 of {} never", run.orders.len()));
+    assert_eq!(figure(&run, IN_TIME), format!("1 of {} never", run.orders.iter().flat_map(Order::answers).count()));
 }
 
 #[test]
@@ -320,7 +371,8 @@ fn recovery_of(answers: impl IntoIterator<Item = (u32, Option<Said>)>) -> Vec<Or
     let order = |(sent, said): (u32, Option<Said>)| Order {
         act: 3,
         sent: 1000 * MS + sent * MS,
-        answer: said.map(|said| Answer { said, after: 5 * MS }),
+        answer: said.map(|said| answer(said, 5 * MS)),
+        again: vec![],
     };
     answers.into_iter().map(order).collect()
 }
@@ -352,7 +404,7 @@ fn orders_are_paid_again_within_two_seconds_and_the_open_time() {
         let first_paid = run.played[act].from + run.open_for + 1995 * MS;
         for order in run.orders.iter_mut().filter(|order| order.act == act) {
             let said = if order.sent < first_paid { Said::PayLater } else { Said::Paid };
-            order.answer = Some(Answer { said, after: after * MS });
+            order.answer = Some(answer(said, after * MS));
         }
         assert_eq!(broken(&run).is_empty(), held, "after {after} ms more");
         assert_eq!(figure(&run, AGAIN), format!("after {} ms, allowed 2500", 2495 + after));
@@ -492,7 +544,7 @@ fn a_burst_of_less_than_twice_the_limit_is_void() {
     let gone = decisions(&mut run)[1].began;
     run.decisions.retain(|decision| decision.began != gone);
     let void = judge(&run).void;
-    assert_eq!(void.as_deref(), Some("2399 orders in 1199 ms are less than twice the limit of 1000/s"));
+    assert_eq!(void.as_deref(), Some("2399 requests in 1199 ms are less than twice the limit of 1000/s"));
 
     run.decisions.clear();
     assert!(judge(&run).void.is_some());
@@ -515,6 +567,6 @@ fn who_is_refused_by_the_limit_has_an_answer_and_is_in_no_share() {
 
     let mut run = good_run();
     let limited = run.orders.last_mut().expect("an order");
-    limited.answer = Some(Answer { said: LIMITED, after: 1501 * MS });
+    limited.answer = Some(answer(LIMITED, 1501 * MS));
     assert_eq!(broken(&run), [IN_TIME], "a refusal is to come in time as well");
 }

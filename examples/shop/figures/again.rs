@@ -1,0 +1,55 @@
+//! How often orders were sent once more, and what came of it.
+
+use crate::record::{Again, Cause, Order, Said};
+
+/// Requests for orders that were sent before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Repeats {
+    pub(crate) sent: usize,
+    /// Of a second click while the first had no answer yet,
+    pub(crate) in_flight: usize,
+    /// or when it had;
+    pub(crate) later: usize,
+    /// after the client had hung up before it had an answer;
+    pub(crate) hung_up: usize,
+    /// because it was told to come back.
+    pub(crate) told: usize,
+    /// Answered that the order is being run;
+    pub(crate) running: usize,
+    /// with an answer that was given before;
+    pub(crate) replayed: usize,
+    /// that too many came;
+    pub(crate) limited: usize,
+    /// with an answer of their own.
+    pub(crate) answered: usize,
+}
+
+impl Repeats {
+    pub(crate) fn of<'a>(orders: impl IntoIterator<Item = &'a Order>) -> Self {
+        let mut repeats = Self::default();
+        for order in orders {
+            order.again.iter().for_each(|again| repeats.count(order, again));
+        }
+        repeats
+    }
+
+    fn count(&mut self, order: &Order, again: &Again) {
+        self.sent += 1;
+        match again.cause {
+            Cause::Click if order.ended().is_none_or(|ended| again.sent < ended) => self.in_flight += 1,
+            Cause::Click => self.later += 1,
+            Cause::HungUp => self.hung_up += 1,
+            Cause::Told => self.told += 1,
+        }
+        let Some(answer) = again.answer else {
+            return;
+        };
+        match answer.said {
+            _ if answer.is_replay => self.replayed += 1,
+            Said::Running => self.running += 1,
+            Said::Limited { .. } => self.limited += 1,
+            Said::Paid | Said::PayLater | Said::Failed => self.answered += 1,
+            Said::Unheard => {}
+        }
+    }
+}
