@@ -60,18 +60,18 @@ pub(crate) const RATE: u32 = 1000;
 /// and how many at once after a pause.
 pub(crate) const BURST: u32 = 100;
 
-/// For how long the answer to an order is told again.
-const RETENTION: Duration = Duration::from_secs(10 * 60);
+/// For how many seconds the answer to an order is told again.
+const RETENTION: u32 = 10 * 60;
 
 /// As long as no order takes; with no timeouts it is the provider that ends it.
 const LONGEST_RUN: Duration = Duration::from_secs(60);
 
-/// Who sends an order once more is told to come back when its lease may be over, and most are done by then. The records are
-/// gone with the process whose crash a longer one would have to outlast.
+/// Who sends an order again while it runs is told to come back when its lease may be over, and by then most are done. Nobody
+/// takes over after a crash, which these records do not outlast, so it need not be long for that.
 const LEASE: Duration = Duration::from_secs(1);
 
-/// As many as the limit lets in while they are remembered, so that there is always room.
-const RECORDS: NonZeroUsize = NonZeroUsize::new(RATE as usize * RETENTION.as_secs() as usize).unwrap();
+/// As many as the limit lets in while they are remembered, so that there is room for all.
+const RECORDS: NonZeroUsize = NonZeroUsize::new((RATE * RETENTION) as usize).unwrap();
 
 /// The service, which pays through `payments` at the provider's `charges`, and enters what it sold in `book`.
 pub(crate) fn order_service(
@@ -88,7 +88,8 @@ pub(crate) fn order_service(
 
     // There is one tenant. What has no number that can be read is no order, and the handler says what is wrong with it.
     let keys = IdempotencyKeys::new().scope(|_: &Parts| ("shop", "order.create")).key(order_no).key_optional();
-    let config = IdempotencyConfig::new().name("orders").lease(LEASE).longest_run(LONGEST_RUN).retention(RETENTION);
+    let retention = Duration::from_secs(RETENTION.into());
+    let config = IdempotencyConfig::new().name("orders").lease(LEASE).longest_run(LONGEST_RUN).retention(retention);
     let dedup = IdempotencyLayer::new(config, MemoryStore::new(RECORDS))?.http_server(keys, Body::new);
     let dedup = without.keep(Layer::Dedup, dedup);
     let charged_by = if dedup.is_some() { ChargedBy::Order } else { ChargedBy::Call };

@@ -36,8 +36,8 @@ use tower::{Layer, Service, ServiceBuilder};
 use crate::layers::{self, Without};
 use crate::record::{Call, Ending, Log};
 
-/// All tries of a charge together. It leaves the shop some of the second that its door allows. Nothing else ends a charge:
-/// the run of an order goes on without whoever waits at the door, and so does not know until when they do.
+/// All tries of a charge together. It leaves the shop some of the second that its door allows. It alone bounds a
+/// charge: an order that is run does not inherit the deadline of whoever waits at the door.
 const TOTAL: Duration = Duration::from_millis(700);
 
 /// One try. Two that are not answered fit into the total, with the longest wait between them and some of a third.

@@ -53,3 +53,45 @@ impl Repeats {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::record::Answer;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn each_time_counts_by_why_it_was_sent_and_by_what_was_heard() {
+        let answer = |said, is_replay| Some(Answer { said, after: 5 * MS, is_replay, digest: 0 });
+        let again = |cause, sent, answer| Again { cause, sent: sent * MS, answer };
+        let order = Order {
+            act: 0,
+            sent: 10 * MS,
+            answer: answer(Said::Paid, false),
+            again: vec![
+                again(Cause::Click, 14, answer(Said::Running, false)),
+                again(Cause::Click, 15, answer(Said::Limited { told_when: true }, false)),
+                again(Cause::HungUp, 12, None),
+                again(Cause::Told, 100, answer(Said::Paid, true)),
+                again(Cause::Told, 200, answer(Said::PayLater, false)),
+            ],
+        };
+        let counted = Repeats {
+            sent: 5,
+            in_flight: 1,
+            later: 1,
+            hung_up: 1,
+            told: 2,
+            running: 1,
+            replayed: 1,
+            limited: 1,
+            answered: 1,
+        };
+        assert_eq!(Repeats::of([&order]), counted);
+        let unanswered = Order { answer: None, ..order };
+        assert_eq!(Repeats::of([&unanswered]), Repeats { in_flight: 2, later: 0, ..counted });
+    }
+}
