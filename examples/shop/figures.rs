@@ -1,11 +1,13 @@
 //! From the record of a run to figures: what became of its orders and calls.
 
+mod again;
 mod rush;
 
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+pub(crate) use self::again::Repeats;
 pub(crate) use self::rush::Rush;
 use crate::record::{Ending, Order, Played, Run, Said, Switch};
 use crate::script::Phase;
@@ -17,6 +19,8 @@ pub(crate) struct Figures {
     pub(crate) orders: Tally,
     /// Those by which shares are judged.
     pub(crate) judged: Tally,
+    /// Those of its orders that were sent more than once.
+    pub(crate) repeats: Repeats,
     pub(crate) rush: Rush,
     pub(crate) p50: Option<Duration>,
     pub(crate) p99: Option<Duration>,
@@ -28,13 +32,15 @@ impl Figures {
     pub(crate) fn of(run: &Run, act: usize) -> Self {
         let played = run.played[act].clone();
         let orders = || run.orders.iter().filter(move |order| order.act == act);
-        let mut latencies: Vec<_> = orders().filter_map(|order| order.answer).map(|answer| answer.after).collect();
+        let heard = orders().filter_map(|order| order.answer).filter(|answer| answer.said != Said::Unheard);
+        let mut latencies: Vec<_> = heard.map(|answer| answer.after).collect();
         latencies.sort_unstable();
         Self {
             played,
             orders: Tally::of(orders()),
             judged: Share::judged(run, run.played[act].act.phase).tally,
-            rush: Rush::during(run, &run.during(act)),
+            repeats: Repeats::of(orders()),
+            rush: Rush::in_act(run, act),
             p50: percentile(&latencies, 50),
             p99: percentile(&latencies, 99),
             calls: Calls::during(run, &run.during(act)),
@@ -49,7 +55,7 @@ fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
     sorted.get(rank.checked_sub(1)?).copied()
 }
 
-/// Orders by what became of them.
+/// Orders by what became of them, as the first answer to each says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) offered: usize,
@@ -57,6 +63,8 @@ pub(crate) struct Tally {
     pub(crate) pay_later: usize,
     /// Refused since too many came.
     pub(crate) limited: usize,
+    /// Not waited for by the client, which closed its connection.
+    pub(crate) hung_up: usize,
     pub(crate) failed: usize,
 }
 
@@ -69,7 +77,8 @@ impl Tally {
                 Some(Said::Paid) => tally.paid += 1,
                 Some(Said::PayLater) => tally.pay_later += 1,
                 Some(Said::Limited { .. }) => tally.limited += 1,
-                Some(Said::Failed) => tally.failed += 1,
+                Some(Said::Unheard) => tally.hung_up += 1,
+                Some(Said::Running | Said::Failed) => tally.failed += 1,
                 None => {}
             }
         }
@@ -84,9 +93,14 @@ impl Tally {
         self.offered - self.limited
     }
 
-    /// Admitted orders that got an error, or nothing.
+    /// Admitted orders whose client waited for the answer, by which it is judged how many fare how.
+    pub(crate) const fn waited_for(&self) -> usize {
+        self.admitted() - self.hung_up
+    }
+
+    /// Those of them that got an error, or nothing.
     pub(crate) const fn errors(&self) -> usize {
-        self.admitted() - self.paid - self.pay_later
+        self.waited_for() - self.paid - self.pay_later
     }
 }
 

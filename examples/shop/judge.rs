@@ -1,7 +1,11 @@
 //! Whether the promises held: a pure function of the record of a run.
 //!
 //! Every promise has a lower bound as well: over too few orders it is not held, whatever became of them.
+//!
+//! Some orders are sent more than once. How many of them fare how is judged by the first answer to each, and only where the
+//! client waited for it; the time that answers take, and what the limit does, by everything that was sent.
 
+mod once;
 #[cfg(test)]
 mod tests;
 
@@ -69,6 +73,9 @@ pub(crate) fn judge(run: &Run) -> Verdict {
         paid_again_after_recovery(run),
         held_to_the_limit(run),
         told_when_to_come_back(run),
+        once::one_order_for_each_number(run),
+        once::one_charge_for_each_number(run),
+        once::the_first_answer_for_all(run),
     ];
     let phases = (0..run.played.len()).map(|act| Figures::of(run, act)).collect();
     Verdict { phases, promises, latest_wake: run.latest_wake, void: void(run) }
@@ -84,22 +91,27 @@ fn void(run: &Run) -> Option<String> {
         return Some(format!("the storm overslept {} of {} orders", short.overslept, short.due));
     }
     let Rush { offered, time, .. } = rush(run).filter(|rush| !rush.is_enough())?;
-    Some(format!("{offered} orders in {} ms are less than twice the limit of {RATE}/s", time.as_millis()))
+    Some(format!("{offered} requests in {} ms are less than twice the limit of {RATE}/s", time.as_millis()))
 }
 
 const fn at_least(percent: usize, part: usize, whole: usize) -> bool {
     part * 100 >= whole * percent
 }
 
+/// What became of everything that was sent, the first time and again.
+fn answers(run: &Run) -> impl Iterator<Item = Option<Answer>> {
+    run.orders.iter().flat_map(Order::answers)
+}
+
+/// Each time that an order was sent; but who hung up has not waited for as long.
 fn answered_in_time(run: &Run) -> Promise {
     let bound = DOOR + SLACK;
-    let unanswered = run.orders.iter().filter(|order| order.answer.is_none()).count();
-    let slowest =
-        run.orders.iter().filter_map(|order| order.answer).map(|answer| answer.after).max().unwrap_or_default();
+    let (sent, unanswered) = (answers(run).count(), answers(run).filter(Option::is_none).count());
+    let slowest = answers(run).flatten().map(|answer| answer.after).max().unwrap_or_default();
     let (held, figure) = if let Err(too_few) = Share::of_all(run).enough() {
         (false, too_few.to_string())
     } else if unanswered > 0 {
-        (false, format!("{unanswered} of {} never", run.orders.len()))
+        (false, format!("{unanswered} of {sent} never"))
     } else {
         (slowest <= bound, format!("slowest {} ms, allowed {}", slowest.as_millis(), bound.as_millis()))
     };
@@ -117,28 +129,28 @@ fn paid_while_shaky(run: &Run) -> Promise {
     Promise { name: "paid while the provider is shaky", layer: Layer::Retry, held, figure }
 }
 
-/// Whether so many in a hundred orders of a phase were paid; "pay later" is no payment.
+/// Whether so many in a hundred orders of a phase that somebody waited for were paid; "pay later" is no payment.
 fn paid(run: &Run, phase: Phase, percent: usize) -> (bool, String) {
     let judged = Share::judged(run, phase);
-    let (paid, admitted) = (judged.tally.paid, judged.tally.admitted());
+    let (paid, waited_for) = (judged.tally.paid, judged.tally.waited_for());
     match judged.enough() {
         Err(too_few) => (false, too_few.to_string()),
-        Ok(()) => (at_least(percent, paid, admitted), format!("{paid} of {admitted}")),
+        Ok(()) => (at_least(percent, paid, waited_for), format!("{paid} of {waited_for}")),
     }
 }
 
 fn pay_later_in_the_outage(run: &Run) -> Promise {
     let judged = Share::judged(run, Phase::Outage);
     let Tally { pay_later, .. } = judged.tally;
-    let (admitted, errors) = (judged.tally.admitted(), judged.tally.errors());
+    let (waited_for, errors) = (judged.tally.waited_for(), judged.tally.errors());
     let (held, figure) = if let Err(too_few) = judged.enough() {
         (false, too_few.to_string())
     } else if !was_out(judged.calls) {
         let Calls { made, unavailable, refused, .. } = judged.calls;
         (false, format!("no such outage: of {made} calls {unavailable} got a 503 and {refused} were refused"))
     } else {
-        let held = at_least(99, pay_later, admitted) && errors == 0;
-        (held, format!("{pay_later} of {admitted}, errors: {errors}"))
+        let held = at_least(99, pay_later, waited_for) && errors == 0;
+        (held, format!("{pay_later} of {waited_for}, errors: {errors}"))
     };
     Promise { name: "pay later in the outage", layer: Layer::Fallback, held, figure }
 }
@@ -155,6 +167,7 @@ const fn was_out(calls: Calls) -> bool {
     met_it && (both_ways || made < TELLING)
 }
 
+/// An order is run whether its client waits or not, and however often it is sent it is to be run once.
 fn left_alone_in_the_outage(run: &Run) -> Promise {
     let judged = Share::judged(run, Phase::Outage);
     let (admitted, calls) = (judged.tally.admitted(), judged.calls.made);
@@ -191,9 +204,11 @@ fn paid_again_after_recovery(run: &Run) -> Promise {
 }
 
 fn rush(run: &Run) -> Option<Rush> {
-    run.act(Phase::Burst).map(|act| Rush::during(run, &run.during(act)))
+    run.act(Phase::Burst).map(|act| Rush::in_act(run, act))
 }
 
+/// The limit asks nobody whether they have come before, and so this is about everything that is sent.
+///
 /// Whether it was put to the test is for [`void`] to say. A limit that refuses nobody then has not shown that it is one.
 fn held_to_the_limit(run: &Run) -> Promise {
     let rush = rush(run).unwrap_or_default();
@@ -210,9 +225,9 @@ fn held_to_the_limit(run: &Run) -> Promise {
 }
 
 fn told_when_to_come_back(run: &Run) -> Promise {
-    let told_when = run.orders.iter().filter_map(|order| match order.answer?.said {
+    let told_when = answers(run).flatten().filter_map(|answer| match answer.said {
         Said::Limited { told_when } => Some(told_when),
-        Said::Paid | Said::PayLater | Said::Failed => None,
+        Said::Paid | Said::PayLater | Said::Running | Said::Unheard | Said::Failed => None,
     });
     let (told, refused) = told_when.fold((0, 0), |(told, refused), is_told| (told + usize::from(is_told), refused + 1));
     let (held, figure) = match refused {
@@ -223,13 +238,13 @@ fn told_when_to_come_back(run: &Run) -> Promise {
 }
 
 /// How long after `recovered` the first of a hundred admitted orders in a row was paid. An order that has no answer yet
-/// breaks the row, so what was found once stays found.
+/// breaks the row, so what was found once stays found. One that its client did not wait for says nothing.
 pub(crate) fn paid_again(orders: &[Order], act: usize, recovered: Duration) -> Option<Duration> {
     let mut first = None;
     let mut in_a_row = 0;
     for order in orders.iter().filter(|order| order.act == act) {
         match order.answer {
-            Some(Answer { said: Said::Paid, after }) => {
+            Some(Answer { said: Said::Paid, after, .. }) => {
                 let paid = order.sent + after;
                 in_a_row += 1;
                 let first = *first.get_or_insert(paid);
@@ -237,7 +252,7 @@ pub(crate) fn paid_again(orders: &[Order], act: usize, recovered: Duration) -> O
                     return Some(first.saturating_sub(recovered));
                 }
             }
-            Some(Answer { said: Said::Limited { .. }, .. }) => {}
+            Some(Answer { said: Said::Limited { .. } | Said::Unheard, .. }) => {}
             _ => {
                 first = None;
                 in_a_row = 0;

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Everything is real and in this one process: an order service on axum, a payment provider as a second HTTP server,
-//! and two hundred customers who place orders over loopback sockets while the provider goes through a bad day:
+//! and two hundred customers who place orders over loopback sockets while the provider goes through a bad day. Some of them
+//! click twice, at once or later, and some hang up before they have an answer, and order again:
 //!
 //! | phase | the provider | what customers should notice |
 //! |---|---|---|
@@ -15,13 +16,14 @@
 //! | outage | 503, or nobody listens | the same, at once; the provider is left alone |
 //! | recovery | is well again | orders are paid again, within the breaker's open time and two seconds |
 //! | burst | is well | three times as many orders as the shop takes: a third gets in, the others learn when to come back |
+//! | all of them | is asked for one charge for each order | who orders again is told that it runs, or what came of it: nothing is sold or charged twice |
 //!
 //! What makes it so are the layers between a customer and the provider:
 //!
 //! ```text
-//! POST /orders -> limit 1000/s -> door timeout 1 s -> handler -+    orders.rs
-//!                                                              |
-//!   +----------------------------------------------------------+
+//! POST /orders -> limit 1000/s -> door timeout 1 s -> dedup by order_no -> handler -+    orders.rs
+//!                                                                                   |
+//!   +-------------------------------------------------------------------------------+
 //!   |
 //!   +-> fallback "pay later" -> total timeout 700 ms -> retry (4 attempts, budget) -+        payments.rs
 //!                                                                                   |
@@ -31,9 +33,9 @@
 //! ```
 //!
 //! The run ends with a table, with what the breaker did, and with its promises, each of which speaks for one kind of
-//! layer. Take that layer away with `--without timeout`, `--without breaker`, `--without fallback`, `--without limit` or
-//! `--without retry`, and you see a promise of its own break, and no other. What the retries' budget is for shows where
-//! no breaker spares the provider anyway: compare `--without breaker` and `--without breaker,budget`.
+//! layer. Take that layer away with `--without timeout`, `--without breaker`, `--without fallback`, `--without limit`,
+//! `--without retry` or `--without dedup`, and you see a promise of its own break, and no other. What the retries' budget
+//! is for shows where no breaker spares the provider anyway: compare `--without breaker` and `--without breaker,budget`.
 //!
 //! With `--serve 127.0.0.1:8080` it plays no script: place orders yourself, and change the provider's mood by hand.
 //!
@@ -79,6 +81,7 @@ use tracing_subscriber::prelude::*;
 
 use crate::lateness::Lateness;
 use crate::layers::{Layer, Without};
+use crate::orders::OrderBook;
 use crate::provider::Provider;
 use crate::record::{Log, Run};
 use crate::report::Progress;
@@ -128,7 +131,9 @@ async fn play(script: Script, without: &Without, json: bool) -> Result<ExitCode,
     let log = Log::start();
     let provider = Provider::open()?;
     let open_for = script.open_for();
-    let shop = open(order_service(&provider, without, open_for, &log)?, (Ipv4Addr::LOCALHOST, 0).into()).await?;
+    let book = OrderBook::default();
+    let shop = order_service(&provider, without, open_for, book.clone(), &log)?;
+    let shop = open(shop, (Ipv4Addr::LOCALHOST, 0).into()).await?;
 
     let lateness = Lateness::watch();
     let progress = Progress::show(log.clone(), script.acts());
@@ -138,7 +143,9 @@ async fn play(script: Script, without: &Without, json: bool) -> Result<ExitCode,
     let latest_wake = lateness.worst().await;
     let (orders, decisions) = (log.orders().clone(), log.decisions().clone());
     let (calls, switches) = (log.calls().clone(), log.switches().clone());
-    let verdict = judge::judge(&Run { played, orders, decisions, calls, switches, open_for, latest_wake });
+    let (book, charged) = (book.numbers(), provider.charged());
+    let run = Run { played, orders, book, charged, decisions, calls, switches, open_for, latest_wake };
+    let verdict = judge::judge(&run);
     report::print(&verdict);
     if json {
         println!("{}", report::json(script, without, &verdict));
@@ -160,13 +167,16 @@ async fn serve(address: SocketAddr, without: &Without) -> Result<ExitCode, Box<d
     let provider = Provider::open()?;
     let office = provider.open_back_office().await?;
     let open_for = Script::Full.open_for();
-    let shop = open(order_service(&provider, without, open_for, &Log::start())?, address).await?;
+    let shop = order_service(&provider, without, open_for, OrderBook::default(), &Log::start())?;
+    let shop = open(shop, address).await?;
     println!("The shop is open at http://{shop}, and its payment provider at http://{}.", provider.address());
-    println!("Place an order (give each a number of its own: one number is charged once), make trouble");
+    println!("Place an order, send it once more (idempotency-replayed: true, and nothing is charged), make trouble");
     println!("(healthy, slow, shaky, outage, down, refusing), look an order up:\n");
-    println!(
-        r#"  curl -i http://{shop}/orders -H 'content-type: application/json' -d '{{"order_no":"1","cents":1999}}'"#
-    );
+    for _ in 0..2 {
+        println!(
+            r#"  curl -i http://{shop}/orders -H 'content-type: application/json' -d '{{"order_no":"1","cents":1999}}'"#
+        );
+    }
     println!("  curl -X PUT http://{office}/behaviour/outage");
     println!("  curl http://{shop}/orders/1\n");
     println!("Ctrl-C closes it.");
@@ -178,11 +188,12 @@ fn order_service(
     provider: &Provider,
     without: &Without,
     open_for: Duration,
+    book: OrderBook,
     log: &Log,
 ) -> Result<Router, Box<dyn Error>> {
     let charges = Uri::try_from(format!("http://{}/charges", provider.address()))?;
     let payments = payments::payments(without, open_for, log.clone())?;
-    orders::order_service(without, payments, charges, log.clone())
+    orders::order_service(without, payments, charges, book, log.clone())
 }
 
 /// Serves the router in the background, and returns where.

@@ -3,33 +3,48 @@
 //! | request | answer |
 //! |---|---|
 //! | `POST /orders` `{"order_no": "..", "cents": n}` | 201 `paid`, 202 `pay-later`, 429 if too many come, or a problem |
+//! | the same once more | 409 while it runs, and then the first answer, with `idempotency-replayed: true` |
+//! | another order of the same number | 422 |
 //! | `GET /orders/{no}` | 200 or 404 |
 //! | `GET /health` | 200 |
 //!
-//! The limit and the door timeout are layers like any other to axum: they answer with a response, so there is no error to
+//! Limit, door timeout and dedup are layers like any other to axum: they answer with a response, so there is no error to
 //! handle.
+//!
+//! What concerns the customer stands outside of dedup, what concerns the order inside. Who is turned away by the limit has
+//! ordered nothing. Who is told "too late" at the door, or goes away, leaves an order behind that is run to its end, and
+//! gets its answer by sending it once more. "Pay later" is such an answer: the order stands, and is not tried again.
 
+mod book;
 mod noted;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::http::{Request, StatusCode, Uri};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use buttress::Degraded;
+use buttress::http::IdempotencyKeys;
+use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer, MemoryStore};
 use buttress::rate_limit::{Quota, RateLimitConfig, RateLimitLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
+use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tower::util::option_layer;
 use tower::{ServiceBuilder, ServiceExt};
 
+pub(crate) use self::book::OrderBook;
 use self::noted::Noted;
 use crate::layers::{Layer, Without};
 use crate::payments::{PaymentError, Payments};
@@ -45,23 +60,48 @@ pub(crate) const RATE: u32 = 1000;
 /// and how many at once after a pause.
 pub(crate) const BURST: u32 = 100;
 
-/// The service, which pays through `payments` at the provider's `charges`.
+/// For how many seconds the answer to an order is told again.
+const RETENTION: u32 = 10 * 60;
+
+/// As long as no order takes; with no timeouts it is the provider that ends it.
+const LONGEST_RUN: Duration = Duration::from_secs(60);
+
+/// Who sends an order again while it runs is told to come back when its lease may be over, and by then most are done. Nobody
+/// takes over after a crash, which these records do not outlast, so it need not be long for that.
+const LEASE: Duration = Duration::from_secs(1);
+
+/// As many as the limit lets in while they are remembered, so that there is room for all.
+const RECORDS: NonZeroUsize = NonZeroUsize::new((RATE * RETENTION) as usize).unwrap();
+
+/// The service, which pays through `payments` at the provider's `charges`, and enters what it sold in `book`.
 pub(crate) fn order_service(
     without: &Without,
     payments: Payments,
     charges: Uri,
+    book: OrderBook,
     log: Log,
 ) -> Result<Router, Box<dyn Error>> {
     let quota = Quota::per_second(RATE).burst(BURST);
     let limit = RateLimitLayer::new(RateLimitConfig::new(quota).name("orders"))?.http_server();
-    let door = TimeoutLayer::new(TimeoutConfig::new(DOOR).name("door"))?.http_server().export_deadline();
+    let door = TimeoutLayer::new(TimeoutConfig::new(DOOR).name("door"))?.http_server();
     let door = option_layer(without.keep(Layer::Timeout, door));
 
-    // What is refused costs nothing more, so the limit is outermost; only orders are worth one.
-    let orders =
-        ServiceBuilder::new().layer(Noted(log)).option_layer(without.keep(Layer::Limit, limit)).layer(door.clone());
+    // There is one tenant. What has no number that can be read is no order, and the handler says what is wrong with it.
+    let keys = IdempotencyKeys::new().scope(|_: &Parts| ("shop", "order.create")).key(order_no).key_optional();
+    let retention = Duration::from_secs(RETENTION.into());
+    let config = IdempotencyConfig::new().name("orders").lease(LEASE).longest_run(LONGEST_RUN).retention(retention);
+    let dedup = IdempotencyLayer::new(config, MemoryStore::new(RECORDS))?.http_server(keys, Body::new);
+    let dedup = without.keep(Layer::Dedup, dedup);
+    let charged_by = if dedup.is_some() { ChargedBy::Order } else { ChargedBy::Call };
 
-    let shop = Shop { payments, charges, book: Arc::default() };
+    // What is refused costs nothing more, so the limit is outermost; only orders are worth one.
+    let orders = ServiceBuilder::new()
+        .layer(Noted(log))
+        .option_layer(without.keep(Layer::Limit, limit))
+        .layer(door.clone())
+        .option_layer(dedup);
+
+    let shop = Shop { payments, charges, charged_by, book };
     Ok(Router::new()
         .route("/orders/{no}", get(look_up))
         .route("/health", get(health))
@@ -74,7 +114,26 @@ pub(crate) fn order_service(
 struct Shop {
     payments: Payments,
     charges: Uri,
-    book: Arc<OrderBook>,
+    charged_by: ChargedBy,
+    book: OrderBook,
+}
+
+/// What the provider knows a charge by, however often that is tried.
+#[derive(Clone, Copy)]
+enum ChargedBy {
+    /// The number of its order, so that no two runs of one order could charge twice.
+    Order,
+    /// A key of its own for each call: then a second run shows in the provider's ledger, which else would hide it.
+    Call,
+}
+
+impl ChargedBy {
+    fn key(self, order_no: &str) -> String {
+        match self {
+            Self::Order => format!("order-{order_no}"),
+            Self::Call => format!("call-{:032x}", fastrand::u128(..)),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -94,6 +153,12 @@ struct Order {
 enum Status {
     Paid,
     PayLater,
+}
+
+/// The number that an order is run once by, if it is one.
+fn order_no(_: &Parts, body: &Bytes) -> Option<String> {
+    let order: NewOrder = serde_json::from_slice(body).ok()?;
+    order.check().is_ok().then_some(order.order_no)
 }
 
 async fn place(
@@ -139,8 +204,8 @@ impl Shop {
         let charge = json!({ "order_no": order.order_no, "cents": order.cents });
         let request = Request::post(&self.charges)
             .header(CONTENT_TYPE, "application/json")
-            // However often this order is tried, it is charged once. Without it, it would be tried once.
-            .header("idempotency-key", format!("order-{}", order.order_no))
+            // However often this charge is tried, it is made once. Without it, it would be tried once.
+            .header("idempotency-key", self.charged_by.key(&order.order_no))
             .body(Full::from(charge.to_string()))
             .expect("a plain order number makes a header");
         let response = self.payments.clone().oneshot(request).await?;
@@ -162,60 +227,5 @@ impl From<PaymentError> for Problem {
             buttress::Error::Rejected(rejection) => Self::Refused(rejection),
             buttress::Error::Inner(_) => Self::BadGateway("The payment provider cannot be reached.".into()),
         }
-    }
-}
-
-/// Every order that was answered, in that order; the last word on a number counts.
-#[derive(Default)]
-struct OrderBook(Mutex<Vec<Order>>);
-
-impl OrderBook {
-    fn enter(&self, order: Order) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(order);
-    }
-
-    fn find(&self, no: &str) -> Option<Order> {
-        let book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        book.iter().rfind(|order| order.order_no == no).cloned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::future::ready;
-    use std::net::Ipv4Addr;
-
-    use axum::body::Body;
-    use axum::http::HeaderMap;
-    use tokio::net::TcpListener;
-
-    use super::*;
-    use crate::payments::payments;
-
-    #[tokio::test]
-    async fn every_try_of_a_charge_bears_the_key_of_its_order() {
-        let keys = Arc::new(Mutex::new(vec![]));
-        let seen = keys.clone();
-        let fails = move |headers: HeaderMap| {
-            seen.lock().expect("nobody panicked").push(headers["idempotency-key"].clone());
-            ready(StatusCode::SERVICE_UNAVAILABLE)
-        };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("there is a free port");
-        let charges = format!("http://{}/charges", listener.local_addr().expect("it is bound"));
-        let provider = Router::new().route("/charges", post(fails));
-        tokio::spawn(axum::serve(listener, provider).into_future());
-
-        // No try is cut short, however busy the machine is.
-        let (without, log) = (Without::new(vec![Layer::Timeout]), Log::start());
-        let payments = payments(&without, Duration::from_secs(1), log.clone()).expect("settings that work");
-        let charges = charges.parse().expect("an address");
-        let shop = order_service(&without, payments, charges, log).expect("settings that work");
-        let order = Request::post("/orders")
-            .header(CONTENT_TYPE, "application/json")
-            .body(Body::from(r#"{"order_no": "7", "cents": 1999}"#))
-            .expect("a request");
-        let answer = shop.oneshot(order).await.expect("the router answers");
-        assert_eq!(answer.status(), StatusCode::ACCEPTED);
-        assert_eq!(*keys.lock().expect("nobody panicked"), ["order-7"; 4]);
     }
 }

@@ -36,7 +36,8 @@ use tower::{Layer, Service, ServiceBuilder};
 use crate::layers::{self, Without};
 use crate::record::{Call, Ending, Log};
 
-/// All tries of a charge together. It leaves the shop some of the second that its door allows.
+/// All tries of a charge together. It leaves the shop some of the second that its door allows. It alone bounds a
+/// charge: an order that is run does not inherit the deadline of whoever waits at the door.
 const TOTAL: Duration = Duration::from_millis(700);
 
 /// One try. Two that are not answered fit into the total, with the longest wait between them and some of a third.
@@ -91,7 +92,7 @@ pub(crate) fn payments(without: &Without, open_for: Duration, log: Log) -> Resul
     let breaker = CircuitBreakerLayer::new(config)?.http_client();
     log.watch(breaker.breaker().changes());
 
-    // It keeps to what is left of the total, too, as the total does to what is left at the door.
+    // It keeps to what is left of the total, too.
     let attempt = TimeoutLayer::new(TimeoutConfig::new(ATTEMPT).name("attempt"))?.http_client();
 
     let mut connector = HttpConnector::new();

@@ -6,6 +6,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use buttress::Rejection;
+use buttress::http::Effect;
 use serde_json::json;
 
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) enum Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        // Nothing was done: put right, it may have the number that it had.
+        let effect = matches!(self, Self::BadRequest(_)).then_some(Effect::None);
         let (status, title, detail) = match self {
             Self::BadRequest(detail) => (StatusCode::BAD_REQUEST, "Bad request", detail),
             Self::KeyReused => (
@@ -37,6 +40,9 @@ impl IntoResponse for Problem {
         let body = json!({ "title": title, "status": status.as_u16(), "detail": detail });
         let mut response = (status, body.to_string()).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(effect) = effect {
+            response.extensions_mut().insert(effect);
+        }
         response
     }
 }

@@ -97,6 +97,11 @@ impl Provider {
         self.desk.behaviour.send_replace(mood.behaviour());
     }
 
+    /// The number of the order of every charge that it made.
+    pub(crate) fn charged(&self) -> Vec<String> {
+        self.desk.ledger.orders()
+    }
+
     /// Opens its back office, where `PUT /behaviour/{mood}` changes the mood by hand. It has a port of its own: one
     /// must get in although the provider refuses connections.
     pub(crate) async fn open_back_office(&self) -> io::Result<SocketAddr> {

@@ -1,5 +1,5 @@
-//! What a run leaves behind: every order, every decision of the limit, every call to the provider, and every
-//! switch of the breaker, with its times.
+//! What a run leaves behind: every order and how often it was sent, every decision of the limit, every call to the
+//! provider, every switch of the breaker, with its times, and what was sold and charged in the end.
 //!
 //! Times are counted from the start of the run.
 
@@ -12,14 +12,48 @@ use buttress::clock::Moment;
 
 use crate::script::{Act, Phase};
 
-/// An order, as the client that placed it saw it.
-#[derive(Clone, Copy, Debug)]
+/// An order, as the client that placed it saw it. Its number is its place in the record.
+#[derive(Clone, Debug)]
 pub(crate) struct Order {
     /// Which act of the script it was sent in.
     pub(crate) act: usize,
     pub(crate) sent: Duration,
     /// `None` while there is no answer, and for good if the connection failed.
     pub(crate) answer: Option<Answer>,
+    /// How often its customer sent it once more.
+    pub(crate) again: Vec<Again>,
+}
+
+impl Order {
+    /// What came back each time that it was sent, the first time first.
+    pub(crate) fn answers(&self) -> impl Iterator<Item = Option<Answer>> {
+        std::iter::once(self.answer).chain(self.again.iter().map(|again| again.answer))
+    }
+
+    /// When it was answered, or nobody listened any more; `None` while there is no answer.
+    pub(crate) fn ended(&self) -> Option<Duration> {
+        self.answer.map(|answer| self.sent + answer.after)
+    }
+}
+
+/// An order is sent once more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Again {
+    pub(crate) cause: Cause,
+    pub(crate) sent: Duration,
+    /// `None` while there is no answer, and for good if the connection failed.
+    pub(crate) answer: Option<Answer>,
+}
+
+/// Why an order is sent once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The customer clicked twice.
+    Click,
+    /// The client closed its connection before there was an answer.
+    HungUp,
+    /// The client was told to come back.
+    Told,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +61,26 @@ pub(crate) struct Answer {
     pub(crate) said: Said,
     /// How long after sending.
     pub(crate) after: Duration,
+    /// Whether it was marked as one that was given before.
+    pub(crate) is_replay: bool,
+    /// A hash of its status and its text.
+    pub(crate) digest: u64,
+}
+
+/// What a client hears, before it is known what it is the answer to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heard {
+    pub(crate) at: Duration,
+    pub(crate) said: Said,
+    pub(crate) is_replay: bool,
+    pub(crate) digest: u64,
+}
+
+impl Heard {
+    const fn after(self, sent: Duration) -> Answer {
+        let Self { at, said, is_replay, digest } = self;
+        Answer { said, after: at.saturating_sub(sent), is_replay, digest }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +91,15 @@ pub(crate) enum Said {
     Limited {
         told_when: bool,
     },
+    /// The same order is being run, and the client is told when to come back.
+    Running,
+    /// Whatever it was, the client had closed its connection.
+    Unheard,
     /// Anything else.
     Failed,
 }
 
-/// What the limit decided on an order, as it was seen from just outside of it.
+/// What the limit decided on a request, as it was seen from just outside of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decision {
     /// Just before.
@@ -106,6 +164,10 @@ impl Played {
 pub(crate) struct Run {
     pub(crate) played: Vec<Played>,
     pub(crate) orders: Vec<Order>,
+    /// The numbers of the orders in the shop's book, an entry each.
+    pub(crate) book: Vec<String>,
+    /// The numbers of the orders that the provider charged for, a charge each.
+    pub(crate) charged: Vec<String>,
     pub(crate) decisions: Vec<Decision>,
     pub(crate) calls: Vec<Call>,
     pub(crate) switches: Vec<Switch>,
@@ -157,17 +219,33 @@ impl Log {
     /// Notes that an order is being sent, and returns its number.
     pub(crate) fn sent(&self, act: usize) -> usize {
         let mut orders = self.orders();
-        orders.push(Order { act, sent: self.now(), answer: None });
+        orders.push(Order { act, sent: self.now(), answer: None, again: vec![] });
         orders.len() - 1
     }
 
-    pub(crate) fn answered(&self, number: usize, said: Said) {
-        let now = self.now();
-        let order = &mut self.orders()[number];
-        order.answer = Some(Answer { said, after: now.saturating_sub(order.sent) });
+    pub(crate) fn answered(&self, order: usize, heard: Heard) {
+        let order = &mut self.orders()[order];
+        order.answer = Some(heard.after(order.sent));
     }
 
-    /// Notes a decision that has just been made, and returns its number. The order is admitted, unless it is turned away.
+    /// Notes that the client closes its connection before there is an answer.
+    pub(crate) fn hung_up(&self, order: usize) {
+        self.answered(order, Heard { at: self.now(), said: Said::Unheard, is_replay: false, digest: 0 });
+    }
+
+    /// Notes that an order is being sent once more, and returns how often it was before.
+    pub(crate) fn sent_again(&self, order: usize, cause: Cause) -> usize {
+        let again = &mut self.orders()[order].again;
+        again.push(Again { cause, sent: self.now(), answer: None });
+        again.len() - 1
+    }
+
+    pub(crate) fn answered_again(&self, order: usize, number: usize, heard: Heard) {
+        let again = &mut self.orders()[order].again[number];
+        again.answer = Some(heard.after(again.sent));
+    }
+
+    /// Notes a decision that has just been made, and returns its number. The request is admitted, unless it is turned away.
     pub(crate) fn decided(&self, began: Duration) -> usize {
         let ended = self.now();
         let mut decisions = self.decisions();

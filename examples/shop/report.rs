@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::figures::{Figures, Rush, Tally};
+use crate::figures::{Figures, Repeats, Rush, Tally};
 use crate::judge::Verdict;
 use crate::layers::{Layer, Without};
 use crate::orders::{BURST, RATE};
@@ -64,13 +64,14 @@ fn line(log: &Log, acts: &[Act]) -> String {
 /// Prints what became of the orders of each phase, then what the breaker did, and then what became of the promises.
 pub(crate) fn print(verdict: &Verdict) {
     println!(
-        "{:<9}{:>9}{:>9}{:>7}{:>11}{:>9}{:>8}{:>10}{:>10}  {:>7}{:>7}{:>9}",
+        "{:<9}{:>9}{:>9}{:>7}{:>11}{:>9}{:>9}{:>8}{:>10}{:>10}  {:>7}{:>7}{:>9}",
         "phase",
         "offered",
         "answered",
         "paid",
         "pay-later",
         "limited",
+        "hung-up",
         "failed",
         "p50 ms",
         "p99 ms",
@@ -81,13 +82,14 @@ pub(crate) fn print(verdict: &Verdict) {
     for figures in &verdict.phases {
         let Figures { played, orders, calls, .. } = figures;
         println!(
-            "{:<9}{:>9}{:>9}{:>7}{:>11}{:>9}{:>8}{:>10}{:>10}  {:>7}{:>7}{:>9}",
+            "{:<9}{:>9}{:>9}{:>7}{:>11}{:>9}{:>9}{:>8}{:>10}{:>10}  {:>7}{:>7}{:>9}",
             played.act.phase.name(),
             orders.offered,
             orders.answered(),
             orders.paid,
             orders.pay_later,
             orders.limited,
+            orders.hung_up,
             orders.failed,
             in_a_column(figures.p50),
             in_a_column(figures.p99),
@@ -99,6 +101,7 @@ pub(crate) fn print(verdict: &Verdict) {
     println!(
         "calls: tries that set out for the provider; 503 and no-conn: those it failed, and that found nobody there"
     );
+    print_repeats(&verdict.phases);
     print_switches(&verdict.phases);
     print_rushes(&verdict.phases);
     println!("\npromises, and which layer keeps each:");
@@ -109,6 +112,22 @@ pub(crate) fn print(verdict: &Verdict) {
     if let Some(reason) = &verdict.void {
         println!("VOID    the machine was too busy: {reason}");
     }
+}
+
+fn print_repeats(phases: &[Figures]) {
+    println!(
+        "\n{:<9}{:>9}{:>11}{:>7}{:>14}{:>7}  {:>7}{:>10}{:>9}{:>10}",
+        "again", "sent", "in-flight", "later", "after hang-up", "told", "409", "replayed", "limited", "answered"
+    );
+    for Figures { played, repeats, .. } in phases {
+        let Repeats { sent, in_flight, later, hung_up, told, running, replayed, limited, answered } = repeats;
+        println!(
+            "{:<9}{sent:>9}{in_flight:>11}{later:>7}{hung_up:>14}{told:>7}  {running:>7}{replayed:>10}{limited:>9}\
+             {answered:>10}",
+            played.act.phase.name(),
+        );
+    }
+    println!("again: orders of that phase that were sent once more, and why; 409: it is being run, come back");
 }
 
 fn print_switches(phases: &[Figures]) {
@@ -173,7 +192,7 @@ pub(crate) fn json(script: Script, without: &Without, verdict: &Verdict) -> Valu
 }
 
 fn phase(figures: &Figures) -> Value {
-    let Figures { played, orders, judged, rush, p50, p99, calls, switches } = figures;
+    let Figures { played, orders, judged, repeats, rush, p50, p99, calls, switches } = figures;
     let mut phase = json!({
         "name": played.act.phase.name(),
         "ms": millis(played.until - played.from),
@@ -182,6 +201,7 @@ fn phase(figures: &Figures) -> Value {
         "p50_ms": p50.map(millis),
         "p99_ms": p99.map(millis),
         "judged": tally(judged),
+        "again": again(repeats),
         "limit": {
             "offered": rush.offered,
             "admitted": rush.admitted,
@@ -222,7 +242,22 @@ fn tally(orders: &Tally) -> Value {
         "paid": orders.paid,
         "pay_later": orders.pay_later,
         "limited": orders.limited,
+        "hung_up": orders.hung_up,
         "failed": orders.failed,
+    })
+}
+
+fn again(repeats: &Repeats) -> Value {
+    json!({
+        "sent": repeats.sent,
+        "in_flight": repeats.in_flight,
+        "later": repeats.later,
+        "after_hanging_up": repeats.hung_up,
+        "told": repeats.told,
+        "running": repeats.running,
+        "replayed": repeats.replayed,
+        "limited": repeats.limited,
+        "answered": repeats.answered,
     })
 }
 

@@ -77,10 +77,11 @@ const fn act(phase: Phase, millis: u64, rate: u32) -> Act {
 // Without timeouts every order of the slow phase holds its client (there are 200) for 2.5 s, far into the outage. Its rate
 // leaves enough of them free for the outage's own orders; otherwise taking away one layer would break another's promise.
 // Shaky follows calm, where the retries' budget is full and the breaker has seen nothing but good calls. It is long enough
-// for chance: four or five orders of 540 find every try failing, and seventeen of them, which break its promise, are to be
-// expected in three runs of a million.
+// for chance: of 570 orders 540 are waited for, four or five of them find every try failing, and seventeen, which break its
+// promise, are to be expected in three runs of a million.
 // A recovery is long enough for the promise of being paid again to be kept in the last moment. The burst is last, so that
 // nothing is left of it in any other phase; a storm that is kept from sending a third of it still offers twice the limit.
+// All rates but that of the burst leave the limit room for what is sent again, which is up to four tenths as much.
 const FULL: &[Act] = &[
     act(Phase::Calm, 3500, 400),
     act(Phase::Shaky, 3000, 400),
@@ -92,7 +93,7 @@ const FULL: &[Act] = &[
 
 const FAST: &[Act] = &[
     act(Phase::Calm, 800, 400),
-    act(Phase::Shaky, 1400, 600),
+    act(Phase::Shaky, 1450, 600),
     act(Phase::Slow, 900, 60),
     act(Phase::Outage, 1800, 600),
     Act { until_decided: true, ..act(Phase::Recovery, 3000, 400) },
@@ -101,9 +102,9 @@ const FAST: &[Act] = &[
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Script {
-    /// About 21 s, to watch.
+    /// About 22 s, to watch.
     Full,
-    /// About 7 s, to check.
+    /// About 8 s, to check.
     Fast,
 }
 

@@ -2,25 +2,24 @@
 //!
 //! There are 200 clients with a connection each. An order that finds none of them free is missed, and so is one that
 //! the storm itself woke too late for: neither is made up for later, since a burst would measure something else.
+//!
+//! Some customers send their order more than once; what they do beside the first time is done on connections of their own.
+
+mod client;
+mod customer;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER};
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use serde_json::json;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tower::BoxError;
 
+use self::client::Client;
+use self::customer::Customer;
 use crate::judge;
 use crate::provider::Provider;
-use crate::record::{Log, Played, Said};
+use crate::record::{Log, Played};
 use crate::script::Act;
 
 const CLIENTS: usize = 200;
@@ -33,19 +32,21 @@ const OVERDUE: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Storm {
+    shop: SocketAddr,
     log: Log,
     /// The clients that wait for no answer. FIFO, so that all of them get their turn.
     free: mpsc::Receiver<Client>,
     back: mpsc::Sender<Client>,
+    customers: JoinSet<()>,
 }
 
 impl Storm {
     pub(crate) fn over(shop: SocketAddr, log: Log) -> Self {
         let (back, free) = mpsc::channel(CLIENTS);
         for _ in 0..CLIENTS {
-            back.try_send(Client { shop, connection: None }).expect("there is room for all of them");
+            back.try_send(Client::new(shop)).expect("there is room for all of them");
         }
-        Self { log, free, back }
+        Self { shop, log, free, back, customers: JoinSet::new() }
     }
 
     /// Plays the script, and returns when all is answered or there is no more hope for it.
@@ -55,13 +56,8 @@ impl Storm {
             provider.turns(act.phase.mood());
             played.push(self.play_act(number, act).await);
         }
-        let all_back = async {
-            for _ in 0..CLIENTS {
-                self.free.recv().await;
-            }
-        };
-        // Who is not back by then has no answer, and that is on record.
-        let _ = timeout(PATIENCE, all_back).await;
+        // Who is still waiting by then has no answer, and that is on record.
+        let _ = timeout(PATIENCE, self.customers.join_all()).await;
         played
     }
 
@@ -91,64 +87,16 @@ impl Storm {
         }
     }
 
-    fn send(&self, mut client: Client, act: usize) {
-        let order = self.log.sent(act);
-        let log = self.log.clone();
+    fn send(&mut self, mut client: Client, act: usize) {
+        let customer = Customer { order: self.log.sent(act), shop: self.shop, log: self.log.clone() };
         let back = self.back.clone();
-        tokio::spawn(async move {
-            if let Ok(said) = client.order(order).await {
-                log.answered(order, said);
-            }
+        self.customers.spawn(async move {
+            let told = customer.orders(&mut client).await;
             // Nobody waits for it any more once the storm is over.
             let _ = back.try_send(client);
+            if let Some(told) = told {
+                customer.comes_back(told).await;
+            }
         });
-    }
-}
-
-fn meaning<B>(response: &Response<B>) -> Said {
-    match response.status() {
-        StatusCode::CREATED => Said::Paid,
-        StatusCode::ACCEPTED => Said::PayLater,
-        StatusCode::TOO_MANY_REQUESTS => Said::Limited { told_when: tells_when(response.headers()) },
-        _ => Said::Failed,
-    }
-}
-
-fn tells_when(headers: &HeaderMap) -> bool {
-    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::parse::<u32>);
-    matches!(seconds, Some(Ok(_)))
-}
-
-/// A customer's client. It keeps its connection from one order to the next, unless something went wrong.
-struct Client {
-    shop: SocketAddr,
-    connection: Option<SendRequest<Full<Bytes>>>,
-}
-
-impl Client {
-    async fn order(&mut self, number: usize) -> Result<Said, BoxError> {
-        let mut connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
-            Some(connection) => connection,
-            None => self.connect().await?,
-        };
-        connection.ready().await?;
-        let order = json!({ "order_no": number.to_string(), "cents": 1999 });
-        let request = Request::post("/orders")
-            .header(HOST, self.shop.to_string())
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::from(order.to_string()))?;
-        let response = connection.send_request(request).await?;
-        let said = meaning(&response);
-        response.into_body().collect().await?;
-        self.connection = Some(connection);
-        Ok(said)
-    }
-
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, BoxError> {
-        let stream = TcpStream::connect(self.shop).await?;
-        stream.set_nodelay(true)?;
-        let (connection, driver) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(driver);
-        Ok(connection)
     }
 }

@@ -1,6 +1,5 @@
 //! What came to the limit in a phase, and how much of it was let in.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use crate::orders::{BURST, RATE};
@@ -20,7 +19,9 @@ pub(crate) struct Rush {
 }
 
 impl Rush {
-    pub(crate) fn during(run: &Run, time: &Range<Duration>) -> Self {
+    /// Who comes back when the act is over is no part of its rush.
+    pub(crate) fn in_act(run: &Run, act: usize) -> Self {
+        let time = run.played[act].from..run.played[act].until;
         let mut decisions: Vec<_> = run.decisions.iter().filter(|decision| time.contains(&decision.began)).collect();
         decisions.sort_unstable_by_key(|decision| decision.began);
         let (Some(first), Some(last)) = (decisions.first(), decisions.iter().map(|decision| decision.ended).max())

@@ -3,7 +3,7 @@ use clap::ValueEnum;
 
 use super::*;
 use crate::figures::due;
-use crate::record::{Call, Decision, Ending, Played, Switch};
+use crate::record::{Again, Call, Cause, Decision, Ending, Played, Switch};
 use crate::script::Script;
 
 const MS: Duration = Duration::from_millis(1);
@@ -13,12 +13,27 @@ fn nothing() -> Run {
     Run {
         played: vec![],
         orders: vec![],
+        book: vec![],
+        charged: vec![],
         decisions: vec![],
         calls: vec![],
         switches: vec![],
         open_for,
         latest_wake: Duration::ZERO,
     }
+}
+
+/// Whatever is said, all who are told the same are told it in the same words.
+fn answer(said: Said, after: Duration) -> Answer {
+    let digest = match said {
+        Said::Paid => 201,
+        Said::PayLater => 202,
+        Said::Limited { .. } => 429,
+        Said::Running => 409,
+        Said::Unheard => 0,
+        Said::Failed => 500,
+    };
+    Answer { said, after, is_replay: false, digest }
 }
 
 const LIMITED: Said = Said::Limited { told_when: true };
@@ -42,13 +57,43 @@ fn good_run() -> Run {
                 Phase::Burst if order % 3 == 0 => (Said::Paid, 6 * MS, Some(Ending::Answered)),
                 Phase::Burst => (LIMITED, MS, None),
             };
-            run.orders.push(Order { act: number, sent, answer: Some(Answer { said, after }) });
+            run.orders.push(Order { act: number, sent, answer: Some(answer(said, after)), again: vec![] });
             run.decisions.push(Decision { began: sent, ended: sent, admitted: said != LIMITED });
             run.calls.extend(ending.map(|ending| Call { began: sent, ending }));
         }
         from = until;
     }
+    run.book = (0..run.orders.len()).map(|number| number.to_string()).collect();
+    run.charged = run.book.clone();
+    clicked_again(&mut run).into_iter().enumerate().for_each(|(number, order)| send_again(order, number));
     run
+}
+
+/// Orders that get in in the burst, where nobody counts how many fare how.
+fn clicked_again(run: &mut Run) -> Vec<&mut Order> {
+    let act = run.act(Phase::Burst).expect("it is in the script");
+    let admitted = |order: &&mut Order| order.act == act && order.answer.is_some_and(|answer| answer.said != LIMITED);
+    run.orders.iter_mut().filter(admitted).step_by(10).collect()
+}
+
+/// In turns: a second click while the first is running, a later one, and a client that hangs up.
+fn send_again(order: &mut Order, number: usize) {
+    let Some(Answer { said, after, .. }) = order.answer else { return };
+    let ended = order.sent + after;
+    let mut again = |cause, sent, answer| order.again.push(Again { cause, sent, answer: Some(answer) });
+    let replay = Answer { is_replay: true, ..answer(said, MS) };
+    match number % 3 {
+        0 => {
+            again(Cause::Click, ended - MS, answer(Said::Running, MS));
+            again(Cause::Told, ended + 1000 * MS, replay);
+        }
+        1 => again(Cause::Click, ended + MS, replay),
+        _ => {
+            again(Cause::HungUp, ended - MS, answer(Said::Running, MS));
+            again(Cause::Told, ended + 1000 * MS, replay);
+            order.answer = Some(answer(Said::Unheard, after - MS));
+        }
+    }
 }
 
 /// The orders of a phase by which shares are judged.
@@ -74,7 +119,7 @@ fn call_in_the_outage(run: &mut Run, endings: impl IntoIterator<Item = Ending>) 
 }
 
 fn say(order: &mut Order, said: Said) {
-    order.answer = Some(Answer { said, after: MS });
+    order.answer = Some(answer(said, MS));
 }
 
 fn broken(run: &Run) -> Vec<&'static str> {
@@ -96,29 +141,35 @@ const STORM: &str = "no storm of retries in the outage";
 const AGAIN: &str = "paid again after recovery";
 const LIMIT: &str = "held to the limit in the burst";
 const WHEN: &str = "refused with when to come back";
+const ORDERS: &str = "one order for each number";
+const CHARGES: &str = "one charge for each number";
+const SAME: &str = "the first answer to each click";
 
 #[test]
 fn a_good_run_keeps_every_promise() {
     let verdict = judge(&good_run());
     assert!(verdict.all_held() && verdict.void.is_none());
-    assert_eq!(verdict.promises.len(), 9);
+    assert_eq!(verdict.promises.len(), 12);
 }
 
 #[test]
 fn a_run_of_nothing_keeps_none() {
-    assert_eq!(broken(&nothing()), [IN_TIME, CALM, SHAKY, OUTAGE, ALONE, STORM, AGAIN, LIMIT, WHEN]);
+    assert_eq!(
+        broken(&nothing()),
+        [IN_TIME, CALM, SHAKY, OUTAGE, ALONE, STORM, AGAIN, LIMIT, WHEN, ORDERS, CHARGES, SAME]
+    );
 }
 
 #[test]
 fn a_storm_that_sent_nothing_keeps_none() {
     let run = Run { orders: vec![], decisions: vec![], ..good_run() };
-    assert_eq!(broken(&run), [IN_TIME, CALM, SHAKY, OUTAGE, ALONE, STORM, AGAIN, LIMIT, WHEN]);
+    assert_eq!(broken(&run), [IN_TIME, CALM, SHAKY, OUTAGE, ALONE, STORM, AGAIN, LIMIT, WHEN, ORDERS, CHARGES, SAME]);
 }
 
 #[test]
 fn the_slowest_order_of_all_is_within_timeout_and_slack() {
     let mut run = good_run();
-    let answer = |after| Some(Answer { said: Said::Paid, after });
+    let answer = |after| Some(answer(Said::Paid, after));
     run.orders[0].answer = answer(1500 * MS);
     assert!(broken(&run).is_empty(), "the bound itself is within, and it counts although it is not judged");
     run.orders[0].answer = answer(1501 * MS);
@@ -131,7 +182,7 @@ fn an_order_without_an_answer_is_not_answered_in_time() {
     let mut run = good_run();
     run.orders[0].answer = None;
     assert_eq!(broken(&run), [IN_TIME]);
-    assert_eq!(figure(&run, IN_TIME), format!("1 of {} never", run.orders.len()));
+    assert_eq!(figure(&run, IN_TIME), format!("1 of {} never", run.orders.iter().flat_map(Order::answers).count()));
 }
 
 #[test]
@@ -148,13 +199,13 @@ fn ninety_nine_in_a_hundred_are_paid_while_calm() {
 #[test]
 fn ninety_seven_in_a_hundred_are_paid_while_the_provider_is_shaky() {
     for other in [Said::PayLater, Said::Failed] {
-        for (others, held) in [(16, true), (17, false)] {
+        for (others, held) in [(17, true), (18, false)] {
             let mut run = good_run();
             let orders = judged_orders(&mut run, Phase::Shaky);
-            assert_eq!(orders.len(), 540);
+            assert_eq!(orders.len(), 570);
             orders.into_iter().take(others).for_each(|order| say(order, other));
-            assert_eq!(broken(&run), if held { vec![] } else { vec![SHAKY] }, "{others} of 540 {other:?}");
-            assert_eq!(figure(&run, SHAKY), format!("{} of 540", 540 - others));
+            assert_eq!(broken(&run), if held { vec![] } else { vec![SHAKY] }, "{others} of 570 {other:?}");
+            assert_eq!(figure(&run, SHAKY), format!("{} of 570", 570 - others));
         }
     }
 }
@@ -289,7 +340,7 @@ fn what_only_the_budget_bears_shows_without_the_breaker() {
 fn four_orders_in_five_must_have_been_sent() {
     for (phase, due, promise) in [
         (Phase::Calm, 240, CALM),
-        (Phase::Shaky, 540, SHAKY),
+        (Phase::Shaky, 570, SHAKY),
         (Phase::Outage, 540, OUTAGE),
         (Phase::Outage, 540, ALONE),
         (Phase::Outage, 540, STORM),
@@ -320,7 +371,8 @@ fn recovery_of(answers: impl IntoIterator<Item = (u32, Option<Said>)>) -> Vec<Or
     let order = |(sent, said): (u32, Option<Said>)| Order {
         act: 3,
         sent: 1000 * MS + sent * MS,
-        answer: said.map(|said| Answer { said, after: 5 * MS }),
+        answer: said.map(|said| answer(said, 5 * MS)),
+        again: vec![],
     };
     answers.into_iter().map(order).collect()
 }
@@ -339,6 +391,8 @@ fn a_hundred_in_a_row_are_paid_again_and_the_first_of_them_counts() {
         let broken_off = recovery_of((0..300).map(|at| (at, if at == 99 { other } else { paid })));
         assert_eq!(again(&broken_off), Some(105 * MS), "{other:?} breaks the row");
     }
+    let hung_up = recovery_of((0..=100).map(|order| (order, if order == 50 { Some(Said::Unheard) } else { paid })));
+    assert_eq!(again(&hung_up), Some(5 * MS), "nobody knows");
     let limited = |at| recovery_of((0..=at).map(|order| (order, if order == 50 { Some(LIMITED) } else { paid })));
     assert_eq!(again(&limited(100)), Some(5 * MS), "it was not admitted, and breaks no row");
     assert_eq!(again(&limited(99)), None, "nor does it count in one");
@@ -352,7 +406,7 @@ fn orders_are_paid_again_within_two_seconds_and_the_open_time() {
         let first_paid = run.played[act].from + run.open_for + 1995 * MS;
         for order in run.orders.iter_mut().filter(|order| order.act == act) {
             let said = if order.sent < first_paid { Said::PayLater } else { Said::Paid };
-            order.answer = Some(Answer { said, after: after * MS });
+            order.answer = Some(answer(said, after * MS));
         }
         assert_eq!(broken(&run).is_empty(), held, "after {after} ms more");
         assert_eq!(figure(&run, AGAIN), format!("after {} ms, allowed 2500", 2495 + after));
@@ -393,11 +447,11 @@ fn a_run_whose_storm_overslept_too_many_orders_is_void() {
     assert_eq!(broken(&run), [CALM], "void or not, it is not held");
 
     let mut run = good_run();
-    let due: Vec<_> = judged_orders(&mut run, Phase::Shaky).iter().take(109).map(|order| order.sent).collect();
+    let due: Vec<_> = judged_orders(&mut run, Phase::Shaky).iter().take(115).map(|order| order.sent).collect();
     run.orders.retain(|order| !due.contains(&order.sent));
     run.played[1].overslept = due;
     assert_eq!(broken(&run), [SHAKY]);
-    assert_eq!(judge(&run).void.as_deref(), Some("the storm overslept 109 of 540 orders"));
+    assert_eq!(judge(&run).void.as_deref(), Some("the storm overslept 115 of 570 orders"));
 
     let mut run = good_run();
     run.played[0].overslept = vec![run.played[0].from + 200 * MS; 100];
@@ -492,10 +546,160 @@ fn a_burst_of_less_than_twice_the_limit_is_void() {
     let gone = decisions(&mut run)[1].began;
     run.decisions.retain(|decision| decision.began != gone);
     let void = judge(&run).void;
-    assert_eq!(void.as_deref(), Some("2399 orders in 1199 ms are less than twice the limit of 1000/s"));
+    assert_eq!(void.as_deref(), Some("2399 requests in 1199 ms are less than twice the limit of 1000/s"));
 
     run.decisions.clear();
     assert!(judge(&run).void.is_some());
+}
+
+/// What the customers heard when they sent their orders once more.
+fn heard_again(run: &mut Run) -> impl Iterator<Item = &mut Answer> {
+    run.orders.iter_mut().flat_map(|order| &mut order.again).filter_map(|again| again.answer.as_mut())
+}
+
+#[test]
+fn one_order_that_is_entered_twice_is_one_too_many() {
+    let mut run = good_run();
+    run.book.push("4000".into());
+    assert_eq!(broken(&run), [ORDERS]);
+    assert_eq!(figure(&run, ORDERS), format!("1 of {} more than once", run.orders.len()));
+}
+
+#[test]
+fn one_order_that_is_charged_twice_is_one_too_many() {
+    let mut run = good_run();
+    run.charged.insert(0, "4000".into());
+    assert_eq!(broken(&run), [CHARGES]);
+    assert_eq!(figure(&run, CHARGES), format!("1 of {} more than once", run.orders.len()));
+}
+
+#[test]
+fn what_a_customer_was_told_is_in_the_book_and_what_is_paid_in_the_ledger() {
+    for (said, breaks) in [(Said::Paid, vec![ORDERS, CHARGES]), (Said::PayLater, vec![ORDERS]), (LIMITED, vec![])] {
+        let mut run = good_run();
+        let number = run.orders.len() - 2;
+        say(&mut run.orders[number], said);
+        run.book.retain(|entry| *entry != number.to_string());
+        run.charged.retain(|entry| *entry != number.to_string());
+        assert_eq!(broken(&run), breaks, "{said:?}");
+        if !breaks.is_empty() {
+            assert_eq!(figure(&run, ORDERS), format!("0 of {} more than once, 1 missing", run.orders.len() - 1));
+        }
+    }
+}
+
+#[test]
+fn a_run_in_which_few_send_their_orders_again_shows_nothing() {
+    for (way, most) in [(0, 40), (1, 40), (2, 40)] {
+        for (left, held) in [(once::ENOUGH, true), (once::ENOUGH - 1, false)] {
+            let mut run = good_run();
+            let sent_again = clicked_again(&mut run).into_iter().skip(way).step_by(3);
+            assert_eq!(sent_again.size_hint().0, most);
+            sent_again_no_more(sent_again.skip(left));
+            let breaks = if held { vec![] } else { vec![ORDERS, CHARGES] };
+            assert_eq!(broken(&run), breaks, "{left} of way {way}");
+        }
+    }
+    let mut run = good_run();
+    sent_again_no_more(&mut run.orders);
+    assert_eq!(broken(&run), [ORDERS, CHARGES, SAME]);
+    assert_eq!(figure(&run, ORDERS), "too few sent again: 0 in flight, 0 later, 0 after hanging up");
+    assert_eq!(figure(&run, SAME), "too few: 0 told that it runs, 0 replayed");
+}
+
+fn sent_again_no_more<'a>(orders: impl IntoIterator<Item = &'a mut Order>) {
+    orders.into_iter().for_each(|order| order.again.clear());
+}
+
+#[test]
+fn a_second_click_is_in_flight_while_the_first_has_no_answer() {
+    let mut run = good_run();
+    for order in clicked_again(&mut run).into_iter().step_by(3) {
+        order.again[0].sent += MS;
+    }
+    assert_eq!(broken(&run), [ORDERS, CHARGES], "the first was answered in that moment");
+    assert_eq!(figure(&run, ORDERS), "too few sent again: 0 in flight, 80 later, 40 after hanging up");
+}
+
+#[test]
+fn every_replay_is_the_first_answer() {
+    let mut run = good_run();
+    heard_again(&mut run).find(|answer| answer.is_replay).expect("a replay").digest += 1;
+    assert_eq!(broken(&run), [SAME]);
+    assert_eq!(figure(&run, SAME), "120 replayed, 1 of them another; 0 left without");
+}
+
+#[test]
+fn where_nobody_heard_the_first_answer_all_replays_are_the_same() {
+    for (digest, breaks) in [(201, vec![]), (202, vec![SAME])] {
+        let mut run = good_run();
+        let mut orders = clicked_again(&mut run);
+        let of_one_that_hung_up = &mut orders[2].again;
+        let told = of_one_that_hung_up[1];
+        let answer = told.answer.map(|answer| Answer { digest, ..answer });
+        of_one_that_hung_up.push(Again { answer, ..told });
+        assert_eq!(broken(&run), breaks, "{digest}");
+    }
+}
+
+#[test]
+fn few_who_hear_that_it_runs_or_what_came_of_it_show_nothing() {
+    for said in [Said::Running, Said::Paid] {
+        for (left, held) in [(once::ENOUGH, true), (once::ENOUGH - 1, false)] {
+            let mut run = good_run();
+            heard_again(&mut run)
+                .filter(|answer| answer.said == said)
+                .skip(left)
+                .for_each(|heard| *heard = answer(Said::Paid, MS));
+            assert_eq!(broken(&run), if held { vec![] } else { vec![SAME] }, "{left} {said:?}");
+        }
+    }
+}
+
+#[test]
+fn who_asks_again_gets_an_answer_in_the_end() {
+    for last in [Some(answer(Said::Running, MS)), None] {
+        let mut run = good_run();
+        clicked_again(&mut run)[0].again[1].answer = last;
+        assert_eq!(broken(&run), if last.is_none() { vec![IN_TIME, SAME] } else { vec![SAME] }, "{last:?}");
+        assert!(figure(&run, SAME).ends_with("1 left without"));
+    }
+    let mut run = good_run();
+    clicked_again(&mut run)[0].again[1].answer = Some(answer(LIMITED, MS));
+    assert!(broken(&run).is_empty(), "the limit has turned them away, and they leave it at that");
+}
+
+#[test]
+fn what_is_sent_again_is_to_be_answered_in_time_as_well() {
+    let mut run = good_run();
+    heard_again(&mut run).next().expect("an answer").after = 1501 * MS;
+    assert_eq!(broken(&run), [IN_TIME]);
+}
+
+#[test]
+fn an_order_that_its_client_did_not_wait_for_is_run_and_in_no_share() {
+    let mut run = good_run();
+    for phase in [Phase::Calm, Phase::Shaky, Phase::Outage] {
+        judged_orders(&mut run, phase).into_iter().take(40).for_each(|order| say(order, Said::Unheard));
+    }
+    // They are sent again.
+    let hung_up = run.orders.iter_mut().filter(|order| order.again.is_empty());
+    for order in hung_up.filter(|order| order.answer.is_some_and(|answer| answer.said == Said::Unheard)) {
+        let replay = Answer { is_replay: true, ..answer(Said::Paid, MS) };
+        order.again.push(Again { cause: Cause::HungUp, sent: order.sent + MS, answer: Some(replay) });
+    }
+    assert!(broken(&run).is_empty());
+    assert_eq!(figure(&run, CALM), "200 of 200");
+    assert_eq!(figure(&run, OUTAGE), "500 of 500, errors: 0");
+    assert_eq!(figure(&run, ALONE), "2 calls for 540 orders");
+}
+
+#[test]
+fn who_comes_back_after_the_burst_is_no_part_of_it() {
+    let mut run = good_run();
+    let until = run.played.last().expect("an act").until;
+    run.decisions.extend([until - MS, until].map(|at| Decision { began: at, ended: at, admitted: false }));
+    assert!(figure(&run, LIMIT).starts_with("1200 of 3601 let in"));
 }
 
 #[test]
@@ -506,7 +710,7 @@ fn who_is_refused_by_the_limit_has_an_answer_and_is_in_no_share() {
     }
     assert!(broken(&run).is_empty());
     assert_eq!(figure(&run, CALM), "200 of 200");
-    assert_eq!(figure(&run, SHAKY), "500 of 500");
+    assert_eq!(figure(&run, SHAKY), "530 of 530");
     assert_eq!(figure(&run, OUTAGE), "500 of 500, errors: 0");
 
     judged_orders(&mut run, Phase::Calm).into_iter().for_each(|order| say(order, LIMITED));
@@ -515,6 +719,6 @@ fn who_is_refused_by_the_limit_has_an_answer_and_is_in_no_share() {
 
     let mut run = good_run();
     let limited = run.orders.last_mut().expect("an order");
-    limited.answer = Some(Answer { said: LIMITED, after: 1501 * MS });
+    limited.answer = Some(answer(LIMITED, 1501 * MS));
     assert_eq!(broken(&run), [IN_TIME], "a refusal is to come in time as well");
 }

@@ -51,6 +51,12 @@ impl Ledger {
         Ok(receipt.await)
     }
 
+    /// The number of the order of every charge so far, in their order: one that was charged twice is in it twice.
+    pub(super) fn orders(&self) -> Vec<String> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().map(|charge| charge.order_no.clone()).collect()
+    }
+
     fn begin(&self, charge: Charge, delay: Duration) -> Known {
         let entries = self.entries.clone();
         let entry = charge.clone();
@@ -112,5 +118,14 @@ mod tests {
         assert_eq!(ledger.charge("k", charge(200), SEC).await, Err(KeyReused));
         assert!(ledger.charge("other", charge(200), SEC).await.is_ok());
         assert_eq!(entries(&ledger), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_that_is_charged_under_two_keys_is_charged_twice() {
+        let ledger = Ledger::default();
+        for key in ["k", "other", "k"] {
+            ledger.charge(key, charge(100), SEC).await.expect("the same charge");
+        }
+        assert_eq!(ledger.orders(), ["7", "7"]);
     }
 }

@@ -1,0 +1,99 @@
+//! A customer's HTTP client.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::net::TcpStream;
+use tower::BoxError;
+
+use crate::record::{Heard, Log, Said};
+
+/// It keeps its connection from one order to the next, unless something went wrong.
+pub(super) struct Client {
+    shop: SocketAddr,
+    connection: Option<SendRequest<Full<Bytes>>>,
+}
+
+/// The answer to an order.
+pub(super) struct Reply {
+    pub(super) heard: Heard,
+    /// When to come back, if it says so.
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Reply {
+    pub(super) fn is_running(&self) -> bool {
+        self.heard.said == Said::Running
+    }
+
+    /// Whether the shop had the order already.
+    pub(super) fn is_of_another(&self) -> bool {
+        self.is_running() || self.heard.is_replay
+    }
+}
+
+impl Client {
+    pub(super) const fn new(shop: SocketAddr) -> Self {
+        Self { shop, connection: None }
+    }
+
+    /// Sends an order, and reads the answer to its end. Dropped before that, it closes the connection.
+    pub(super) async fn order(&mut self, number: usize, log: &Log) -> Result<Reply, BoxError> {
+        self.connect().await?;
+        let mut connection = self.connection.take().expect("it is connected");
+        connection.ready().await?;
+        let order = json!({ "order_no": number.to_string(), "cents": 1999 });
+        let request = Request::post("/orders")
+            .header(HOST, self.shop.to_string())
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(order.to_string()))?;
+        let (head, body) = connection.send_request(request).await?.into_parts();
+        let text = body.collect().await?.to_bytes();
+        self.connection = Some(connection);
+        let retry_after = retry_after(&head.headers);
+        let mut digest = DefaultHasher::new();
+        (head.status, text).hash(&mut digest);
+        let heard = Heard {
+            at: log.now(),
+            said: meaning(head.status, retry_after.is_some()),
+            is_replay: head.headers.get("idempotency-replayed").is_some_and(|value| value == "true"),
+            digest: digest.finish(),
+        };
+        Ok(Reply { heard, retry_after })
+    }
+
+    /// Makes sure that there is a connection, as far as it can tell.
+    pub(super) async fn connect(&mut self) -> Result<(), BoxError> {
+        if self.connection.as_ref().is_none_or(SendRequest::is_closed) {
+            let stream = TcpStream::connect(self.shop).await?;
+            stream.set_nodelay(true)?;
+            let (connection, driver) = http1::handshake(TokioIo::new(stream)).await?;
+            tokio::spawn(driver);
+            self.connection = Some(connection);
+        }
+        Ok(())
+    }
+}
+
+const fn meaning(status: StatusCode, told_when: bool) -> Said {
+    match status {
+        StatusCode::CREATED => Said::Paid,
+        StatusCode::ACCEPTED => Said::PayLater,
+        StatusCode::TOO_MANY_REQUESTS => Said::Limited { told_when },
+        StatusCode::CONFLICT if told_when => Said::Running,
+        _ => Said::Failed,
+    }
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}

@@ -1,0 +1,130 @@
+//! Who places an order: most send it once and wait for the answer, and some do not.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::client::{Client, Reply};
+use crate::record::{Cause, Log};
+
+/// How long one waits who hangs up: less than a charge takes at best, and more than the way to the shop.
+const HANGS_UP_AFTER: Duration = Duration::from_millis(2);
+
+pub(super) struct Customer {
+    /// The number of the order.
+    pub(super) order: usize,
+    pub(super) shop: SocketAddr,
+    pub(super) log: Log,
+}
+
+/// Why and when a customer sends an order once more.
+pub(super) struct ComesBack {
+    cause: Cause,
+    after: Duration,
+}
+
+impl ComesBack {
+    /// Who clicks twice comes back while the order is running; turned away by the limit, they leave it at that.
+    fn for_the_answer(reply: &Reply) -> Option<Self> {
+        let after = reply.retry_after.filter(|_| reply.is_running())?;
+        Some(Self { cause: Cause::Told, after })
+    }
+}
+
+enum Habit {
+    /// Sends the order, and waits for the answer.
+    Waits,
+    /// Sends it twice at once.
+    ClicksTwice,
+    /// Sends it again when it is answered.
+    ClicksLater,
+    /// Waits no longer than [`HANGS_UP_AFTER`], closes the connection, and sends it again.
+    HangsUp,
+}
+
+impl Habit {
+    /// Of twenty customers two click twice, two once more later, and one hangs up. All that is sent again together is four
+    /// tenths of what is sent at first, which the limit has room for but in the burst.
+    const fn of(order: usize) -> Self {
+        match order % 20 {
+            3 | 13 => Self::ClicksTwice,
+            7 | 17 => Self::ClicksLater,
+            11 => Self::HangsUp,
+            _ => Self::Waits,
+        }
+    }
+}
+
+impl Customer {
+    /// Places the order, as this customer does; and what there is to come back for.
+    pub(super) async fn orders(&self, client: &mut Client) -> Option<ComesBack> {
+        match Habit::of(self.order) {
+            Habit::Waits => {
+                self.sends(client).await;
+                None
+            }
+            Habit::ClicksTwice => self.clicks_twice(client).await,
+            Habit::ClicksLater => {
+                self.sends(client).await;
+                self.sends_again(client, Cause::Click).await.as_ref().and_then(ComesBack::for_the_answer)
+            }
+            Habit::HangsUp => {
+                if timeout(HANGS_UP_AFTER, self.sends(client)).await.is_ok() {
+                    return None;
+                }
+                self.log.hung_up(self.order);
+                Some(ComesBack { cause: Cause::HungUp, after: Duration::ZERO })
+            }
+        }
+    }
+
+    /// Sends the order until the answer is not to come back.
+    pub(super) async fn comes_back(&self, first: ComesBack) {
+        let mut client = Client::new(self.shop);
+        let mut next = Some(first);
+        while let Some(ComesBack { cause, after }) = next {
+            sleep(after).await;
+            let reply = self.sends_again(&mut client, cause).await;
+            next = reply.and_then(|reply| reply.retry_after).map(|after| ComesBack { cause: Cause::Told, after });
+        }
+    }
+
+    async fn clicks_twice(&self, client: &mut Client) -> Option<ComesBack> {
+        let mut another = Client::new(self.shop);
+        let second = async {
+            // If it fails, so does what follows.
+            let _ = another.connect().await;
+            let number = self.log.sent_again(self.order, Cause::Click);
+            (number, self.hears(&mut another).await)
+        };
+        let (first, (number, second)) = tokio::join!(self.hears(client), second);
+        // The one that the shop took first is the order, and the other one asks for it again.
+        let (first, second) =
+            if first.as_ref().is_some_and(Reply::is_of_another) { (second, first) } else { (first, second) };
+        if let Some(reply) = first {
+            self.log.answered(self.order, reply.heard);
+        }
+        let reply = second?;
+        self.log.answered_again(self.order, number, reply.heard);
+        ComesBack::for_the_answer(&reply)
+    }
+
+    async fn sends(&self, client: &mut Client) {
+        if let Some(reply) = self.hears(client).await {
+            self.log.answered(self.order, reply.heard);
+        }
+    }
+
+    async fn sends_again(&self, client: &mut Client, cause: Cause) -> Option<Reply> {
+        let number = self.log.sent_again(self.order, cause);
+        let reply = self.hears(client).await?;
+        self.log.answered_again(self.order, number, reply.heard);
+        Some(reply)
+    }
+
+    /// Sends the order; `None` if the connection fails.
+    async fn hears(&self, client: &mut Client) -> Option<Reply> {
+        client.order(self.order, &self.log).await.ok()
+    }
+}
