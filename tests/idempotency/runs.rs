@@ -38,7 +38,8 @@ async fn a_long_run_keeps_its_lease_and_knows_its_fence() {
             let run = Execution::current().expect("it runs once");
             runs.lock().expect("no panic").push((run.fence(), run.attempt(), run.is_recovered()));
             sleep(150 * SEC).await;
-            assert!(!run.is_lost());
+            let later = Execution::current().expect("it still runs");
+            assert!(later.fence() == run.fence() && !later.is_lost());
             Ok::<_, Failure>(1)
         }
     });
@@ -47,6 +48,7 @@ async fn a_long_run_keeps_its_lease_and_knows_its_fence() {
     for _ in 0..14 {
         sleep(10 * SEC).await;
         assert_eq!(reason(service.call(order(1)).await), RefusalReason::Running);
+        assert!(Execution::current().is_none(), "it is nobody else's");
     }
     assert_eq!(call.await.expect("no panic").expect("an answer"), 1);
     let seen = seen.lock().expect("no panic");
@@ -57,14 +59,17 @@ async fn a_long_run_keeps_its_lease_and_knows_its_fence() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_hangs_is_taken_over_from_and_knows_it() {
-    let lost = Arc::new(AtomicU32::new(0));
-    let counter = lost.clone();
+    let (lost, fences) = (Arc::new(AtomicU32::new(0)), Arc::new(Mutex::new(Vec::new())));
+    let (counter, seen) = (lost.clone(), fences.clone());
     let inner = service_fn(move |_: Order| {
-        let counter = counter.clone();
+        let (counter, seen) = (counter.clone(), seen.clone());
         async move {
             let run = Execution::current().expect("it runs once");
+            seen.lock().expect("no panic").push((run.fence(), run.is_recovered()));
             if run.attempt() == 1 {
+                assert!(!run.is_lost());
                 run.lost().await;
+                assert!(run.is_lost());
                 counter.fetch_add(1, Ordering::SeqCst);
                 std::future::pending::<()>().await;
             }
@@ -73,11 +78,15 @@ async fn a_run_that_hangs_is_taken_over_from_and_knows_it() {
     });
     let mut service = layer(IdempotencyConfig::new()).layer(inner);
     let _hangs = tokio::spawn(service.call(order(1)));
-    sleep(301 * SEC).await;
+    sleep(299 * SEC).await;
+    assert_eq!(lost.load(Ordering::SeqCst), 0);
+    sleep(2 * SEC).await;
+    assert_eq!(lost.load(Ordering::SeqCst), 1, "it is not renewed any more");
     assert_eq!(reason(service.call(order(1)).await), RefusalReason::Running);
     sleep(31 * SEC).await;
-    assert_eq!(lost.load(Ordering::SeqCst), 1);
     assert_eq!(service.call(order(1)).await.expect("an answer"), 2);
+    let fences = fences.lock().expect("no panic");
+    assert!(matches!(fences[..], [(first, false), (second, true)] if first < second));
 }
 
 #[tokio::test(start_paused = true)]
