@@ -34,3 +34,9 @@ impl<St, I, P, R> IdempotencyLayer<St, I, P, R> {
         self.identify(keys).keep(KeptResponses::new().into_body(into_body)).reject_with(AsResponse::new())
     }
 }
+
+/// A type of content without its parameters, such as the boundary between parts, which is another one each time.
+fn essence(kind: &[u8]) -> Vec<u8> {
+    let end = kind.iter().position(|byte| *byte == b';').unwrap_or(kind.len());
+    kind[..end].trim_ascii().to_ascii_lowercase()
+}

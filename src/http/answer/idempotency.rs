@@ -38,6 +38,10 @@ pub(super) const fn problem(reason: RefusalReason) -> Problem {
             StatusCode::BAD_REQUEST,
             r#"{"type":"urn:problem-type:buttress:idempotency-cut","title":"Request cut","status":400,"detail":"The request came to an end before it was whole. Nothing was done."}"#,
         ),
+        RefusalReason::TooSlow => (
+            StatusCode::REQUEST_TIMEOUT,
+            r#"{"type":"urn:problem-type:buttress:idempotency-too-slow","title":"Too slow","status":408,"detail":"The request took too long to arrive. Nothing was done; send it again."}"#,
+        ),
         RefusalReason::TooManyRunning | RefusalReason::Draining => (
             StatusCode::SERVICE_UNAVAILABLE,
             r#"{"type":"urn:problem-type:buttress:idempotency-busy","title":"Temporarily unavailable","status":503,"detail":"As many requests are being processed as can be. Nothing was done; send it again."}"#,

@@ -1,74 +1,105 @@
-use std::collections::VecDeque;
+mod pieces;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+
+pub(super) use self::pieces::Pieces;
+use crate::clock;
 
 /// A body that was read up to a limit.
 pub(super) enum Read<B: Body> {
     /// To its end.
-    Whole { body: Bytes, trailers: HeaderMap },
+    Whole { body: Pieces, trailers: HeaderMap },
     /// There is more of it than that.
     More(PartlyRead<B>),
+    /// It took longer than it may.
+    Slow(PartlyRead<B>),
     /// Until it failed.
     Cut(PartlyRead<B>),
 }
 
 /// A body of which something was read already; it gives that first, and then the rest.
 pub struct PartlyRead<B: Body> {
-    first: VecDeque<Bytes>,
+    first: Pieces,
+    /// No data comes after them, but an error may.
+    trailers: HeaderMap,
     rest: Rest<B>,
 }
 
 enum Rest<B: Body> {
     Body(Pin<Box<B>>),
-    Trailers(HeaderMap),
     Error(B::Error),
     None,
 }
 
+/// Where reading came to an end.
+enum Stopped<E> {
+    AtEnd,
+    AtLimit,
+    AtError(E),
+}
+
 impl<B: Body> PartlyRead<B> {
-    /// All of it, in one piece.
-    pub(super) fn whole(body: Bytes, trailers: HeaderMap) -> Self {
-        let first = if body.is_empty() { VecDeque::new() } else { VecDeque::from([body]) };
-        Self { first, rest: if trailers.is_empty() { Rest::None } else { Rest::Trailers(trailers) } }
+    /// All of it.
+    pub(super) fn whole(body: impl Into<Pieces>, trailers: HeaderMap) -> Self {
+        Self { first: body.into(), trailers, rest: Rest::None }
     }
-}
 
-/// Reads a body up to `limit` bytes.
-pub(super) async fn read<B: Body>(body: B, limit: usize) -> Read<B> {
-    let (mut first, mut length, mut trailers) = (VecDeque::new(), 0_usize, HeaderMap::new());
-    let mut rest = Box::pin(body);
-    // A body that says how long it is need not be read to be known to be longer.
-    while length <= limit && rest.size_hint().lower() <= (limit - length) as u64 {
-        match poll_fn(|cx| rest.as_mut().poll_frame(cx)).await {
-            None => return Read::Whole { body: joined(first, length), trailers },
-            Some(Err(error)) => return Read::Cut(PartlyRead { first, rest: Rest::Error(error) }),
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(mut data) => {
-                    let data = data.copy_to_bytes(data.remaining());
-                    length += data.len();
-                    first.push_back(data);
-                }
-                Err(frame) => trailers.extend(frame.into_trailers().unwrap_or_default()),
-            },
+    /// Nothing of it, yet.
+    pub(super) fn unread(body: B) -> Self {
+        Self { first: Pieces::default(), trailers: HeaderMap::new(), rest: Rest::Body(Box::pin(body)) }
+    }
+
+    /// Reads on. Dropped, it has lost nothing: what was read is in `self`.
+    async fn read_to(&mut self, limit: usize) -> Stopped<B::Error> {
+        let Self { first, trailers, rest: Rest::Body(rest) } = self else {
+            return Stopped::AtEnd;
+        };
+        let mut length = 0_usize;
+        // A body that says how long it is need not be read to be known to be longer.
+        while length <= limit && rest.size_hint().lower() <= (limit - length) as u64 {
+            let frame = poll_fn(|cx| {
+                // One that always has something to give, and if it is nothing, is not to keep the time from being over.
+                ready!(clock::poll_turn(cx));
+                rest.as_mut().poll_frame(cx)
+            });
+            match frame.await {
+                None => return Stopped::AtEnd,
+                Some(Err(error)) => return Stopped::AtError(error),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(mut data) => {
+                        length = length.saturating_add(data.remaining());
+                        first.push(data.copy_to_bytes(data.remaining()));
+                    }
+                    Err(frame) => {
+                        let more = frame.into_trailers().unwrap_or_default();
+                        let size = more.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+                        length = length.saturating_add(size);
+                        trailers.extend(more);
+                    }
+                },
+            }
         }
+        Stopped::AtLimit
     }
-    Read::More(PartlyRead { first, rest: Rest::Body(rest) })
 }
 
-/// One piece is not copied.
-fn joined(mut pieces: VecDeque<Bytes>, length: usize) -> Bytes {
-    if pieces.len() <= 1 {
-        return pieces.pop_front().unwrap_or_default();
+/// Reads a body up to `limit` bytes, its trailers included, for as long as `within`.
+pub(super) async fn read<B: Body>(body: B, limit: usize, within: Duration) -> Read<B> {
+    let mut read = PartlyRead::unread(body);
+    match clock::within(within, read.read_to(limit)).await {
+        Some(Stopped::AtEnd) => Read::Whole { body: read.first, trailers: read.trailers },
+        Some(Stopped::AtLimit) => Read::More(read),
+        Some(Stopped::AtError(error)) => Read::Cut(PartlyRead { rest: Rest::Error(error), ..read }),
+        None => Read::Slow(read),
     }
-    let mut body = BytesMut::with_capacity(length);
-    pieces.iter().for_each(|piece| body.extend_from_slice(piece));
-    body.freeze()
 }
 
 impl<B: Body> Body for PartlyRead<B> {
@@ -76,8 +107,11 @@ impl<B: Body> Body for PartlyRead<B> {
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        if let Some(data) = self.first.pop_front() {
+        if let Some(data) = self.first.pop() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if !self.trailers.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::trailers(std::mem::take(&mut self.trailers)))));
         }
         if let Rest::Body(rest) = &mut self.rest {
             let frame = ready!(rest.as_mut().poll_frame(cx));
@@ -85,7 +119,6 @@ impl<B: Body> Body for PartlyRead<B> {
             return Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(data))));
         }
         Poll::Ready(match std::mem::replace(&mut self.rest, Rest::None) {
-            Rest::Trailers(trailers) => Some(Ok(Frame::trailers(trailers))),
             Rest::Error(error) => Some(Err(error)),
             Rest::Body(_) | Rest::None => None,
         })
@@ -93,17 +126,18 @@ impl<B: Body> Body for PartlyRead<B> {
 
     fn is_end_stream(&self) -> bool {
         self.first.is_empty()
+            && self.trailers.is_empty()
             && match &self.rest {
                 Rest::Body(rest) => rest.is_end_stream(),
-                Rest::Trailers(_) | Rest::Error(_) => false,
+                Rest::Error(_) => false,
                 Rest::None => true,
             }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let first: u64 = self.first.iter().map(|data| data.len() as u64).sum();
+        let first = self.first.len() as u64;
         match &self.rest {
-            Rest::Trailers(_) | Rest::None => SizeHint::with_exact(first),
+            Rest::None => SizeHint::with_exact(first),
             Rest::Error(_) => SizeHint::default(),
             Rest::Body(rest) => {
                 let (rest, mut hint) = (rest.size_hint(), SizeHint::new());

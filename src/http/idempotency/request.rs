@@ -1,6 +1,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -9,16 +10,17 @@ use http_body::Body;
 
 use super::key::key_of;
 use super::read::{Read, read};
-use super::{IDEMPOTENCY_KEY, REPLAYED};
+use super::{IDEMPOTENCY_KEY, REPLAYED, essence};
 use crate::idempotency::{
     Fingerprint, Global, Identified, Identify, NotSaid, RecordKey, RefusalReason, ScopeOf, ToParts,
 };
 
 /// What an HTTP request is recorded under: its key, by default that of the header `Idempotency-Key`, within its scope.
 ///
-/// A request is known by its method, path and query, the type of its content and its body, which is read first: up to 1 MiB by
-/// default, and what is larger is refused with 413. Only requests of `POST` and `PATCH` are run once, by default; the others
-/// may be repeated as they are.
+/// A request is known by its method, path and query, the type of its content and its body. The body is read first: by default
+/// up to 1 MiB, and what is larger is refused with 413, and for 30 s, and what takes longer is refused with 408; nothing is
+/// recorded of either. Trailers of a request are not handed on. Only requests of `POST` and `PATCH` are run once, by default;
+/// the others may be repeated as they are.
 ///
 /// ```
 /// use buttress::http::IdempotencyKeys;
@@ -38,6 +40,7 @@ pub struct IdempotencyKeys<S = NotSaid, K = InHeader> {
     key: Arc<K>,
     methods: Vec<Method>,
     max_body: usize,
+    read_within: Duration,
     needs_key: bool,
 }
 
@@ -57,6 +60,7 @@ impl IdempotencyKeys {
             key: Arc::new(InHeader { name: IDEMPOTENCY_KEY, strict: false }),
             methods: vec![Method::POST, Method::PATCH],
             max_body: 1 << 20,
+            read_within: Duration::from_secs(30),
             needs_key: true,
         }
     }
@@ -89,8 +93,8 @@ impl<S, K> IdempotencyKeys<S, K> {
     /// another's; without the operation an order number is used up by the first thing that is done to the order.
     #[must_use]
     pub fn scope<S2>(self, scope: S2) -> IdempotencyKeys<S2, K> {
-        let Self { key, methods, max_body, needs_key, .. } = self;
-        IdempotencyKeys { scope: Arc::new(scope), key, methods, max_body, needs_key }
+        let Self { key, methods, max_body, read_within, needs_key, .. } = self;
+        IdempotencyKeys { scope: Arc::new(scope), key, methods, max_body, read_within, needs_key }
     }
 
     /// There is one tenant and one operation.
@@ -102,14 +106,15 @@ impl<S, K> IdempotencyKeys<S, K> {
     /// Takes what `key` finds in a request, such as the number of an order: `|head: &Parts, body: &Bytes| Some(..)`.
     #[must_use]
     pub fn key<K2>(self, key: K2) -> IdempotencyKeys<S, K2> {
-        let Self { scope, methods, max_body, needs_key, .. } = self;
-        IdempotencyKeys { scope, key: Arc::new(key), methods, max_body, needs_key }
+        let Self { scope, methods, max_body, read_within, needs_key, .. } = self;
+        IdempotencyKeys { scope, key: Arc::new(key), methods, max_body, read_within, needs_key }
     }
 
-    /// Runs requests of these methods once; those of others as often as they are sent.
+    /// Runs requests of these methods once; those of others as often as they are sent. So is `CONNECT` in any case: it opens a
+    /// tunnel, and there is no answer to be told again.
     #[must_use]
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
-        self.methods = methods.into_iter().collect();
+        self.methods = methods.into_iter().filter(|method| method != Method::CONNECT).collect();
         self
     }
 
@@ -117,6 +122,14 @@ impl<S, K> IdempotencyKeys<S, K> {
     #[must_use]
     pub const fn max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
+        self
+    }
+
+    /// Reads a body for so long; 30 s by default, which is a megabyte over a slow mobile network. Who sends longer holds
+    /// nothing but its connection meanwhile: a request is claimed when it is whole.
+    #[must_use]
+    pub const fn read_within(mut self, time: Duration) -> Self {
+        self.read_within = time;
         self
     }
 
@@ -202,10 +215,11 @@ impl<S, K> IdempotencyKeys<S, K> {
                 Ok(Identified::Free(Request::from_parts(head, body)))
             };
         }
-        let body = match read(body, self.max_body).await {
-            // Trailers of a request say nothing that it is known by, and no handler is given them.
-            Read::Whole { body, .. } => body,
+        let body = match read(body, self.max_body, self.read_within).await {
+            // A body that is made of bytes has no place for trailers, and a request is not known by them.
+            Read::Whole { body, .. } => body.joined(),
             Read::More(_) => return Err(RefusalReason::TooLarge),
+            Read::Slow(_) => return Err(RefusalReason::TooSlow),
             Read::Cut(_) => return Err(RefusalReason::Cut),
         };
         let key = match key {
@@ -225,10 +239,4 @@ impl<S, K> IdempotencyKeys<S, K> {
             None => Ok(Identified::Free(request)),
         }
     }
-}
-
-/// A type of content without its parameters: a boundary between parts is another one each time.
-fn essence(kind: &[u8]) -> Vec<u8> {
-    let end = kind.iter().position(|byte| *byte == b';').unwrap_or(kind.len());
-    kind[..end].trim_ascii().to_ascii_lowercase()
 }

@@ -1,18 +1,20 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE, ETAG, LAST_MODIFIED, LINK,
     LOCATION, VARY,
 };
+use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Body;
 
-use super::REPLAYED;
 use super::read::{PartlyRead, Read, read};
-use super::record::Recorded;
+use super::record::{Recorded, encode};
+use super::{REPLAYED, essence};
 use crate::idempotency::{Keep, Kept, NotSaid, Unreadable, Verdict};
 use crate::rejection::{MayCarryRejection, Rejection};
 
@@ -36,9 +38,12 @@ pub enum Effect {
 /// | a refusal by a breaker, a limiter or this layer inside | is run |
 /// | any other, 500 and the like as well | is told it again |
 ///
-/// [`Effect`] in the response's extensions says otherwise. Of the headers those are kept that speak of the answer and not of the
-/// connection, the client or the moment; `Set-Cookie` never. Bodies are kept up to 256 KiB: a longer one goes to whoever sent the
-/// request, and a repeated one is told that the answer was not kept; it is not run again.
+/// [`Effect`] in the response's extensions says otherwise. Of the headers and the trailers those are kept that speak of the
+/// answer and not of the connection, the client or the moment; `Set-Cookie` never.
+///
+/// A body is read to its end before anything is sent, if that comes within 256 KiB and ten seconds. One that is longer or takes
+/// longer goes to whoever sent the request as it comes, and so does at once what has no end, a `text/event-stream` or another
+/// protocol; a repeated request is told that the answer was not kept. It is not run again.
 #[derive(Clone, Debug)]
 pub struct KeptResponses<F = NotSaid> {
     rules: Arc<Rules>,
@@ -48,6 +53,7 @@ pub struct KeptResponses<F = NotSaid> {
 #[derive(Clone, Debug)]
 struct Rules {
     max_body: usize,
+    read_within: Duration,
     headers: Vec<HeaderName>,
     server_errors_are_final: bool,
 }
@@ -67,8 +73,13 @@ impl KeptResponses {
             LINK,
             LOCATION,
             VARY,
+            GRPC_STATUS,
+            GRPC_MESSAGE,
+            GRPC_STATUS_DETAILS,
+            GRPC_ENCODING,
         ];
-        let rules = Rules { max_body: 256 << 10, headers, server_errors_are_final: true };
+        let rules =
+            Rules { max_body: 256 << 10, read_within: Duration::from_secs(10), headers, server_errors_are_final: true };
         Self { rules: Arc::new(rules), into_body: NotSaid }
     }
 }
@@ -93,7 +104,15 @@ impl<F> KeptResponses<F> {
         self
     }
 
-    /// Keeps this header too. What speaks of the connection, of one client or of the moment is not kept all the same:
+    /// Reads a body for so long before it is handed on as it comes; 10 s by default. That is longer than it takes to write down
+    /// an answer that is there, and shorter than most clients wait for its beginning.
+    #[must_use]
+    pub fn read_within(mut self, time: Duration) -> Self {
+        Arc::make_mut(&mut self.rules).read_within = time;
+        self
+    }
+
+    /// Keeps this header too, or this trailer. What speaks of the connection, of one client or of the moment is not kept all the same:
     /// `Set-Cookie`, `Date`, `Connection` and their like.
     #[must_use]
     pub fn header(mut self, name: HeaderName) -> Self {
@@ -110,6 +129,12 @@ impl<F> KeptResponses<F> {
         self
     }
 }
+
+/// Without it no client of gRPC takes an answer for one.
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 const NEVER: [&str; 14] = [
     "age",
@@ -149,9 +174,7 @@ impl Rules {
             return Verdict::NoEffect;
         }
         let (head, body) = failed().into_parts();
-        let recorded =
-            Recorded { status: head.status, headers: head.headers, trailers: HeaderMap::new(), body: Some(body) };
-        recorded.encode().map_or(Verdict::Unknown("it cannot be written down".into()), Verdict::Final)
+        verdict(encode(head.status, &head.headers, &HeaderMap::new(), Some(&body.into())))
     }
 
     fn kept(&self, headers: &HeaderMap) -> HeaderMap {
@@ -162,6 +185,16 @@ impl Rules {
         }
         kept
     }
+}
+
+fn verdict(recorded: Option<Bytes>) -> Verdict {
+    recorded.map_or_else(|| Verdict::Unknown("it cannot be written down".into()), Verdict::Final)
+}
+
+/// Whether what follows has no end, as far as the head says: a switch of protocols is followed by no body.
+fn is_endless(head: &Parts) -> bool {
+    let kind = head.headers.get(CONTENT_TYPE).map(|kind| essence(kind.as_bytes()));
+    head.status.is_informational() || kind.is_some_and(|kind| kind == b"text/event-stream")
 }
 
 /// The answer of a service that failed in the midst of it.
@@ -208,22 +241,29 @@ where
                 return Kept { result: Ok(response), verdict };
             }
             let (head, body) = response.into_parts();
-            // What follows a switch of protocols is no body, and has no end.
-            let limit = if head.status.is_informational() { 0 } else { rules.max_body };
-            let (body, kept, trailers) = match read(body, limit).await {
-                Read::Whole { body, trailers } => {
-                    (PartlyRead::whole(body.clone(), trailers.clone()), Some(body), trailers)
-                }
-                Read::More(body) => (body, None, HeaderMap::new()),
-                Read::Cut(body) => {
-                    // Something was done, and who sent the request has seen what there was of the answer.
-                    let verdict = rules.server_error();
-                    return Kept { result: Ok(Response::from_parts(head, into_body(body))), verdict };
-                }
+            let read = if is_endless(&head) {
+                Read::More(PartlyRead::unread(body))
+            } else {
+                read(body, rules.max_body, rules.read_within).await
             };
-            let recorded = Recorded { status: head.status, headers: rules.kept(&head.headers), trailers, body: kept };
-            let verdict =
-                recorded.encode().map_or(Verdict::Unknown("it cannot be written down".into()), Verdict::Final);
+            let headers = rules.kept(&head.headers);
+            let (body, verdict) = match read {
+                Read::Whole { body, trailers } => {
+                    match encode(head.status, &headers, &rules.kept(&trailers), Some(&body)) {
+                        // The record has the body at its end; there need not be two of it.
+                        Some(recorded) => {
+                            let body = recorded.slice(recorded.len() - body.len()..);
+                            (PartlyRead::whole(body, trailers), Verdict::Final(recorded))
+                        }
+                        None => (PartlyRead::whole(body, trailers), verdict(None)),
+                    }
+                }
+                Read::More(body) | Read::Slow(body) => {
+                    (body, verdict(encode(head.status, &headers, &HeaderMap::new(), None)))
+                }
+                // Something was done, and who sent the request has seen what there was of the answer.
+                Read::Cut(body) => (body, rules.server_error()),
+            };
             Kept { result: Ok(Response::from_parts(head, into_body(body))), verdict }
         })
     }

@@ -1,4 +1,4 @@
-//! Requests of HTTP that are run once, over axum.
+//! A repeated request has the answer of the first one.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
