@@ -16,8 +16,8 @@ use crate::rejection::{MayCarryRejection, Rejection};
 /// older records unreadable, and bytes stay bytes (`serde_bytes`).
 ///
 /// An error cannot be told again. After one, a repeated request is told that nobody knows what came of the first; but not if
-/// the error is a refusal by a breaker or a limiter inside, which kept the call from the service, and not if
-/// [errors have no effect](Self::errors_have_no_effect).
+/// the error is a refusal by a breaker or a limiter inside, or by a timeout that came too late to call, which kept the call from
+/// the service, and not if [errors have no effect](Self::errors_have_no_effect).
 ///
 /// ```
 /// use std::num::NonZeroUsize;
@@ -101,16 +101,18 @@ where
 }
 
 fn kept_from_the_service(rejection: Rejection) -> bool {
-    crate::outcome::Failure::from(rejection).kind() == FailureKind::Refused
+    matches!(crate::outcome::Failure::from(rejection).kind(), FailureKind::Refused | FailureKind::Expired)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde::Deserialize;
 
     use super::*;
     use crate::circuit_breaker::{Open, TripReason};
-    use crate::rejection::Error;
+    use crate::rejection::{Elapsed, Error};
 
     type Failure = Error<&'static str>;
 
@@ -162,5 +164,10 @@ mod tests {
         assert_eq!(verdict(Values::new().errors_have_no_effect(), failed()), Verdict::NoEffect);
         let open = Rejection::from(Open::new("bank".into(), TripReason::ForcedOpen));
         assert_eq!(verdict(Values::new(), Err::<(), _>(Error::Rejected(open))), Verdict::NoEffect);
+        let late = Rejection::from(Elapsed::before_call("bank".into()));
+        assert_eq!(verdict(Values::new(), Err::<(), _>(Error::Rejected(late))), Verdict::NoEffect);
+        let cut = Rejection::from(Elapsed::limit("bank".into(), Duration::from_secs(1)));
+        let cut = verdict(Values::new(), Err::<(), _>(Error::Rejected(cut)));
+        assert_eq!(cut, Verdict::Unknown("it failed".into()));
     }
 }

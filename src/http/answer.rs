@@ -135,15 +135,12 @@ impl AsResponse {
     /// Not inlined, so that what polls a refusal stays small.
     #[inline(never)]
     fn response<B: From<Bytes>>(self, rejection: Rejection) -> Response<B> {
-        let problem = self.problem(&rejection);
-        let (mut head, ()) = Response::new(()).into_parts();
-        head.status = problem.status;
-        head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        let mut response = self.problem(&rejection).into_response();
         if let Some(wait) = rejection.retry_after() {
-            head.headers.insert(RETRY_AFTER, number(whole_seconds(wait).max(1)));
+            response.headers_mut().insert(RETRY_AFTER, number(whole_seconds(wait).max(1)));
         }
-        head.extensions.insert(rejection);
-        Response::from_parts(head, problem.to_json().into())
+        response.extensions_mut().insert(rejection);
+        response
     }
 }
 
@@ -189,6 +186,13 @@ struct Problem {
 }
 
 impl Problem {
+    fn into_response<B: From<Bytes>>(self) -> Response<B> {
+        let mut response = Response::new(self.to_json().into());
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+    }
+
     /// Floods are refused, and so a text that is as it stands here is not even copied.
     #[inline]
     fn to_json(&self) -> Bytes {

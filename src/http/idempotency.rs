@@ -15,7 +15,7 @@ use crate::idempotency::IdempotencyLayer;
 pub use self::client::{CallKey, Drawn, IdempotencyKeyLayer, IdempotencyKeyService};
 pub use self::read::PartlyRead;
 pub use self::request::{IdempotencyKeys, InHeader, KeyIn};
-pub use self::response::{Effect, KeptResponses};
+pub use self::response::{Effect, InvalidKeptHeader, KeptResponses};
 
 /// Where a request has its key.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

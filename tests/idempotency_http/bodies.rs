@@ -51,7 +51,8 @@ async fn what_switches_protocols_is_handed_on_at_once_and_not_run_again() {
     let (calls, store) = (Calls::default(), store());
     let app = answering(&calls, || {
         let body = Body::from_stream(stream::pending::<std::io::Result<Bytes>>());
-        Response::builder().status(StatusCode::SWITCHING_PROTOCOLS).body(body).expect("a response")
+        let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS).header("location", "/orders/7");
+        response.body(body).expect("a response")
     });
     let app = app.layer(once(&store));
     assert_eq!(soon(send(&app, order())).await.status(), StatusCode::SWITCHING_PROTOCOLS);

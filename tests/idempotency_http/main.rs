@@ -1,5 +1,6 @@
 //! Requests of HTTP that are run once, over axum.
 
+mod around;
 mod bodies;
 mod memory;
 mod replay;
@@ -81,9 +82,11 @@ fn is_a_replay(response: &Response<Body>) -> bool {
     response.headers().get("idempotency-replayed").is_some_and(|value| value == "true")
 }
 
-/// That the request was run, and its answer is not there to be told again.
+/// That the request was run, and its answer is not there to be told again, but where to look for it.
 async fn assert_not_replayable(response: Response<Body>) {
     assert_eq!(response.status(), StatusCode::CONFLICT);
     assert_eq!(response.headers()["content-type"], "application/problem+json");
+    assert_eq!(response.headers()["location"], "/orders/7");
+    assert!(!is_a_replay(&response), "it is another one");
     assert!(text(response).await.contains("urn:problem-type:buttress:idempotency-not-replayable"));
 }

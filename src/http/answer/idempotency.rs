@@ -1,7 +1,22 @@
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Response, StatusCode};
 
-use super::Problem;
+use super::{AsResponse, Problem};
 use crate::rejection::RefusalReason;
+
+impl AsResponse {
+    /// To a repeated request, whose first answer was not kept.
+    pub(in crate::http) fn not_replayable<B: From<Bytes>>(self) -> Response<B> {
+        problem(RefusalReason::NotReplayable).into_response()
+    }
+
+    /// Of a service that failed in the midst of a request.
+    pub(in crate::http) fn failed<B: From<Bytes>>(self) -> Response<B> {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        let text = r#"{"type":"urn:problem-type:buttress:idempotency-failed","title":"Failed","status":500,"detail":"The request was begun, and failed. It is not processed again."}"#;
+        Problem { status, usual: status, text }.into_response()
+    }
+}
 
 /// What is said of a request that was not run; the statuses are those of the IETF's draft on the header.
 pub(super) const fn problem(reason: RefusalReason) -> Problem {

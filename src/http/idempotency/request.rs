@@ -11,6 +11,7 @@ use http_body::Body;
 use super::key::key_of;
 use super::read::{Read, read};
 use super::{IDEMPOTENCY_KEY, REPLAYED, essence};
+use crate::deadline::Deadline;
 use crate::idempotency::{
     Fingerprint, Global, Identified, Identify, NotSaid, RecordKey, RefusalReason, ScopeOf, ToParts,
 };
@@ -232,6 +233,10 @@ impl<S, K> IdempotencyKeys<S, K> {
             let print = (head.method.as_str(), path, query, essence.as_deref(), &*body);
             (RecordKey::of(&self.scope.scope_of(&head), &key), Fingerprint::of(&print))
         });
+        if identified.is_some() {
+            // What was begun is done, whatever the deadline of who asked for it.
+            head.extensions.remove::<Deadline>();
+        }
         let request = Request::from_parts(head, B::from(body));
         match identified {
             Some((key, fingerprint)) => Ok(Identified::Once { request, key, fingerprint }),
