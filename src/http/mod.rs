@@ -60,7 +60,7 @@ mod rate_limit;
 mod replay;
 mod stack;
 
-pub use self::answer::{AsResponse, response};
+pub use self::answer::{AsResponse, InvalidLink, response};
 pub use self::attempt::AttemptHeader;
 pub use self::body::BodyDeadline;
 pub use self::bridge::{Bridge, Bridged, BridgedFuture};
