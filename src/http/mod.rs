@@ -69,8 +69,8 @@ pub use self::client_ip::{ClientIp, InvalidClientIp, ProxyHeader, UnknownClient}
 pub use self::deadline::{DeadlineHeader, InvalidDeadlineHeader, TrustedDeadline};
 pub use self::extensions::InExtensions;
 pub use self::idempotency::{
-    CallKey, Drawn, Effect, IdempotencyKeyLayer, IdempotencyKeyService, IdempotencyKeys, InHeader, InvalidKeptHeader,
-    KeptResponses, KeyIn, PartlyRead,
+    CallKey, Drawn, Effect, FingerprintIn, IdempotencyKeyLayer, IdempotencyKeyService, IdempotencyKeys, InHeader,
+    InvalidKeptHeader, KeptResponses, KeyIn, PartlyRead, WholeRequest,
 };
 pub use self::idempotent::IdempotentRequests;
 pub use self::inbound::{InboundAttempts, InboundAttemptsFuture, InboundAttemptsService};

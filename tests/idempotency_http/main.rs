@@ -2,6 +2,7 @@
 
 mod around;
 mod bodies;
+mod keys;
 mod memory;
 mod replay;
 
