@@ -150,6 +150,45 @@ mod tests {
         assert_eq!(replayed(kept(OlderReceipt { number: 7 })), Ok(Receipt { number: 7, note: None }));
     }
 
+    /// As `serde_bytes` writes them.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Raw(Vec<u8>);
+
+    impl Serialize for Raw {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(&self.0)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Raw {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Read;
+            impl serde::de::Visitor<'_> for Read {
+                type Value = Raw;
+
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("bytes")
+                }
+
+                fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Raw, E> {
+                    Ok(Raw(bytes.to_vec()))
+                }
+            }
+            deserializer.deserialize_bytes(Read)
+        }
+    }
+
+    #[test]
+    fn bytes_stay_bytes() {
+        let raw = Raw((0..=255).collect());
+        let bytes = kept(raw.clone());
+        assert!(bytes.ends_with(&raw.0), "as they are, and not as text");
+        assert_eq!(bytes.len(), raw.0.len() + 4, "our version, a kind, a length of two bytes");
+        assert_eq!(replayed(bytes), Ok(raw));
+        // A `Vec<u8>` is a list of numbers to serde, here as everywhere.
+        assert!(kept(vec![255_u8; 256]).len() > 256 + 4);
+    }
+
     #[test]
     fn what_cannot_be_read_is_an_error_and_no_other_value() {
         assert!(replayed::<Receipt>(Bytes::new()).is_err());

@@ -160,7 +160,7 @@ impl AsResponse {
     /// Not inlined, so that what polls a refusal stays small.
     #[inline(never)]
     fn response<B: From<Bytes>>(self, rejection: Rejection) -> Response<B> {
-        let mut response = self.finish(self.problem(&rejection));
+        let mut response = self.finish(&self.problem(&rejection));
         if let Some(wait) = rejection.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, number(whole_seconds(wait).max(1)));
         }
@@ -170,7 +170,7 @@ impl AsResponse {
 }
 
 impl AsResponse {
-    fn finish<B: From<Bytes>>(self, problem: Problem) -> Response<B> {
+    fn finish<B: From<Bytes>>(self, problem: &Problem) -> Response<B> {
         let mut response = Response::new(problem.to_json().into());
         *response.status_mut() = problem.status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

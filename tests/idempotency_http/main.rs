@@ -2,9 +2,12 @@
 
 mod around;
 mod bodies;
+mod clients;
 mod keys;
 mod memory;
 mod replay;
+mod server;
+mod settings;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

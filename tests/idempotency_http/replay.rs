@@ -1,260 +1,288 @@
-//! A repeated request has the answer of the first one.
+//! What a repeated request is told, to the byte: all that is of the answer, and nothing that is of the moment.
 
-use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
-
-use axum::Router;
 use axum::body::Body;
-use axum::http::request::Parts;
-use axum::http::{Request, Response, StatusCode};
-use axum::response::{AppendHeaders, IntoResponse};
-use axum::routing::{get, post};
-use buttress::http::{Effect, IdempotencyKeys};
-use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer, MemoryStore};
+use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use buttress::http::{Effect, KeptResponses};
 use bytes::Bytes;
+use futures::stream;
 use http_body_util::BodyExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tower::ServiceExt;
 
-fn app(calls: &Arc<AtomicU32>) -> Router {
-    let calls = calls.clone();
-    let count = move || calls.fetch_add(1, Ordering::SeqCst) + 1;
-    let (order, slow, large, echo) = (count.clone(), count.clone(), count.clone(), count.clone());
-    let keys = IdempotencyKeys::new().scope(|head: &Parts| {
-        let tenant = head.headers.get("x-tenant").map(|tenant| tenant.as_bytes().to_vec());
-        (tenant, head.uri.path().to_owned())
-    });
-    let store = MemoryStore::new(NonZeroUsize::new(1000).expect("not zero"));
-    let layer = IdempotencyLayer::new(IdempotencyConfig::new(), store).expect("valid").http_server(keys, Body::new);
-    Router::new()
-        .route(
-            "/orders",
-            post(async move |body: String| {
-                let headers = [("location", "/orders/7"), ("set-cookie", "a=b"), ("link", "</a>"), ("link", "</b>")];
-                (StatusCode::CREATED, AppendHeaders(headers), format!("{body} {}", order()))
-            }),
-        )
-        .route(
-            "/slow",
-            post(async move || {
-                let call = slow();
-                tokio::time::sleep(Duration::from_millis(300)).await;
-                call.to_string()
-            }),
-        )
-        .route(
-            "/large",
-            post(async move || {
-                large();
-                ([("location", "/orders/9")], vec![7_u8; 1 << 20])
-            }),
-        )
-        .route("/busy", post(async move || (axum::Extension(Effect::None), echo().to_string())))
-        .route("/orders", get(async move || count().to_string()))
-        .layer(layer)
+use super::server::Server;
+use super::*;
+
+const LIMIT: usize = 256 << 10;
+
+/// A value that is no text.
+fn latin() -> HeaderValue {
+    HeaderValue::from_bytes(b"caf\xe9").expect("a value")
 }
 
-fn post_to(path: &str, key: Option<&str>, body: &'static str) -> Request<Body> {
-    let mut request = Request::post(path).header("content-type", "text/plain");
-    if let Some(key) = key {
-        request = request.header("idempotency-key", key);
+fn with_headers() -> Response<Body> {
+    let mut response = Response::builder().status(StatusCode::CREATED).header("location", "/orders/7");
+    for cookie in ["a=1", "b=2", "c=3"] {
+        response = response.header("set-cookie", cookie);
     }
-    request.body(Body::from(body)).expect("a request")
-}
-
-async fn text(response: Response<Body>) -> String {
-    let body = response.into_body().collect().await.expect("a body").to_bytes();
-    String::from_utf8(body.into()).expect("text")
+    response = response.header("link", "</a>; rel=next").header("x-request-id", "1").header("link", "</b>; rel=prev");
+    response = response.header("access-control-allow-origin", "https://a.example").header("ratelimit", "\"all\";r=7");
+    response = response.header("date", "Thu, 01 Jan 1970 00:00:00 GMT").header("etag", latin());
+    response = response.header("content-type", "text/plain").header("content-length", "8");
+    response.body(Body::from("an order")).expect("a response")
 }
 
 #[tokio::test]
-async fn a_repeated_request_has_the_same_response_but_for_what_is_of_the_moment() {
-    let calls = Arc::default();
-    let app = app(&calls);
-    let first = app.clone().oneshot(post_to("/orders", Some("k"), "tea")).await.expect("a response");
-    assert_eq!((first.status(), first.headers().contains_key("set-cookie")), (StatusCode::CREATED, true));
-    assert!(!first.headers().contains_key("idempotency-replayed"));
-    assert_eq!(text(first).await, "tea 1");
+async fn a_repeated_request_has_the_same_answer_but_for_what_is_of_one_client_or_one_moment() {
+    let (calls, store) = (Calls::default(), store());
+    let app = answering(&calls, with_headers).layer(once(&store));
+    let first = send(&app, order()).await;
+    let mut expected = with_headers().headers().clone();
+    assert_eq!((first.status(), first.headers()), (StatusCode::CREATED, &expected));
+    assert_eq!(text(first).await, "an order");
+    for name in ["set-cookie", "x-request-id", "access-control-allow-origin", "ratelimit", "date"] {
+        expected.remove(name);
+    }
+    expected.insert("idempotency-replayed", HeaderValue::from_static("true"));
     for key in ["k", "\"k\""] {
-        let again = app.clone().oneshot(post_to("/orders", Some(key), "tea")).await.expect("a response");
-        assert_eq!(
-            (again.status(), &again.headers()["location"]),
-            (StatusCode::CREATED, &"/orders/7".parse().expect("a value"))
-        );
-        assert_eq!(again.headers()["idempotency-replayed"], "true");
-        assert!(!again.headers().contains_key("set-cookie"), "cookies are of one client");
-        assert!(again.headers().get_all("link").iter().eq(["</a>", "</b>"]));
-        assert_eq!(text(again).await, "tea 1");
+        let again = send(&app, post_to("/orders", Some(key), "tea")).await;
+        assert_eq!((again.status(), again.headers()), (StatusCode::CREATED, &expected));
+        assert!(again.headers().get_all("link").iter().eq(["</a>; rel=next", "</b>; rel=prev"]));
+        assert_eq!(again.headers()["etag"], latin());
+        assert_eq!(text(again).await, "an order");
     }
-    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    assert_eq!(calls.so_far(), 1);
+}
+
+/// The lines of a head, without those of the connection.
+fn head(response: &str) -> (&str, Vec<&str>) {
+    let (head, _) = response.split_once("\r\n\r\n").expect("a head");
+    let (status, lines) = head.split_once("\r\n").expect("headers");
+    let mut lines: Vec<_> = lines.split("\r\n").filter(|line| !line.starts_with("connection:")).collect();
+    lines.sort_unstable();
+    (status, lines)
 }
 
 #[tokio::test]
-async fn what_is_another_request_is_not_answered_with_this_one() {
-    let calls = Arc::default();
-    let app = app(&calls);
-    let send = async |request: Request<Body>| app.clone().oneshot(request).await.expect("a response");
-    assert_eq!(text(send(post_to("/orders", Some("k"), "tea")).await).await, "tea 1");
-    let mismatch = send(post_to("/orders", Some("k"), "coffee")).await;
-    assert_eq!(mismatch.status(), StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(text(mismatch).await.contains("idempotency-mismatch"));
-    let mut other = post_to("/orders", Some("k"), "tea");
-    other.headers_mut().insert("x-tenant", "7".parse().expect("a value"));
-    assert_eq!(text(send(other).await).await, "tea 2", "another tenant's key");
-    assert_eq!(text(send(post_to("/busy", Some("k"), "tea")).await).await, "3", "another operation");
-    assert_eq!(text(send(post_to("/busy", Some("k"), "tea")).await).await, "4", "nothing came of it");
-    for (key, kind) in [(None, "key-missing"), (Some("a, b"), "key-malformed"), (Some(""), "key-malformed")] {
-        let refused = send(post_to("/orders", key, "tea")).await;
-        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
-        assert!(text(refused).await.contains(kind));
+async fn over_a_socket_it_has_a_date_and_a_length_of_its_own() {
+    let (calls, store) = (Calls::default(), store());
+    let app = answering(&calls, || {
+        let pieces = ["an ", "order"].map(|piece| Ok::<_, std::io::Error>(Bytes::from(piece)));
+        let mut response = Response::new(Body::from_stream(stream::iter(pieces)));
+        let date = HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT");
+        response.headers_mut().insert("date", date);
+        response
+    });
+    let server = Server::http1(app.layer(once(&store))).await;
+    let request =
+        "POST / HTTP/1.1\r\nhost: a\r\nidempotency-key: k\r\ncontent-length: 3\r\nconnection: close\r\n\r\ntea";
+    let first = server.exchange(request.as_bytes()).await;
+    assert!(first.ends_with("\r\n\r\nan order"), "{first}");
+    assert_eq!(head(&first), ("HTTP/1.1 200 OK", vec!["content-length: 8", "date: Thu, 01 Jan 1970 00:00:00 GMT"]));
+    let again = server.exchange(request.as_bytes()).await;
+    assert!(again.ends_with("\r\n\r\nan order"), "{again}");
+    let (status, lines) = head(&again);
+    let [length, date, replayed] = lines[..] else { panic!("{lines:?}") };
+    assert_eq!((status, length, replayed), ("HTTP/1.1 200 OK", "content-length: 8", "idempotency-replayed: true"));
+    assert!(date.starts_with("date: ") && !date.contains("1970"), "{date}");
+    assert_eq!(calls.so_far(), 1);
+}
+
+#[tokio::test]
+async fn what_no_header_can_say_does_not_come_so_far() {
+    let (calls, store) = (Calls::default(), store());
+    let server = Server::http1(answering(&calls, with_headers).layer(once(&store))).await;
+    for key in ["a\0b", "a\x1b[2J", "a\x7f"] {
+        let request = format!("POST / HTTP/1.1\r\nhost: a\r\nidempotency-key: {key}\r\ncontent-length: 0\r\n\r\n");
+        let refused = server.exchange(request.as_bytes()).await;
+        assert!(refused.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{refused}");
     }
-    let get = || Request::get("/orders").header("idempotency-key", "k").body(Body::empty()).expect("a request");
-    assert_eq!(text(send(get()).await).await, "5", "what is safe is run as often as it is sent");
-    assert_eq!(text(send(get()).await).await, "6");
+    assert!(store.is_empty() && calls.so_far() == 0);
 }
 
 #[tokio::test]
-async fn a_response_that_is_too_large_to_keep_goes_out_whole_and_is_not_made_again() {
-    let calls = Arc::default();
-    let app = app(&calls);
-    let first = app.clone().oneshot(post_to("/large", Some("k"), "")).await.expect("a response");
-    assert_eq!(first.headers()["content-length"], "1048576");
-    assert_eq!(first.into_body().collect().await.expect("a body").to_bytes(), Bytes::from(vec![7_u8; 1 << 20]));
-    let again = app.oneshot(post_to("/large", Some("k"), "")).await.expect("a response");
-    assert_eq!(again.status(), StatusCode::CONFLICT);
-    assert!(text(again).await.contains("not-replayable"));
-    assert_eq!(calls.load(Ordering::SeqCst), 1);
-}
-
-#[tokio::test]
-async fn a_request_that_is_too_large_to_read_is_refused_and_not_recorded() {
-    let calls = Arc::default();
-    let app = app(&calls);
-    let large = Request::post("/slow").header("idempotency-key", "k").body(Body::from(vec![0; (1 << 20) + 1]));
-    let refused = app.clone().oneshot(large.expect("a request")).await.expect("a response");
-    assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
-    assert_eq!(text(app.oneshot(post_to("/slow", Some("k"), "")).await.expect("a response")).await, "1");
-}
-
-#[tokio::test]
-async fn a_client_that_closes_or_half_closes_its_connection_does_not_stop_what_it_asked_for() {
-    let calls = Arc::default();
-    let app = app(&calls);
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let server = app.clone();
-    tokio::spawn(async move { axum::serve(listener, server).await });
-    for (run, key) in [(1, "closes"), (2, "half")] {
-        let mut client = TcpStream::connect(address).await.expect("a connection");
-        let request = format!(
-            "POST /slow HTTP/1.1\r\nhost: a\r\ncontent-type: text/plain\r\nidempotency-key: {key}\r\ncontent-length: 0\r\n\r\n"
-        );
-        client.write_all(request.as_bytes()).await.expect("sent");
-        while calls.load(Ordering::SeqCst) < run {
-            tokio::task::yield_now().await;
+async fn methods_that_may_be_repeated_are_run_as_often_as_they_are_sent() {
+    let (calls, store) = (Calls::default(), store());
+    let counted = calls.clone();
+    let app = Router::new().fallback(routing::any(async move || counted.count().to_string())).layer(once(&store));
+    for (number, method) in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE].into_iter().enumerate() {
+        for repeated in 1..=2 {
+            let mut request = order();
+            *request.method_mut() = method.clone();
+            let response = send(&app, request).await;
+            assert_eq!((response.status(), is_a_replay(&response)), (StatusCode::OK, false));
+            assert_eq!(calls.so_far() as usize, 2 * number + repeated);
         }
-        if key == "half" {
-            client.shutdown().await.expect("half closed");
-            assert_eq!(client.read(&mut [0; 100]).await.unwrap_or(0), 0, "the server gives up the connection");
-        }
-        drop(client);
-        let again = || post_to("/slow", Some(key), "");
-        let mut statuses = Vec::new();
-        loop {
-            let response = app.clone().oneshot(again()).await.expect("a response");
-            statuses.push(response.status());
-            if response.status() == StatusCode::OK {
-                assert_eq!(response.headers()["idempotency-replayed"], "true");
-                break;
-            }
-            assert_eq!(response.headers()["retry-after"], "5");
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(statuses[0], StatusCode::CONFLICT);
-        assert_eq!(calls.load(Ordering::SeqCst), run);
     }
+    assert!(store.is_empty());
 }
 
 #[tokio::test]
-async fn a_response_of_the_layer_says_what_it_refuses() {
-    let calls = Arc::default();
-    let refused = app(&calls).oneshot(post_to("/orders", None, "tea")).await.expect("a response").into_response();
-    assert_eq!(refused.headers()["content-type"], "application/problem+json");
-}
-
-#[tokio::test]
-async fn a_handler_that_panics_or_breaks_off_has_failed_for_good() {
-    let calls = Arc::new(AtomicU32::new(0));
-    let (panics, breaks) = (calls.clone(), calls.clone());
-    let keys = IdempotencyKeys::new().global_scope();
-    let store = MemoryStore::new(NonZeroUsize::new(10).expect("not zero"));
-    let layer = IdempotencyLayer::new(IdempotencyConfig::new(), store).expect("valid").http_server(keys, Body::new);
-    let app = Router::new()
-        .route(
-            "/panics",
-            post(async move || -> String {
-                panics.fetch_add(1, Ordering::SeqCst);
-                panic!("on purpose")
-            }),
-        )
-        .route(
-            "/breaks",
-            post(async move || {
-                breaks.fetch_add(1, Ordering::SeqCst);
-                let pieces = [Ok(Bytes::from("some")), Err(std::io::Error::other("broken"))];
-                Body::from_stream(futures::stream::iter(pieces))
-            }),
-        )
-        .layer(layer);
-    for (path, calls_then) in [("/panics", 1), ("/breaks", 2)] {
-        let first = app.clone().oneshot(post_to(path, Some(path), "")).await.expect("a response");
-        if path == "/breaks" {
-            assert_eq!(first.status(), StatusCode::OK);
-            let mut body = first.into_body();
-            assert_eq!(body.frame().await.expect("a frame").expect("data").into_data().expect("data"), "some");
-            body.frame().await.expect("a frame").expect_err("broken");
+async fn an_answer_as_long_as_may_be_is_told_again_and_one_byte_more_is_not() {
+    let (calls, store) = (Calls::default(), store());
+    for (key, length, says_how_long) in
+        [("a", LIMIT, true), ("b", LIMIT, false), ("c", LIMIT + 1, true), ("d", LIMIT + 1, false)]
+    {
+        let bytes = Bytes::from(vec![7; length]);
+        let answer = bytes.clone();
+        let app = answering(&calls, move || {
+            let body = if says_how_long {
+                Body::from(answer.clone())
+            } else {
+                let pieces = [answer.slice(..1000), answer.slice(1000..)].map(Ok::<_, std::io::Error>);
+                Body::from_stream(stream::iter(pieces))
+            };
+            Response::builder().header("location", "/orders/7").body(body).expect("a response")
+        });
+        let app = app.layer(once(&store));
+        let first = send(&app, post_to("/orders", Some(key), "")).await;
+        assert_eq!(first.into_body().collect().await.expect("a body").to_bytes(), bytes);
+        let again = send(&app, post_to("/orders", Some(key), "")).await;
+        if length == LIMIT {
+            assert!(is_a_replay(&again));
+            assert_eq!(again.into_body().collect().await.expect("a body").to_bytes(), bytes);
         } else {
-            assert_eq!(first.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_not_replayable(again).await;
         }
-        let again = app.clone().oneshot(post_to(path, Some(path), "")).await.expect("a response");
-        assert_eq!(
-            (again.status(), &again.headers()["idempotency-replayed"]),
-            (StatusCode::INTERNAL_SERVER_ERROR, &"true".parse().expect("a value"))
-        );
-        assert_eq!(calls.load(Ordering::SeqCst), calls_then);
     }
+    assert_eq!(calls.so_far(), 4);
+}
+
+#[tokio::test]
+async fn how_much_is_kept_and_what_and_how_it_is_marked_may_be_said() {
+    const CHECKSUM: HeaderName = HeaderName::from_static("x-checksum");
+    const AGAIN: HeaderName = HeaderName::from_static("x-again");
+    let (calls, store) = (Calls::default(), store());
+    let app = answering(&calls, || {
+        let response =
+            Response::builder().header("x-checksum", "7").header("x-again", "me").header("location", "/orders/7");
+        response.body(Body::from("12345678")).expect("a response")
+    });
+    let refuse = AsResponse::new().describedby("https://docs.example/idempotency").expect("a reference");
+    let keep = KeptResponses::new().header(CHECKSUM).expect("it may be").replayed_header(AGAIN).refuse_with(refuse);
+    let layer = |bytes| once(&store).keep(keep.clone().max_body(bytes).into_body(Body::new as IntoBody));
+    let app_of_8 = app.clone().layer(layer(8));
+    let first = send(&app_of_8, order()).await;
+    assert!(!first.headers().contains_key(AGAIN), "only we say so");
+    let again = send(&app_of_8, order()).await;
+    assert_eq!(
+        (&again.headers()[CHECKSUM], &again.headers()[AGAIN]),
+        (&"7".parse().expect("a value"), &"true".parse().expect("a value"))
+    );
+    assert!(!is_a_replay(&again), "by another name");
+    assert_eq!(text(again).await, "12345678");
+    let app_of_7 = app.layer(layer(7));
+    assert_eq!(text(send(&app_of_7, post_to("/orders", Some("7"), "tea")).await).await, "12345678");
+    let again = send(&app_of_7, post_to("/orders", Some("7"), "tea")).await;
+    assert_eq!(again.headers()["link"], "<https://docs.example/idempotency>; rel=\"describedby\"");
+    assert_not_replayable(again).await;
+    let invalid = KeptResponses::new().header(HeaderName::from_static("set-cookie")).expect_err("it may not be");
+    assert_eq!(invalid.to_string(), "the header `set-cookie` concerns one client, and cannot be kept of a response");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_has_failed_for_good() {
+    let (calls, store) = (Calls::default(), store());
+    let app = answering(&calls, || {
+        let pieces = [Ok(Bytes::from("0123456789")), Err(std::io::Error::other("broken"))];
+        Response::new(Body::from_stream(stream::iter(pieces)))
+    });
+    let app = app.layer(once(&store));
+    let mut first = send(&app, order()).await;
+    assert_eq!(first.status(), StatusCode::OK);
+    let body = first.body_mut();
+    assert_eq!(body.frame().await.expect("a frame").expect("data").into_data().expect("data"), "0123456789");
+    assert!(body.frame().await.expect("a frame").is_err(), "what there was, and that it broke off");
+    let again = send(&app, order()).await;
+    assert_eq!((again.status(), is_a_replay(&again)), (StatusCode::INTERNAL_SERVER_ERROR, true));
+    assert!(text(again).await.contains("urn:problem-type:buttress:idempotency-failed"));
+    assert_eq!(calls.so_far(), 1);
+}
+
+fn saying(status: u16, effect: Option<Effect>) -> Response<Body> {
+    let mut response = Response::builder().status(status).body(Body::empty()).expect("a response");
+    effect.map(|effect| response.extensions_mut().insert(effect));
+    response
+}
+
+#[tokio::test]
+async fn a_status_says_whether_it_is_the_answer_unless_the_handler_does() {
+    let store = store();
+    let released = [401, 403, 407, 408, 413, 415, 425, 429];
+    let kept = [200, 201, 202, 204, 301, 303, 400, 402, 404, 409, 410, 422, 451, 500, 501, 502, 503, 504];
+    let by_status = released.map(|status| (status, None)).into_iter().chain(kept.map(|status| (status, Some(true))));
+    for (number, (status, is_kept)) in by_status.enumerate() {
+        for effect in [None, Some(Effect::Final), Some(Effect::None), Some(Effect::Unknown)] {
+            let calls = Calls::default();
+            let app = answering(&calls, move || saying(status, effect)).layer(once(&store));
+            let key = format!("{number} {effect:?}").replace(' ', "-").replace(['(', ')'], "");
+            let (first, again) = (
+                send(&app, post_to("/orders", Some(&key), "")).await,
+                send(&app, post_to("/orders", Some(&key), "")).await,
+            );
+            assert_eq!(first.status().as_u16(), status);
+            let is_final = match effect {
+                None => is_kept.is_some(),
+                Some(effect) => effect == Effect::Final,
+            };
+            if effect == Some(Effect::Unknown) {
+                assert_eq!((again.status(), calls.so_far()), (StatusCode::CONFLICT, 1));
+                assert!(text(again).await.contains("urn:problem-type:buttress:idempotency-outcome-unknown"));
+            } else {
+                assert_eq!((again.status().as_u16(), is_a_replay(&again)), (status, is_final), "{effect:?}");
+                assert_eq!(calls.so_far(), if is_final { 1 } else { 2 });
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_refused_that_has_no_key_or_is_too_large_and_it_is_not_recorded() {
+    let (calls, store) = (Calls::default(), store());
+    let app = answering(&calls, with_headers).layer(once(&store));
+    let large = || Body::from(vec![0; (1 << 20) + 1]);
+    for (request, status, kind) in [
+        (post_to("/orders", None, "tea"), StatusCode::BAD_REQUEST, "key-missing"),
+        (post_to("/orders", Some("a, b"), "tea"), StatusCode::BAD_REQUEST, "key-malformed"),
+        (post_to("/orders", Some(""), "tea"), StatusCode::BAD_REQUEST, "key-malformed"),
+        (post_to("/orders", Some("k"), large()), StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+    ] {
+        let refused = send(&app, request).await;
+        assert_eq!(
+            (refused.status(), &refused.headers()["content-type"]),
+            (status, &HeaderValue::from_static("application/problem+json"))
+        );
+        assert!(text(refused).await.contains(&format!("urn:problem-type:buttress:idempotency-{kind}")));
+    }
+    assert!(store.is_empty() && calls.so_far() == 0);
+    let largest = Body::from(vec![0; 1 << 20]);
+    assert_eq!(send(&app, post_to("/orders", Some("k"), largest)).await.status(), StatusCode::CREATED);
 }
 
 #[tokio::test]
 async fn a_post_is_sent_again_under_one_key_and_has_one_effect() {
+    use std::time::Duration;
+
     use buttress::http::IdempotencyKeyLayer;
     use buttress::retry::{Backoff, RetryConfig, RetryLayer};
     use tower::{ServiceBuilder, service_fn};
 
-    let calls = Arc::default();
-    let (app, lost) = (app(&calls), Arc::new(AtomicU32::new(0)));
+    let (calls, store) = (Calls::default(), store());
+    let counted = calls.clone();
+    let app = Router::new().fallback(routing::post(async move || format!("order {}", counted.count())));
+    let (app, sent) = (app.layer(once(&store)), Calls::default());
     let network = service_fn(move |request: Request<String>| {
-        let (app, lost) = (app.clone(), lost.fetch_add(1, Ordering::SeqCst) < 2);
+        let (app, is_lost) = (app.clone(), sent.count() <= 2);
         async move {
-            let response = app.oneshot(request.map(Body::from)).await.expect("infallible");
+            let response = send(&app, request.map(Body::from)).await;
             // The answer is lost on its way, and what was asked for was done.
-            if lost { Err(buttress::BoxError::from("reset")) } else { Ok(response) }
+            if is_lost { Err(buttress::BoxError::from("reset")) } else { Ok(response) }
         }
     });
     let config = RetryConfig::new().backoff(Backoff::exponential(Duration::from_millis(1), Duration::from_millis(2)));
+    let retry = RetryLayer::new(config).expect("valid").http_client();
     let client = ServiceBuilder::new()
         .layer(IdempotencyKeyLayer::new())
-        .layer(
-            RetryLayer::new(config)
-                .expect("valid")
-                .http_client()
-                .replay(|request: &Request<String>| Some(request.clone())),
-        )
+        .layer(retry.replay(|request: &Request<String>| Some(request.clone())))
         .service(network);
     let order = || Request::post("/orders").body("tea".to_owned()).expect("a request");
-    assert_eq!(text(client.clone().oneshot(order()).await.expect("a response")).await, "tea 1");
-    assert_eq!(text(client.oneshot(order()).await.expect("a response")).await, "tea 2", "another call, another key");
+    assert_eq!(text(client.clone().oneshot(order()).await.expect("a response")).await, "order 1");
+    assert_eq!(text(client.oneshot(order()).await.expect("a response")).await, "order 2", "another call, another key");
 }

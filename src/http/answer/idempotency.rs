@@ -7,14 +7,14 @@ use crate::rejection::RefusalReason;
 impl AsResponse {
     /// To a repeated request, whose first answer was not kept.
     pub(in crate::http) fn not_replayable<B: From<Bytes>>(self) -> Response<B> {
-        self.finish(problem(RefusalReason::NotReplayable))
+        self.finish(&problem(RefusalReason::NotReplayable))
     }
 
     /// Of a service that failed in the midst of a request.
     pub(in crate::http) fn failed<B: From<Bytes>>(self) -> Response<B> {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         let text = r#"{"type":"urn:problem-type:buttress:idempotency-failed","title":"Failed","status":500,"detail":"The request was begun, and failed. It is not processed again."}"#;
-        self.finish(Problem { status, usual: status, text })
+        self.finish(&Problem { status, usual: status, text })
     }
 }
 

@@ -39,11 +39,11 @@ enum Rest<B: Body> {
     None,
 }
 
-/// Where reading came to an end.
+/// Why it is not read on.
 enum Stopped<E> {
-    AtEnd,
-    AtLimit,
-    AtError(E),
+    Ended,
+    Full,
+    Failed(E),
 }
 
 impl<B: Body> PartlyRead<B> {
@@ -60,7 +60,7 @@ impl<B: Body> PartlyRead<B> {
     /// Reads on. Dropped, it has lost nothing: what was read is in `self`.
     async fn read_to(&mut self, limit: usize) -> Stopped<B::Error> {
         let Self { first, trailers, rest: Rest::Body(rest) } = self else {
-            return Stopped::AtEnd;
+            return Stopped::Ended;
         };
         let mut length = 0_usize;
         // A body that says how long it is need not be read to be known to be longer.
@@ -71,8 +71,8 @@ impl<B: Body> PartlyRead<B> {
                 rest.as_mut().poll_frame(cx)
             });
             match frame.await {
-                None => return Stopped::AtEnd,
-                Some(Err(error)) => return Stopped::AtError(error),
+                None => return Stopped::Ended,
+                Some(Err(error)) => return Stopped::Failed(error),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(mut data) => {
                         length = length.saturating_add(data.remaining());
@@ -87,7 +87,7 @@ impl<B: Body> PartlyRead<B> {
                 },
             }
         }
-        Stopped::AtLimit
+        Stopped::Full
     }
 }
 
@@ -95,9 +95,9 @@ impl<B: Body> PartlyRead<B> {
 pub(super) async fn read<B: Body>(body: B, limit: usize, within: Duration) -> Read<B> {
     let mut read = PartlyRead::unread(body);
     match clock::within(within, read.read_to(limit)).await {
-        Some(Stopped::AtEnd) => Read::Whole { body: read.first, trailers: read.trailers },
-        Some(Stopped::AtLimit) => Read::More(read),
-        Some(Stopped::AtError(error)) => Read::Cut(PartlyRead { rest: Rest::Error(error), ..read }),
+        Some(Stopped::Ended) => Read::Whole { body: read.first, trailers: read.trailers },
+        Some(Stopped::Full) => Read::More(read),
+        Some(Stopped::Failed(error)) => Read::Cut(PartlyRead { rest: Rest::Error(error), ..read }),
         None => Read::Slow(read),
     }
 }
