@@ -10,6 +10,8 @@
 //! | [`BodyDeadline`] | bounds the time until the end of a body |
 //! | [`ReplayBodies`] | sends a request again whose body streams |
 //! | [`InboundAttempts`], [`AttemptHeader`] | keep retries of retries from multiplying |
+//! | [`IdempotencyKeys`], [`KeptResponses`] | know a request that is repeated, and keep the response that it is answered with |
+//! | [`IdempotencyKeyLayer`] | gives each outbound call a key, which stays the same however often it is sent |
 //! | [`Bridge`] | brings a client with types of its own to those of `http` |
 //! | [`ClientIp`] | tells clients apart by their IP address, behind proxies too, where headers can be forged |
 //!

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -266,4 +266,26 @@ async fn a_stream_that_is_reset_over_http2_is_not_begun_again() {
     orders.stream_dropped.notified().await;
     assert_not_replayable(send(&app, post_to("/streams", Some("k"), "tea")).await).await;
     assert_eq!(orders.calls.so_far(), 1);
+}
+
+#[tokio::test]
+async fn of_a_request_that_is_reset_over_http2_before_it_is_whole_nothing_is_recorded() {
+    let (orders, store) = (Orders::default(), store());
+    let app = orders.app(&store);
+    let server = Server::http2(app.clone()).await;
+    let mut client = server.connect_http2().await;
+    let beginning = stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"te")) });
+    let mut half = post_to("/orders", Some("k"), Body::from_stream(beginning.chain(stream::pending())));
+    *half.uri_mut() = "http://a/orders".parse().expect("a URI");
+    let pending = tokio::spawn(client.send_request(half));
+    // What is answered later on the same connection was sent later: the server knows of the other one.
+    tokio::task::yield_now().await;
+    let later = Request::get("http://a/orders").body(Body::empty()).expect("a request");
+    assert_eq!(client.send_request(later).await.expect("a response").status(), StatusCode::METHOD_NOT_ALLOWED);
+    server.answered_or_given_up().await;
+    pending.abort();
+    server.answered_or_given_up().await;
+    assert!(store.is_empty());
+    orders.may_end.notify_one();
+    assert_eq!(finally(&app).await, (false, "order 1".to_owned()));
 }
