@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request, Response, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use buttress::http::IdempotencyKeys;
 use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer};
 use buttress::rate_limit::{Quota, RateLimitConfig, RateLimitLayer};
@@ -205,4 +205,58 @@ async fn a_tenant_who_sends_ever_new_keys_is_refused_before_the_store_is_full() 
     tokio::time::advance(Duration::from_secs(1)).await;
     let later = send(&app, with_token(post_to("/orders", Some("later"), "tea"), "flood.1")).await;
     assert_eq!(later.status(), StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_key_may_be_in_the_body_and_need_not_be_there() {
+    let (calls, store) = (Calls::default(), store());
+    let number = |_: &Parts, body: &Bytes| {
+        let order: serde_json::Value = serde_json::from_slice(body).ok()?;
+        order["number"].as_u64()
+    };
+    let keys = IdempotencyKeys::new().key(number).scope(|_: &Parts| "order.create");
+    let once = |keys| {
+        let layer = IdempotencyLayer::new(IdempotencyConfig::new(), store.clone()).expect("valid");
+        layer.http_server(keys, Body::new)
+    };
+    let (needs, may_have) = (once(keys.clone()), once(keys.key_optional()));
+    let (needs, may_have) = (answering(&calls, created).layer(needs), answering(&calls, created).layer(may_have));
+    let with = || post_to("/orders", None, r#"{ "number": 7 }"#);
+    let without = || post_to("/orders", Some("k"), r#"{ "tea": 7 }"#);
+    assert!(!is_a_replay(&send(&needs, with()).await));
+    assert!(is_a_replay(&send(&needs, with()).await));
+    assert!(is_a_replay(&send(&may_have, with()).await));
+    let other = post_to("/orders", None, r#"{ "number": 7, "tea": 1 }"#);
+    assert_eq!(send(&needs, other).await.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let refused = send(&needs, without()).await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    assert!(text(refused).await.contains("urn:problem-type:buttress:idempotency-key-missing"));
+    for _ in 0..2 {
+        assert!(!is_a_replay(&send(&may_have, without()).await), "run as often as it is sent");
+    }
+    assert_eq!((calls.so_far(), store.len()), (3, 1));
+}
+
+#[tokio::test]
+async fn the_methods_and_the_header_may_be_chosen_and_a_tunnel_is_never_told_again() {
+    const NAME: HeaderName = HeaderName::from_static("paypal-request-id");
+    let (calls, store) = (Calls::default(), store());
+    let keys =
+        IdempotencyKeys::new().global_scope().header(NAME).methods([Method::PUT, Method::CONNECT]).key_optional();
+    let layer = IdempotencyLayer::new(IdempotencyConfig::new(), store.clone()).expect("valid");
+    let counted = calls.clone();
+    let app = Router::new().fallback(routing::any(async move || _ = counted.count()));
+    let app = app.layer(layer.http_server(keys, Body::new));
+    let is_replay = async |method: Method, name: HeaderName| {
+        let mut request = post_to("/orders", None, "tea");
+        *request.method_mut() = method;
+        request.headers_mut().insert(name, HeaderValue::from_static("k"));
+        is_a_replay(&send(&app, request).await)
+    };
+    let ours = HeaderName::from_static("idempotency-key");
+    assert!(!is_replay(Method::PUT, NAME).await && is_replay(Method::PUT, NAME).await);
+    for (method, name) in [(Method::PUT, ours), (Method::POST, NAME), (Method::CONNECT, NAME)] {
+        assert!(!is_replay(method.clone(), name.clone()).await && !is_replay(method, name).await);
+    }
+    assert_eq!((calls.so_far(), store.len()), (7, 1));
 }

@@ -196,6 +196,24 @@ async fn an_answer_that_breaks_off_has_failed_for_good() {
     assert_eq!(calls.so_far(), 1);
 }
 
+#[tokio::test]
+async fn what_a_handler_says_of_its_answer_holds_although_the_answer_breaks_off() {
+    for (effect, is_kept) in [(None, false), (Some(Effect::Final), true)] {
+        let (calls, store) = (Calls::default(), store());
+        let app = answering(&calls, move || {
+            let mut response = saying(201, effect);
+            *response.body_mut() = Body::from_stream(stream::iter([Err::<Bytes, _>(std::io::Error::other("broken"))]));
+            response
+        });
+        let keep = KeptResponses::new().server_errors_have_no_effect().into_body(Body::new as IntoBody);
+        let app = app.layer(once(&store).keep(keep));
+        assert_eq!(send(&app, order()).await.status(), StatusCode::CREATED);
+        let again = send(&app, order()).await;
+        assert_eq!((is_a_replay(&again), calls.so_far()), (is_kept, if is_kept { 1 } else { 2 }));
+        assert_eq!(again.status().as_u16(), if is_kept { 500 } else { 201 });
+    }
+}
+
 fn saying(status: u16, effect: Option<Effect>) -> Response<Body> {
     let mut response = Response::builder().status(status).body(Body::empty()).expect("a response");
     effect.map(|effect| response.extensions_mut().insert(effect));
