@@ -1,17 +1,19 @@
 //! Other layers around it and inside of it: who cuts a call off, who keeps it from its handler, who answers in its place.
 
+use std::future::ready;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use axum::{Router, routing};
-use buttress::Deadline;
-use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
+use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, Open, TripReason};
 use buttress::clock::Moment;
 use buttress::fallback::{Failed, FallbackLayer};
 use buttress::http::AsResponse;
-use buttress::rate_limit::{Quota, RateLimitConfig, RateLimitLayer};
-use buttress::timeout::{TimeoutConfig, TimeoutLayer};
+use buttress::rate_limit::{LimitReason, Limited, Quota, RateLimitConfig, RateLimitLayer};
+use buttress::timeout::{Elapsed, TimeoutConfig, TimeoutLayer};
+use buttress::{Deadline, Error, Rejection};
+use tower::{Layer, service_fn};
 
 use super::*;
 
@@ -167,6 +169,35 @@ async fn one_that_goes_on_where_it_stopped_is_run_again_after_it_panicked_failed
         for call in 1..=2 {
             assert!(!is_a_replay(&send(&app, order()).await));
             assert_eq!((calls.so_far(), store.is_empty()), (calls_before + call, true));
+        }
+    }
+}
+
+/// Over a client, whose refusals are errors.
+#[tokio::test]
+async fn an_error_that_kept_a_call_from_its_service_has_no_effect_and_any_other_is_unknown() {
+    let open = || Open::new("bank".into(), TripReason::ForcedOpen).into();
+    let cases: [(Rejection, bool); 4] = [
+        (open(), true),
+        (Limited::new("bank".into(), LimitReason::QuotaUsedUp).into(), true),
+        (Elapsed::before_call("bank".into()).into(), true),
+        (Elapsed::limit("bank".into(), SEC).into(), false),
+    ];
+    let errors = cases.map(|(rejection, is_run_again)| (Error::Rejected(rejection), is_run_again));
+    for (error, is_run_again) in errors.into_iter().chain([(Error::Inner("reset"), false)]) {
+        let (calls, store) = (Calls::default(), store());
+        let (counted, failure) = (calls.clone(), error.clone());
+        let service = once(&store).layer(service_fn(move |_: Request<Body>| {
+            counted.count();
+            ready(Err::<Response<Body>, _>(failure.clone()))
+        }));
+        let first = service.clone().oneshot(order()).await.expect_err("it fails");
+        assert_eq!(first.to_string(), error.to_string());
+        let again = service.oneshot(order()).await;
+        assert_eq!(calls.so_far(), if is_run_again { 2 } else { 1 }, "{error}");
+        if !is_run_again {
+            let unknown = text(again.expect("a refusal is a response")).await;
+            assert!(unknown.contains("urn:problem-type:buttress:idempotency-outcome-unknown"));
         }
     }
 }
