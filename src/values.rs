@@ -16,8 +16,8 @@ use crate::rejection::{MayCarryRejection, Rejection};
 /// older records unreadable, and bytes stay bytes (`serde_bytes`).
 ///
 /// An error cannot be told again. After one, a repeated request is told that nobody knows what came of the first; but not if
-/// the error is a refusal by a breaker or a limiter inside, which kept the call from the service, and not if
-/// [errors have no effect](Self::errors_have_no_effect).
+/// the error is a refusal by a breaker or a limiter inside, or by a timeout that came too late to call, which kept the call from
+/// the service, and not if [errors have no effect](Self::errors_have_no_effect).
 ///
 /// ```
 /// use std::num::NonZeroUsize;
@@ -101,16 +101,18 @@ where
 }
 
 fn kept_from_the_service(rejection: Rejection) -> bool {
-    crate::outcome::Failure::from(rejection).kind() == FailureKind::Refused
+    matches!(crate::outcome::Failure::from(rejection).kind(), FailureKind::Refused | FailureKind::Expired)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde::Deserialize;
 
     use super::*;
     use crate::circuit_breaker::{Open, TripReason};
-    use crate::rejection::Error;
+    use crate::rejection::{Elapsed, Error};
 
     type Failure = Error<&'static str>;
 
@@ -148,6 +150,45 @@ mod tests {
         assert_eq!(replayed(kept(OlderReceipt { number: 7 })), Ok(Receipt { number: 7, note: None }));
     }
 
+    /// As `serde_bytes` writes them.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Raw(Vec<u8>);
+
+    impl Serialize for Raw {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(&self.0)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Raw {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Read;
+            impl serde::de::Visitor<'_> for Read {
+                type Value = Raw;
+
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("bytes")
+                }
+
+                fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Raw, E> {
+                    Ok(Raw(bytes.to_vec()))
+                }
+            }
+            deserializer.deserialize_bytes(Read)
+        }
+    }
+
+    #[test]
+    fn bytes_stay_bytes() {
+        let raw = Raw((0..=255).collect());
+        let bytes = kept(raw.clone());
+        assert!(bytes.ends_with(&raw.0), "as they are, and not as text");
+        assert_eq!(bytes.len(), raw.0.len() + 4, "our version, a kind, a length of two bytes");
+        assert_eq!(replayed(bytes), Ok(raw));
+        // A `Vec<u8>` is a list of numbers to serde, here as everywhere.
+        assert!(kept(vec![255_u8; 256]).len() > 256 + 4);
+    }
+
     #[test]
     fn what_cannot_be_read_is_an_error_and_no_other_value() {
         assert!(replayed::<Receipt>(Bytes::new()).is_err());
@@ -162,5 +203,10 @@ mod tests {
         assert_eq!(verdict(Values::new().errors_have_no_effect(), failed()), Verdict::NoEffect);
         let open = Rejection::from(Open::new("bank".into(), TripReason::ForcedOpen));
         assert_eq!(verdict(Values::new(), Err::<(), _>(Error::Rejected(open))), Verdict::NoEffect);
+        let late = Rejection::from(Elapsed::before_call("bank".into()));
+        assert_eq!(verdict(Values::new(), Err::<(), _>(Error::Rejected(late))), Verdict::NoEffect);
+        let cut = Rejection::from(Elapsed::limit("bank".into(), Duration::from_secs(1)));
+        let cut = verdict(Values::new(), Err::<(), _>(Error::Rejected(cut)));
+        assert_eq!(cut, Verdict::Unknown("it failed".into()));
     }
 }

@@ -1,10 +1,12 @@
 mod idempotency;
+mod link;
 mod number;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, LINK, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
+pub use self::link::InvalidLink;
 use self::number::number;
 use super::rate_limit::whole_seconds;
 use crate::rejection::{LimitReason, Reject, Rejection};
@@ -21,7 +23,7 @@ use crate::rejection::{LimitReason, Reject, Rejection};
 /// | [`Elapsed`](crate::timeout::Elapsed) | 504, settable |
 /// | [`Open`](crate::circuit_breaker::Open) | 503, settable |
 /// | [`Limited`](crate::rate_limit::Limited) | 429, settable, and without `Retry-After` where the request costs more than can ever pass; 400, settable, where it lacks the key that it is counted under |
-/// | [`Refused`](crate::idempotency::Refused) | 409 while the request is running, or if what came of it cannot be told; 422 if its key was used for another request; 400 for a missing or malformed key; 413 if it is too large; 503 if nobody can know whether it was run before, or as many are running as may |
+/// | [`Refused`](crate::idempotency::Refused) | 409 while the request is running, or if what came of it cannot be told; 422 if its key was used for another request; 400 for a missing or malformed key; 413 if it is too large; 408 if it took too long to arrive; 503 if nobody can know whether it was run before, or as many are running as may |
 ///
 /// Any body that is `From<Bytes>` will do: axum's `Body`, `Full<Bytes>`, reqwest's.
 ///
@@ -44,6 +46,7 @@ pub struct AsResponse {
     circuit_open: StatusCode,
     rate_limited: StatusCode,
     key_missing: StatusCode,
+    describedby: Option<&'static str>,
 }
 
 impl AsResponse {
@@ -55,6 +58,7 @@ impl AsResponse {
             circuit_open: StatusCode::SERVICE_UNAVAILABLE,
             rate_limited: StatusCode::TOO_MANY_REQUESTS,
             key_missing: StatusCode::BAD_REQUEST,
+            describedby: None,
         }
     }
 
@@ -87,6 +91,27 @@ impl AsResponse {
     pub const fn when_key_missing(mut self, status: StatusCode) -> Self {
         self.key_missing = status;
         self
+    }
+
+    /// Says with each refusal where it is explained: `Link: <uri>; rel="describedby"`, as the IETF's draft on idempotency keys
+    /// wants it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidLink`] for what cannot stand in a header as the reference of a link.
+    ///
+    /// ```
+    /// use buttress::http::AsResponse;
+    ///
+    /// # fn main() -> Result<(), buttress::http::InvalidLink> {
+    /// let refuse = AsResponse::new().describedby("https://docs.example/idempotency#errors")?;
+    /// # let _ = refuse;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn describedby(mut self, uri: &'static str) -> Result<Self, InvalidLink> {
+        self.describedby = Some(link::checked(uri)?);
+        Ok(self)
     }
 
     fn problem(self, rejection: &Rejection) -> Problem {
@@ -135,15 +160,24 @@ impl AsResponse {
     /// Not inlined, so that what polls a refusal stays small.
     #[inline(never)]
     fn response<B: From<Bytes>>(self, rejection: Rejection) -> Response<B> {
-        let problem = self.problem(&rejection);
-        let (mut head, ()) = Response::new(()).into_parts();
-        head.status = problem.status;
-        head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        let mut response = self.finish(&self.problem(&rejection));
         if let Some(wait) = rejection.retry_after() {
-            head.headers.insert(RETRY_AFTER, number(whole_seconds(wait).max(1)));
+            response.headers_mut().insert(RETRY_AFTER, number(whole_seconds(wait).max(1)));
         }
-        head.extensions.insert(rejection);
-        Response::from_parts(head, problem.to_json().into())
+        response.extensions_mut().insert(rejection);
+        response
+    }
+}
+
+impl AsResponse {
+    fn finish<B: From<Bytes>>(self, problem: &Problem) -> Response<B> {
+        let mut response = Response::new(problem.to_json().into());
+        *response.status_mut() = problem.status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(link) = self.describedby.and_then(link::describedby) {
+            response.headers_mut().insert(LINK, link);
+        }
+        response
     }
 }
 
@@ -249,6 +283,17 @@ mod tests {
             "detail": "There was no answer within the time allowed.",
         });
         assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn a_refusal_says_where_it_is_explained_if_it_was_told() {
+        let refuse = AsResponse::new().describedby("/docs/limits#429").expect("a reference");
+        let rejections = [elapsed(Cause::OwnLimit), Limited::new("door".into(), LimitReason::QuotaUsedUp).into()];
+        for rejection in rejections {
+            let response: Response<Bytes> = refuse.response(rejection.clone());
+            assert_eq!(response.headers()[LINK], "</docs/limits#429>; rel=\"describedby\"");
+            assert!(!super::response(rejection).headers().contains_key(LINK));
+        }
     }
 
     #[test]

@@ -14,8 +14,8 @@ use crate::idempotency::IdempotencyLayer;
 
 pub use self::client::{CallKey, Drawn, IdempotencyKeyLayer, IdempotencyKeyService};
 pub use self::read::PartlyRead;
-pub use self::request::{IdempotencyKeys, InHeader, KeyIn};
-pub use self::response::{Effect, KeptResponses};
+pub use self::request::{FingerprintIn, IdempotencyKeys, InHeader, KeyIn, WholeRequest};
+pub use self::response::{Effect, InvalidKeptHeader, KeptResponses};
 
 /// Where a request has its key.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -23,14 +23,20 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// What a response that is told again is marked with.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-impl<St, I, P, R> IdempotencyLayer<St, I, P, R> {
+impl<St, I, Ke, R> IdempotencyLayer<St, I, Ke, R> {
     /// For an HTTP server: requests are known by `keys`, responses are kept and told again with
     /// [`KeptResponses`] and refused as responses. `into_body` makes the service's body of one that was read: axum's `Body::new`.
-    pub fn http_server<S, K, F>(
+    pub fn http_server<S, K, P, F>(
         self,
-        keys: IdempotencyKeys<S, K>,
+        keys: IdempotencyKeys<S, K, P>,
         into_body: F,
-    ) -> IdempotencyLayer<St, IdempotencyKeys<S, K>, KeptResponses<F>, AsResponse> {
+    ) -> IdempotencyLayer<St, IdempotencyKeys<S, K, P>, KeptResponses<F>, AsResponse> {
         self.identify(keys).keep(KeptResponses::new().into_body(into_body)).reject_with(AsResponse::new())
     }
+}
+
+/// A type of content without its parameters, such as the boundary between parts, which is another one each time.
+fn essence(kind: &[u8]) -> Vec<u8> {
+    let end = kind.iter().position(|byte| *byte == b';').unwrap_or(kind.len());
+    kind[..end].trim_ascii().to_ascii_lowercase()
 }

@@ -10,6 +10,8 @@
 //! | [`BodyDeadline`] | bounds the time until the end of a body |
 //! | [`ReplayBodies`] | sends a request again whose body streams |
 //! | [`InboundAttempts`], [`AttemptHeader`] | keep retries of retries from multiplying |
+//! | [`IdempotencyKeys`], [`KeptResponses`] | know a request that is repeated, and keep the response that it is answered with |
+//! | [`IdempotencyKeyLayer`] | gives each outbound call a key, which stays the same however often it is sent |
 //! | [`Bridge`] | brings a client with types of its own to those of `http` |
 //! | [`ClientIp`] | tells clients apart by their IP address, behind proxies too, where headers can be forged |
 //!
@@ -60,7 +62,7 @@ mod rate_limit;
 mod replay;
 mod stack;
 
-pub use self::answer::{AsResponse, response};
+pub use self::answer::{AsResponse, InvalidLink, response};
 pub use self::attempt::AttemptHeader;
 pub use self::body::BodyDeadline;
 pub use self::bridge::{Bridge, Bridged, BridgedFuture};
@@ -69,8 +71,8 @@ pub use self::client_ip::{ClientIp, InvalidClientIp, ProxyHeader, UnknownClient}
 pub use self::deadline::{DeadlineHeader, InvalidDeadlineHeader, TrustedDeadline};
 pub use self::extensions::InExtensions;
 pub use self::idempotency::{
-    CallKey, Drawn, Effect, IdempotencyKeyLayer, IdempotencyKeyService, IdempotencyKeys, InHeader, KeptResponses,
-    KeyIn, PartlyRead,
+    CallKey, Drawn, Effect, FingerprintIn, IdempotencyKeyLayer, IdempotencyKeyService, IdempotencyKeys, InHeader,
+    InvalidKeptHeader, KeptResponses, KeyIn, PartlyRead, WholeRequest,
 };
 pub use self::idempotent::IdempotentRequests;
 pub use self::inbound::{InboundAttempts, InboundAttemptsFuture, InboundAttemptsService};

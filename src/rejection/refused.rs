@@ -111,6 +111,8 @@ pub enum RefusalReason {
     TooLarge,
     /// It came to an end before it was whole.
     Cut,
+    /// It took longer to come than it may.
+    TooSlow,
     /// The store of records was not reached, and so nobody knows whether it was run before.
     StoreUnavailable,
     /// The store of records has no room for it.
@@ -134,6 +136,7 @@ impl RefusalReason {
             Self::MalformedKey => "malformed_key",
             Self::TooLarge => "too_large",
             Self::Cut => "cut",
+            Self::TooSlow => "too_slow",
             Self::StoreUnavailable => "store_unavailable",
             Self::StoreFull => "store_full",
             Self::TooManyRunning => "too_many_running",
@@ -152,7 +155,8 @@ impl RefusalReason {
             | Self::WithoutKey
             | Self::MalformedKey
             | Self::TooLarge
-            | Self::Cut => false,
+            | Self::Cut
+            | Self::TooSlow => false,
         }
     }
 }
@@ -168,6 +172,7 @@ impl fmt::Display for RefusalReason {
             Self::MalformedKey => "its key cannot be read",
             Self::TooLarge => "it is too large to be told from others",
             Self::Cut => "it came to an end before it was whole",
+            Self::TooSlow => "it took longer to come than it may",
             Self::StoreUnavailable => "the store of records was not reached",
             Self::StoreFull => "the store of records has no room for it",
             Self::TooManyRunning => "as many are running as may",

@@ -1,7 +1,22 @@
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Response, StatusCode};
 
-use super::Problem;
+use super::{AsResponse, Problem};
 use crate::rejection::RefusalReason;
+
+impl AsResponse {
+    /// To a repeated request, whose first answer was not kept.
+    pub(in crate::http) fn not_replayable<B: From<Bytes>>(self) -> Response<B> {
+        self.finish(&problem(RefusalReason::NotReplayable))
+    }
+
+    /// Of a service that failed in the midst of a request.
+    pub(in crate::http) fn failed<B: From<Bytes>>(self) -> Response<B> {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        let text = r#"{"type":"urn:problem-type:buttress:idempotency-failed","title":"Failed","status":500,"detail":"The request was begun, and failed. It is not processed again."}"#;
+        self.finish(&Problem { status, usual: status, text })
+    }
+}
 
 /// What is said of a request that was not run; the statuses are those of the IETF's draft on the header.
 pub(super) const fn problem(reason: RefusalReason) -> Problem {
@@ -38,14 +53,69 @@ pub(super) const fn problem(reason: RefusalReason) -> Problem {
             StatusCode::BAD_REQUEST,
             r#"{"type":"urn:problem-type:buttress:idempotency-cut","title":"Request cut","status":400,"detail":"The request came to an end before it was whole. Nothing was done."}"#,
         ),
-        RefusalReason::TooManyRunning | RefusalReason::Draining => (
+        RefusalReason::TooSlow => (
+            StatusCode::REQUEST_TIMEOUT,
+            r#"{"type":"urn:problem-type:buttress:idempotency-too-slow","title":"Too slow","status":408,"detail":"The request took too long to arrive. Nothing was done; send it again."}"#,
+        ),
+        RefusalReason::TooManyRunning => (
             StatusCode::SERVICE_UNAVAILABLE,
             r#"{"type":"urn:problem-type:buttress:idempotency-busy","title":"Temporarily unavailable","status":503,"detail":"As many requests are being processed as can be. Nothing was done; send it again."}"#,
         ),
-        RefusalReason::StoreUnavailable | RefusalReason::StoreFull => (
+        RefusalReason::Draining => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            r#"{"type":"urn:problem-type:buttress:idempotency-draining","title":"Shutting down","status":503,"detail":"The server takes nothing new. Nothing was done; send it again, to another one."}"#,
+        ),
+        RefusalReason::StoreUnavailable => (
             StatusCode::SERVICE_UNAVAILABLE,
             r#"{"type":"urn:problem-type:buttress:idempotency-unavailable","title":"Temporarily unavailable","status":503,"detail":"It cannot be known whether the request was processed before, and so it is not processed now."}"#,
         ),
+        RefusalReason::StoreFull => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            r#"{"type":"urn:problem-type:buttress:idempotency-full","title":"Temporarily unavailable","status":503,"detail":"There is no room to remember the request, and so it is not processed. Nothing was done; send it again."}"#,
+        ),
     };
     Problem { status, usual: status, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::rejection::Refused;
+
+    const ALL: [RefusalReason; 13] = [
+        RefusalReason::Running,
+        RefusalReason::Mismatch,
+        RefusalReason::NotReplayable,
+        RefusalReason::OutcomeUnknown,
+        RefusalReason::WithoutKey,
+        RefusalReason::MalformedKey,
+        RefusalReason::TooLarge,
+        RefusalReason::Cut,
+        RefusalReason::TooSlow,
+        RefusalReason::StoreUnavailable,
+        RefusalReason::StoreFull,
+        RefusalReason::TooManyRunning,
+        RefusalReason::Draining,
+    ];
+
+    #[test]
+    fn every_reason_is_a_problem_of_a_type_of_its_own() {
+        let described = AsResponse::new().describedby("https://docs.example/idempotency").expect("a reference");
+        let mut responses: Vec<Response<Bytes>> =
+            ALL.iter().map(|reason| described.response(Refused::new("orders".into(), *reason).into())).collect();
+        responses.push(described.failed());
+        let mut types = HashSet::new();
+        for response in &responses {
+            let body: serde_json::Value = serde_json::from_slice(response.body()).expect("valid JSON");
+            assert_eq!(body["status"], response.status().as_u16());
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
+            assert_eq!(response.headers()["link"], "<https://docs.example/idempotency>; rel=\"describedby\"");
+            types.insert(body["type"].as_str().expect("a type").to_owned());
+        }
+        assert_eq!(types.len(), responses.len(), "{types:?}");
+        let not_replayable: Response<Bytes> = described.not_replayable();
+        assert_eq!(not_replayable.body(), responses[2].body(), "one text, whoever says it");
+    }
 }

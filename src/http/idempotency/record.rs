@@ -7,6 +7,8 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::read::Pieces;
+
 const OURS: [u8; 2] = *b"bt";
 const VERSION: u8 = 1;
 const WHOLE: u8 = 0;
@@ -18,30 +20,31 @@ pub(super) struct Recorded {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) trailers: HeaderMap,
-    /// `None` if it was too large to be kept.
+    /// `None` if it could not be kept.
     pub(super) body: Option<Bytes>,
 }
 
-impl Recorded {
-    /// `None` for headers that are longer than a length can tell, which no server sends.
-    pub(super) fn encode(&self) -> Option<Bytes> {
-        let lengths = [&self.headers, &self.trailers]
-            .into_iter()
-            .flatten()
-            .map(|(name, value)| 6 + name.as_str().len() + value.len());
-        let mut bytes = BytesMut::with_capacity(10 + lengths.sum::<usize>() + self.body.as_ref().map_or(0, Bytes::len));
-        bytes.put_slice(&OURS);
-        bytes.put_u8(VERSION);
-        bytes.put_u8(if self.body.is_some() { WHOLE } else { WITHOUT_BODY });
-        bytes.put_u16_le(self.status.as_u16());
-        encode_lines(&mut bytes, &self.headers)?;
-        encode_lines(&mut bytes, &self.trailers)?;
-        if let Some(body) = &self.body {
-            bytes.put_slice(body);
-        }
-        Some(bytes.freeze())
-    }
+/// A response as it is to be recorded; without a `body` if that cannot be kept. `None` for headers that are longer than a length
+/// can tell, which no server sends.
+pub(super) fn encode(
+    status: StatusCode,
+    headers: &HeaderMap,
+    trailers: &HeaderMap,
+    body: Option<&Pieces>,
+) -> Option<Bytes> {
+    let lengths = [headers, trailers].into_iter().flatten().map(|(name, value)| 6 + name.as_str().len() + value.len());
+    let mut bytes = BytesMut::with_capacity(10 + lengths.sum::<usize>() + body.map_or(0, Pieces::len));
+    bytes.put_slice(&OURS);
+    bytes.put_u8(VERSION);
+    bytes.put_u8(if body.is_some() { WHOLE } else { WITHOUT_BODY });
+    bytes.put_u16_le(status.as_u16());
+    encode_lines(&mut bytes, headers)?;
+    encode_lines(&mut bytes, trailers)?;
+    body.into_iter().flat_map(Pieces::iter).for_each(|piece| bytes.put_slice(piece));
+    Some(bytes.freeze())
+}
 
+impl Recorded {
     /// What was encoded; or why it cannot be told, and then it is not taken for nothing.
     pub(super) fn decode(mut bytes: Bytes) -> Result<Self, &'static str> {
         if bytes.try_get_u8() != Ok(OURS[0]) || bytes.try_get_u8() != Ok(OURS[1]) {
@@ -98,6 +101,11 @@ mod tests {
 
     use super::*;
 
+    fn encoded(recorded: &Recorded) -> Bytes {
+        let body = recorded.body.clone().map(Pieces::from);
+        encode(recorded.status, &recorded.headers, &recorded.trailers, body.as_ref()).expect("short")
+    }
+
     fn recorded() -> impl Strategy<Value = Recorded> {
         let header = ("[a-z][a-z-]{0,20}", proptest::collection::vec(32..=255_u8, 0..40));
         let headers = proptest::collection::vec((header, any::<bool>()), 0..8);
@@ -121,10 +129,7 @@ mod tests {
         let headers = [(http::header::LOCATION, HeaderValue::from_static("/7"))].into_iter().collect();
         let record =
             Recorded { status: StatusCode::CREATED, headers, trailers: HeaderMap::new(), body: Some("ok".into()) };
-        assert_eq!(
-            record.encode().expect("short"),
-            &b"bt\x01\x00\xc9\x00\x01\x00\x08\x00\x02\x00\x00\x00location/7\x00\x00ok"[..]
-        );
+        assert_eq!(encoded(&record), &b"bt\x01\x00\xc9\x00\x01\x00\x08\x00\x02\x00\x00\x00location/7\x00\x00ok"[..]);
     }
 
     #[test]
@@ -147,7 +152,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_encoded_is_decoded_with_all_headers_in_their_order(recorded in recorded()) {
-            let bytes = recorded.encode().expect("short");
+            let bytes = encoded(&recorded);
             let decoded = Recorded::decode(bytes).expect("ours");
             for name in recorded.headers.keys() {
                 let (before, after) = (recorded.headers.get_all(name), decoded.headers.get_all(name));
@@ -164,7 +169,7 @@ mod tests {
 
         #[test]
         fn what_is_cut_is_never_a_response_with_another_head(recorded in recorded(), cut in 0..300_usize) {
-            let bytes = recorded.encode().expect("short");
+            let bytes = encoded(&recorded);
             let decoded = Recorded::decode(bytes.slice(..cut.min(bytes.len())));
             prop_assert!(decoded.is_err() || decoded.is_ok_and(|decoded| decoded.headers == recorded.headers));
         }

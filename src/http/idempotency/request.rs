@@ -1,6 +1,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -9,16 +10,18 @@ use http_body::Body;
 
 use super::key::key_of;
 use super::read::{Read, read};
-use super::{IDEMPOTENCY_KEY, REPLAYED};
+use super::{IDEMPOTENCY_KEY, REPLAYED, essence};
+use crate::deadline::Deadline;
 use crate::idempotency::{
     Fingerprint, Global, Identified, Identify, NotSaid, RecordKey, RefusalReason, ScopeOf, ToParts,
 };
 
 /// What an HTTP request is recorded under: its key, by default that of the header `Idempotency-Key`, within its scope.
 ///
-/// A request is known by its method, path and query, the type of its content and its body, which is read first: up to 1 MiB by
-/// default, and what is larger is refused with 413. Only requests of `POST` and `PATCH` are run once, by default; the others
-/// may be repeated as they are.
+/// A request is known by its method, path and query, the type of its content and its body. The body is read first: by default
+/// up to 1 MiB, and what is larger is refused with 413, and for 30 s, and what takes longer is refused with 408; nothing is
+/// recorded of either. Trailers of a request are not handed on. Only requests of `POST` and `PATCH` are run once, by default;
+/// the others may be repeated as they are.
 ///
 /// ```
 /// use buttress::http::IdempotencyKeys;
@@ -33,11 +36,13 @@ use crate::idempotency::{
 /// # let _ = keys;
 /// ```
 #[derive(Clone, Debug)]
-pub struct IdempotencyKeys<S = NotSaid, K = InHeader> {
+pub struct IdempotencyKeys<S = NotSaid, K = InHeader, P = WholeRequest> {
     scope: Arc<S>,
     key: Arc<K>,
+    fingerprint: Arc<P>,
     methods: Vec<Method>,
     max_body: usize,
+    read_within: Duration,
     needs_key: bool,
 }
 
@@ -48,6 +53,10 @@ pub struct InHeader {
     strict: bool,
 }
 
+/// A request is known by its method, path and query, the type of its content and its body, byte by byte.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WholeRequest;
+
 impl IdempotencyKeys {
     /// Requests have the key of their header; whose it is has yet to be [said](Self::scope).
     #[must_use]
@@ -55,8 +64,10 @@ impl IdempotencyKeys {
         Self {
             scope: Arc::new(NotSaid),
             key: Arc::new(InHeader { name: IDEMPOTENCY_KEY, strict: false }),
+            fingerprint: Arc::new(WholeRequest),
             methods: vec![Method::POST, Method::PATCH],
             max_body: 1 << 20,
+            read_within: Duration::from_secs(30),
             needs_key: true,
         }
     }
@@ -68,7 +79,7 @@ impl Default for IdempotencyKeys {
     }
 }
 
-impl<S> IdempotencyKeys<S> {
+impl<S, P> IdempotencyKeys<S, InHeader, P> {
     /// Takes the key of a header of this name instead, such as `PayPal-Request-Id`.
     #[must_use]
     pub fn header(mut self, name: HeaderName) -> Self {
@@ -84,32 +95,59 @@ impl<S> IdempotencyKeys<S> {
     }
 }
 
-impl<S, K> IdempotencyKeys<S, K> {
+impl<S, K, P> IdempotencyKeys<S, K, P> {
     /// Within what keys are told apart: the tenant and the operation. Without the tenant one could be answered with what is
     /// another's; without the operation an order number is used up by the first thing that is done to the order.
     #[must_use]
-    pub fn scope<S2>(self, scope: S2) -> IdempotencyKeys<S2, K> {
-        let Self { key, methods, max_body, needs_key, .. } = self;
-        IdempotencyKeys { scope: Arc::new(scope), key, methods, max_body, needs_key }
+    pub fn scope<S2>(self, scope: S2) -> IdempotencyKeys<S2, K, P> {
+        let Self { key, fingerprint, methods, max_body, read_within, needs_key, .. } = self;
+        IdempotencyKeys { scope: Arc::new(scope), key, fingerprint, methods, max_body, read_within, needs_key }
     }
 
     /// There is one tenant and one operation.
     #[must_use]
-    pub fn global_scope(self) -> IdempotencyKeys<Global, K> {
+    pub fn global_scope(self) -> IdempotencyKeys<Global, K, P> {
         self.scope(Global)
     }
 
     /// Takes what `key` finds in a request, such as the number of an order: `|head: &Parts, body: &Bytes| Some(..)`.
     #[must_use]
-    pub fn key<K2>(self, key: K2) -> IdempotencyKeys<S, K2> {
-        let Self { scope, methods, max_body, needs_key, .. } = self;
-        IdempotencyKeys { scope, key: Arc::new(key), methods, max_body, needs_key }
+    pub fn key<K2>(self, key: K2) -> IdempotencyKeys<S, K2, P> {
+        let Self { scope, fingerprint, methods, max_body, read_within, needs_key, .. } = self;
+        IdempotencyKeys { scope, key: Arc::new(key), fingerprint, methods, max_body, read_within, needs_key }
     }
 
-    /// Runs requests of these methods once; those of others as often as they are sent.
+    /// Knows a request by what `fingerprint` makes of it, and by nothing else: `|head: &Parts, body: &Bytes| (..)`. For bodies
+    /// that say the same in other bytes, such as JSON whose fields have no order or a form whose boundary is drawn each time.
+    ///
+    /// What it leaves out a repeated request may have changed, and is answered with what came of the first one all the same.
+    /// The method and the path belong to it unless they are in the scope.
+    ///
+    /// ```
+    /// use buttress::http::IdempotencyKeys;
+    /// use bytes::Bytes;
+    /// use http::request::Parts;
+    ///
+    /// let keys = IdempotencyKeys::new()
+    ///     .scope(|head: &Parts| head.uri.path().to_owned())
+    ///     // Maps of `serde_json` are sorted. What is no JSON is its own bytes.
+    ///     .fingerprint(|head: &Parts, body: &Bytes| {
+    ///         let canonical = serde_json::from_slice(body).map(|json: serde_json::Value| json.to_string().into_bytes());
+    ///         (head.method.as_str().to_owned(), canonical.unwrap_or_else(|_| body.to_vec()))
+    ///     });
+    /// # let _ = keys;
+    /// ```
+    #[must_use]
+    pub fn fingerprint<P2>(self, fingerprint: P2) -> IdempotencyKeys<S, K, P2> {
+        let Self { scope, key, methods, max_body, read_within, needs_key, .. } = self;
+        IdempotencyKeys { scope, key, fingerprint: Arc::new(fingerprint), methods, max_body, read_within, needs_key }
+    }
+
+    /// Runs requests of these methods once; those of others as often as they are sent. So is `CONNECT` in any case: it opens a
+    /// tunnel, and there is no answer to be told again.
     #[must_use]
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
-        self.methods = methods.into_iter().collect();
+        self.methods = methods.into_iter().filter(|method| method != Method::CONNECT).collect();
         self
     }
 
@@ -117,6 +155,14 @@ impl<S, K> IdempotencyKeys<S, K> {
     #[must_use]
     pub const fn max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
+        self
+    }
+
+    /// Reads a body for so long; 30 s by default, which is a megabyte over a slow mobile network. Who sends longer holds
+    /// nothing but its connection meanwhile: a request is claimed when it is whole.
+    #[must_use]
+    pub const fn read_within(mut self, time: Duration) -> Self {
+        self.read_within = time;
         self
     }
 
@@ -166,29 +212,55 @@ where
     }
 }
 
-impl<S, K, B> Identify<Request<B>> for IdempotencyKeys<S, K>
+/// What an HTTP request is known by when it is repeated. A closure `Fn(&Parts, &Bytes) -> impl ToParts` serves.
+pub trait FingerprintIn: Send + Sync + 'static {
+    /// A hash of all that a repeated request has in common with the first one.
+    fn fingerprint_in(&self, head: &Parts, body: &Bytes) -> Fingerprint;
+}
+
+impl FingerprintIn for WholeRequest {
+    fn fingerprint_in(&self, head: &Parts, body: &Bytes) -> Fingerprint {
+        let essence = head.headers.get(http::header::CONTENT_TYPE).map(|kind| essence(kind.as_bytes()));
+        Fingerprint::of(&(head.method.as_str(), head.uri.path(), head.uri.query(), essence.as_deref(), &**body))
+    }
+}
+
+impl<F, T> FingerprintIn for F
+where
+    F: Fn(&Parts, &Bytes) -> T + Send + Sync + 'static,
+    T: ToParts,
+{
+    fn fingerprint_in(&self, head: &Parts, body: &Bytes) -> Fingerprint {
+        Fingerprint::of(&self(head, body))
+    }
+}
+
+impl<S, K, P, B> Identify<Request<B>> for IdempotencyKeys<S, K, P>
 where
     S: ScopeOf<Parts> + Send + Sync + 'static,
     K: KeyIn,
+    P: FingerprintIn,
     B: Body<Data: Send, Error: Send> + From<Bytes> + Send + 'static,
 {
     type Request = Request<B>;
     type Future = Pin<Box<dyn Future<Output = Result<Identified<Request<B>>, RefusalReason>> + Send>>;
 
     fn identify(&self, request: Request<B>) -> Self::Future {
-        let keys = Self { scope: self.scope.clone(), key: self.key.clone(), methods: Vec::new(), ..*self };
         if !self.methods.contains(request.method()) {
             return Box::pin(std::future::ready(Ok(Identified::Free(request))));
         }
+        let (scope, key, fingerprint) = (self.scope.clone(), self.key.clone(), self.fingerprint.clone());
+        let keys = Self { scope, key, fingerprint, methods: Vec::new(), ..*self };
         Box::pin(async move { keys.identify_now(request).await })
     }
 }
 
-impl<S, K> IdempotencyKeys<S, K> {
+impl<S, K, P> IdempotencyKeys<S, K, P> {
     async fn identify_now<B>(self, request: Request<B>) -> Result<Identified<Request<B>>, RefusalReason>
     where
         S: ScopeOf<Parts>,
         K: KeyIn,
+        P: FingerprintIn,
         B: Body + From<Bytes>,
     {
         let (mut head, body) = request.into_parts();
@@ -202,10 +274,11 @@ impl<S, K> IdempotencyKeys<S, K> {
                 Ok(Identified::Free(Request::from_parts(head, body)))
             };
         }
-        let body = match read(body, self.max_body).await {
-            // Trailers of a request say nothing that it is known by, and no handler is given them.
-            Read::Whole { body, .. } => body,
+        let body = match read(body, self.max_body, self.read_within).await {
+            // A body that is made of bytes has no place for trailers, and a request is not known by them.
+            Read::Whole { body, .. } => body.joined(),
             Read::More(_) => return Err(RefusalReason::TooLarge),
+            Read::Slow(_) => return Err(RefusalReason::TooSlow),
             Read::Cut(_) => return Err(RefusalReason::Cut),
         };
         let key = match key {
@@ -213,11 +286,12 @@ impl<S, K> IdempotencyKeys<S, K> {
             None => self.key.key_in(&head, &body)?,
         };
         let identified = key.map(|key| {
-            let essence = head.headers.get(http::header::CONTENT_TYPE).map(|kind| essence(kind.as_bytes()));
-            let (path, query) = (head.uri.path(), head.uri.query());
-            let print = (head.method.as_str(), path, query, essence.as_deref(), &*body);
-            (RecordKey::of(&self.scope.scope_of(&head), &key), Fingerprint::of(&print))
+            (RecordKey::of(&self.scope.scope_of(&head), &key), self.fingerprint.fingerprint_in(&head, &body))
         });
+        if identified.is_some() {
+            // What was begun is done, whatever the deadline of who asked for it.
+            head.extensions.remove::<Deadline>();
+        }
         let request = Request::from_parts(head, B::from(body));
         match identified {
             Some((key, fingerprint)) => Ok(Identified::Once { request, key, fingerprint }),
@@ -225,10 +299,4 @@ impl<S, K> IdempotencyKeys<S, K> {
             None => Ok(Identified::Free(request)),
         }
     }
-}
-
-/// A type of content without its parameters: a boundary between parts is another one each time.
-fn essence(kind: &[u8]) -> Vec<u8> {
-    let end = kind.iter().position(|byte| *byte == b';').unwrap_or(kind.len());
-    kind[..end].trim_ascii().to_ascii_lowercase()
 }

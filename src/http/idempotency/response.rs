@@ -1,20 +1,22 @@
+mod rules;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LOCATION, CONTENT_TYPE, ETAG, LAST_MODIFIED, LINK,
-    LOCATION, VARY,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::header::LOCATION;
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body::Body;
 
-use super::REPLAYED;
+pub use self::rules::InvalidKeptHeader;
+use self::rules::{Rules, check, is_endless, was_not_called};
 use super::read::{PartlyRead, Read, read};
-use super::record::Recorded;
+use super::record::{Recorded, encode};
+use crate::http::AsResponse;
 use crate::idempotency::{Keep, Kept, NotSaid, Unreadable, Verdict};
-use crate::rejection::{MayCarryRejection, Rejection};
+use crate::rejection::MayCarryRejection;
 
 /// What a handler says of its response, in its extensions, where the status does not say it: whether it is the answer to
 /// repeated requests as well.
@@ -33,43 +35,26 @@ pub enum Effect {
 /// | response | a repeated request |
 /// |---|---|
 /// | 401, 403, 407, 408, 413, 415, 425, 429 | is run |
-/// | a refusal by a breaker, a limiter or this layer inside | is run |
-/// | any other, 500 and the like as well | is told it again |
+/// | a refusal by a breaker, a limiter or this layer inside, or by a timeout that came too late to call | is run |
+/// | any other, 500 and the like as well, and that of a timeout inside which cut a call off, whatever its status | is told it again |
 ///
-/// [`Effect`] in the response's extensions says otherwise. Of the headers those are kept that speak of the answer and not of the
-/// connection, the client or the moment; `Set-Cookie` never. Bodies are kept up to 256 KiB: a longer one goes to whoever sent the
-/// request, and a repeated one is told that the answer was not kept; it is not run again.
+/// [`Effect`] in the response's extensions says otherwise. Of the headers and the trailers those are kept that speak of the
+/// answer and not of the connection, the client or the moment; `Set-Cookie` never.
+///
+/// A body is read to its end before anything is sent, if that comes within 256 KiB and ten seconds. One that is longer or takes
+/// longer goes to whoever sent the request as it comes, and so does at once what has no end, a `text/event-stream` or another
+/// protocol. A repeated request is told then that the answer was not kept, with the `Location` it had. It is not run again.
 #[derive(Clone, Debug)]
 pub struct KeptResponses<F = NotSaid> {
     rules: Arc<Rules>,
     into_body: F,
 }
 
-#[derive(Clone, Debug)]
-struct Rules {
-    max_body: usize,
-    headers: Vec<HeaderName>,
-    server_errors_are_final: bool,
-}
-
 impl KeptResponses {
     /// As the table has it. It has yet to be told how to make a [body](Self::into_body) of one that was read.
     #[must_use]
     pub fn new() -> Self {
-        let headers = vec![
-            CACHE_CONTROL,
-            CONTENT_ENCODING,
-            CONTENT_LANGUAGE,
-            CONTENT_LOCATION,
-            CONTENT_TYPE,
-            ETAG,
-            LAST_MODIFIED,
-            LINK,
-            LOCATION,
-            VARY,
-        ];
-        let rules = Rules { max_body: 256 << 10, headers, server_errors_are_final: true };
-        Self { rules: Arc::new(rules), into_body: NotSaid }
+        Self { rules: Arc::new(Rules::new()), into_body: NotSaid }
     }
 }
 
@@ -93,13 +78,39 @@ impl<F> KeptResponses<F> {
         self
     }
 
-    /// Keeps this header too. What speaks of the connection, of one client or of the moment is not kept all the same:
-    /// `Set-Cookie`, `Date`, `Connection` and their like.
+    /// Reads a body for so long before it is handed on as it comes; 10 s by default. That is longer than it takes to write down
+    /// an answer that is there, and shorter than most clients wait for its beginning.
     #[must_use]
-    pub fn header(mut self, name: HeaderName) -> Self {
-        if !NEVER.contains(&name.as_str()) {
-            Arc::make_mut(&mut self.rules).headers.push(name);
-        }
+    pub fn read_within(mut self, time: Duration) -> Self {
+        Arc::make_mut(&mut self.rules).read_within = time;
+        self
+    }
+
+    /// Keeps this header too, or this trailer.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidKeptHeader`] for one that speaks of the connection, of one client or of the moment: `Set-Cookie`, `Date`,
+    /// `Connection`, `RateLimit` and their like.
+    pub fn header(mut self, name: HeaderName) -> Result<Self, InvalidKeptHeader> {
+        check(&name)?;
+        Arc::make_mut(&mut self.rules).headers.push(name);
+        Ok(self)
+    }
+
+    /// Marks a response that is told again by a header of this name; `idempotency-replayed` by default, and `true` in any case.
+    /// A handler's own header of that name is taken away.
+    #[must_use]
+    pub fn replayed_header(mut self, name: HeaderName) -> Self {
+        Arc::make_mut(&mut self.rules).replayed = name;
+        self
+    }
+
+    /// Says what became of a request in a response that `refuse` makes, where there is none of its own: its answer was not
+    /// kept, or its handler panicked or broke off.
+    #[must_use]
+    pub fn refuse_with(mut self, refuse: AsResponse) -> Self {
+        Arc::make_mut(&mut self.rules).refuse = refuse;
         self
     }
 
@@ -111,71 +122,19 @@ impl<F> KeptResponses<F> {
     }
 }
 
-const NEVER: [&str; 14] = [
-    "age",
-    "authorization",
-    "connection",
-    "content-length",
-    "cookie",
-    "date",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-connection",
-    "set-cookie",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+fn verdict(recorded: Option<Bytes>) -> Verdict {
+    recorded.map_or_else(|| Verdict::Unknown("it cannot be written down".into()), Verdict::Final)
+}
 
 impl Rules {
-    fn effect<B>(&self, response: &Response<B>) -> Effect {
-        if let Some(effect) = response.extensions().get() {
-            return *effect;
-        }
-        if response.extensions().get().is_some_and(is_a_refusal) {
-            return Effect::None;
-        }
-        match response.status().as_u16() {
-            401 | 403 | 407 | 408 | 413 | 415 | 425 | 429 => Effect::None,
-            500.. if !self.server_errors_are_final => Effect::None,
-            _ => Effect::Final,
-        }
-    }
-
     /// Of a request that something was done about, and that has no answer to be told again.
-    fn server_error(&self) -> Verdict {
-        if !self.server_errors_are_final {
+    fn failed(&self, effect: Effect) -> Verdict {
+        if effect != Effect::Final {
             return Verdict::NoEffect;
         }
-        let (head, body) = failed().into_parts();
-        let recorded =
-            Recorded { status: head.status, headers: head.headers, trailers: HeaderMap::new(), body: Some(body) };
-        recorded.encode().map_or(Verdict::Unknown("it cannot be written down".into()), Verdict::Final)
+        let (head, body) = self.refuse.failed::<Bytes>().into_parts();
+        verdict(encode(head.status, &head.headers, &HeaderMap::new(), Some(&body.into())))
     }
-
-    fn kept(&self, headers: &HeaderMap) -> HeaderMap {
-        let mut kept = HeaderMap::new();
-        for (name, value) in headers.iter().filter(|(name, _)| self.headers.contains(name)) {
-            // Several values of one name stay, and stay in their order.
-            kept.append(name.clone(), value.clone());
-        }
-        kept
-    }
-}
-
-/// The answer of a service that failed in the midst of it.
-fn failed() -> Response<Bytes> {
-    let text = r#"{"type":"urn:problem-type:buttress:idempotency-failed","title":"Failed","status":500,"detail":"The request was begun, and failed. It is not processed again."}"#;
-    let mut response = Response::new(Bytes::from_static(text.as_bytes()));
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    response
-}
-
-/// Whether a layer further in kept the call from the service. What timed out did not.
-fn is_a_refusal(rejection: &Rejection) -> bool {
-    matches!(rejection, Rejection::CircuitOpen(_) | Rejection::RateLimited(_) | Rejection::Idempotency(_))
 }
 
 impl<F, B, E> Keep<Response<B>, E> for KeptResponses<F>
@@ -189,16 +148,18 @@ where
     fn keep(&self, result: Result<Response<B>, E>) -> Self::Future {
         let Self { rules, into_body } = self.clone();
         Box::pin(async move {
-            let response = match result {
+            let mut response = match result {
                 Ok(response) => response,
                 Err(error) => {
                     let verdict = match error.rejection() {
-                        Some(rejection) if is_a_refusal(&rejection) => Verdict::NoEffect,
+                        Some(rejection) if was_not_called(&rejection) => Verdict::NoEffect,
                         _ => Verdict::Unknown("it failed".into()),
                     };
                     return Kept { result: Err(error), verdict };
                 }
             };
+            // Only we say so.
+            response.headers_mut().remove(&rules.replayed);
             let effect = rules.effect(&response);
             if effect != Effect::Final {
                 let verdict = match effect {
@@ -208,40 +169,58 @@ where
                 return Kept { result: Ok(response), verdict };
             }
             let (head, body) = response.into_parts();
-            // What follows a switch of protocols is no body, and has no end.
-            let limit = if head.status.is_informational() { 0 } else { rules.max_body };
-            let (body, kept, trailers) = match read(body, limit).await {
+            let read = if is_endless(&head) {
+                Read::More(PartlyRead::unread(body))
+            } else {
+                read(body, rules.max_body, rules.read_within).await
+            };
+            let headers = rules.kept(&head.headers);
+            let (body, verdict) = match read {
                 Read::Whole { body, trailers } => {
-                    (PartlyRead::whole(body.clone(), trailers.clone()), Some(body), trailers)
+                    match encode(head.status, &headers, &rules.kept(&trailers), Some(&body)) {
+                        // The record has the body at its end; there need not be two of it.
+                        Some(recorded) => {
+                            let body = recorded.slice(recorded.len() - body.len()..);
+                            (PartlyRead::whole(body, trailers), Verdict::Final(recorded))
+                        }
+                        None => (PartlyRead::whole(body, trailers), verdict(None)),
+                    }
                 }
-                Read::More(body) => (body, None, HeaderMap::new()),
+                Read::More(body) | Read::Slow(body) => {
+                    (body, verdict(encode(head.status, &headers, &HeaderMap::new(), None)))
+                }
+                // Something was done, and who sent the request has seen what there was of the answer.
                 Read::Cut(body) => {
-                    // Something was done, and who sent the request has seen what there was of the answer.
-                    let verdict = rules.server_error();
-                    return Kept { result: Ok(Response::from_parts(head, into_body(body))), verdict };
+                    let effect = head.extensions.get().copied().unwrap_or_else(|| rules.server_error());
+                    (body, rules.failed(effect))
                 }
             };
-            let recorded = Recorded { status: head.status, headers: rules.kept(&head.headers), trailers, body: kept };
-            let verdict =
-                recorded.encode().map_or(Verdict::Unknown("it cannot be written down".into()), Verdict::Final);
             Kept { result: Ok(Response::from_parts(head, into_body(body))), verdict }
         })
     }
 
     fn panicked(&self) -> Option<Kept<Response<B>, E>> {
-        let (mut response, body) = failed().map(|body| PartlyRead::whole(body, HeaderMap::new())).into_parts();
-        response.extensions.insert(Effect::Final);
-        let result = Ok(Response::from_parts(response, (self.into_body)(body)));
-        Some(Kept { result, verdict: self.rules.server_error() })
+        let Self { rules, into_body } = self;
+        let mut response =
+            rules.refuse.failed::<Bytes>().map(|body| into_body(PartlyRead::whole(body, HeaderMap::new())));
+        response.extensions_mut().insert(Effect::Final);
+        Some(Kept { result: Ok(response), verdict: rules.failed(rules.server_error()) })
     }
 
     fn replay(&self, kept: Bytes) -> Result<Response<B>, Unreadable> {
-        let Recorded { status, headers, trailers, body } = Recorded::decode(kept).map_err(Unreadable::new)?;
-        let body = body.ok_or_else(|| Unreadable::new("it was too large to be kept"))?;
-        let mut response = Response::new((self.into_body)(PartlyRead::whole(body, trailers)));
+        let Self { rules, into_body } = self;
+        let Recorded { status, mut headers, trailers, body } = Recorded::decode(kept).map_err(Unreadable::new)?;
+        let Some(body) = body else {
+            let mut response = rules.refuse.not_replayable::<Bytes>();
+            if let Some(location) = headers.remove(LOCATION) {
+                response.headers_mut().insert(LOCATION, location);
+            }
+            return Ok(response.map(|body| into_body(PartlyRead::whole(body, HeaderMap::new()))));
+        };
+        let mut response = Response::new(into_body(PartlyRead::whole(body, trailers)));
         *response.status_mut() = status;
         *response.headers_mut() = headers;
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        response.headers_mut().insert(rules.replayed.clone(), HeaderValue::from_static("true"));
         Ok(response)
     }
 }
