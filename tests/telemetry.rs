@@ -404,10 +404,12 @@ async fn a_request_that_is_run_once_tells_who_ran_it_and_what_came_of_it() {
     send(7).await;
     let replayed = event(7, &format!(r#"replayed layer="idempotency" name=orders key={key}"#));
     assert_eq!(lines.take(), [format!("DEBUG {replayed}")]);
-    for (order, reason) in [(9, "without_key"), (8, "store_full")] {
+    for (order, reason, retry_after) in [(9, "without_key", "None"), (8, "store_full", "Some(1s)")] {
         send(order).await;
-        let refused =
-            event(order, &format!(r#"refused layer="idempotency" name=orders reason="{reason}" retry_after=None"#));
+        let refused = event(
+            order,
+            &format!(r#"refused layer="idempotency" name=orders reason="{reason}" retry_after={retry_after}"#),
+        );
         assert_eq!(lines.take(), [format!("DEBUG {refused}")]);
     }
     tokio::time::sleep(Duration::from_secs(24 * 60 * 60)).await;

@@ -15,6 +15,9 @@ use super::config::IdempotencyConfig;
 use crate::clock;
 use crate::rejection::{RefusalReason, Refused};
 
+/// When there may be a place again, another server, or a store that is reached.
+const SOON: Duration = Duration::from_secs(1);
+
 /// The hold on an [`IdempotencyLayer`](super::IdempotencyLayer) and all its services: how much is running, and how to let it
 /// come to its end.
 #[derive(Clone)]
@@ -62,7 +65,14 @@ impl Running {
     }
 
     pub(super) const fn refused(&self, reason: RefusalReason) -> Refused {
-        Refused::new(self.rules.name, reason)
+        let refused = Refused::new(self.rules.name, reason);
+        match reason {
+            RefusalReason::TooManyRunning
+            | RefusalReason::Draining
+            | RefusalReason::StoreFull
+            | RefusalReason::StoreUnavailable => refused.with_retry_after(SOON),
+            _ => refused,
+        }
     }
 }
 

@@ -4,11 +4,11 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use buttress::Error;
 use buttress::clock::Moment;
 use buttress::idempotency::{
     Begin, Claim, Execution, Fingerprint, IdempotencyConfig, IdempotencyLayer, Owner, RecordKey, RefusalReason, Store,
 };
+use buttress::{Error, MayCarryRejection};
 use tokio::time::sleep;
 use tower::{Layer, Service, service_fn};
 
@@ -97,7 +97,12 @@ async fn whoever_drains_waits_for_what_runs_and_nothing_new_is_run() {
     let calls = [service.call(order(1)), service.call(order(2))].map(tokio::spawn);
     tokio::task::yield_now().await;
     assert_eq!(layer.idempotency().running(), 2);
-    assert_eq!(reason(service.call(order(3)).await), RefusalReason::TooManyRunning);
+    let refused = service.call(order(3)).await;
+    assert_eq!(
+        refused.as_ref().expect_err("no place").rejection().and_then(|refused| refused.retry_after()),
+        Some(SEC)
+    );
+    assert_eq!(reason(refused), RefusalReason::TooManyRunning);
     assert!(!layer.idempotency().drain(SEC / 2).await, "they are not done yet");
     assert_eq!(reason(service.call(order(3)).await), RefusalReason::Draining);
     assert!(layer.idempotency().drain(SEC).await);

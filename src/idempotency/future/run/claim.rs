@@ -16,9 +16,6 @@ use crate::rejection::RefusalReason;
 /// The longest that a repeated request is asked to stay away: the first one may be done at any time.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// How soon a store that was not reached may be there again.
-const STORE_RETRY_AFTER: Duration = Duration::from_secs(1);
-
 /// What became of a claim, and when it was made.
 pub(super) enum Claimed<Res, E> {
     Acquired(Acquired, Moment),
@@ -140,14 +137,11 @@ impl<St: Store, P> Runner<St, P> {
     }
 
     fn cannot<Res, E>(&self, error: &StoreError) -> Told<Res, E> {
-        match error {
-            StoreError::Full => self.refused(RefusalReason::StoreFull),
-            StoreError::Corrupt(_) => self.refused(RefusalReason::NotReplayable),
-            StoreError::Unavailable(_) | StoreError::Ambiguous(_) => {
-                let refused = self.running.refused(RefusalReason::StoreUnavailable);
-                Told::Refused(refused.with_retry_after(STORE_RETRY_AFTER))
-            }
-        }
+        self.refused(match error {
+            StoreError::Full => RefusalReason::StoreFull,
+            StoreError::Corrupt(_) => RefusalReason::NotReplayable,
+            StoreError::Unavailable(_) | StoreError::Ambiguous(_) => RefusalReason::StoreUnavailable,
+        })
     }
 
     /// Asks twice if the first answer was lost: an owner is told the same again.
