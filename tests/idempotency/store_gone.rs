@@ -186,3 +186,22 @@ async fn a_full_store_takes_nothing_new_and_tells_what_it_knows() {
     sleep(24 * 60 * 60 * SEC).await;
     assert_eq!(service.call(order(2)).await.expect("there is room"), 22);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_cannot_renew_its_lease_knows_when_it_has_lost_it() {
+    for (down_for, is_lost) in [(25 * SEC, false), (40 * SEC, true)] {
+        let far = Far::to(store());
+        let inner = service_fn(async |_: Order| {
+            let run = Execution::current().expect("it runs once");
+            sleep(60 * SEC).await;
+            Ok::<_, Failure>(u32::from(run.is_lost()))
+        });
+        let mut service = layer_on(far.clone(), IdempotencyConfig::new()).layer(inner);
+        let call = tokio::spawn(service.call(order(1)));
+        sleep(SEC).await;
+        far.set(|link| link.is_down = true);
+        sleep(down_for).await;
+        far.set(|link| link.is_down = false);
+        assert_eq!(call.await.expect("no panic").expect("an answer"), u32::from(is_lost));
+    }
+}

@@ -111,3 +111,23 @@ async fn who_waits_for_a_run_elsewhere_asks_the_store_until_it_has_ended() {
     assert_eq!(first.await.expect("no panic").expect("the answer"), 31);
     assert_eq!((calls.load(Ordering::SeqCst), far.link().begun), (1, 2), "to look is no claim");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_has_waited_makes_room_for_others() {
+    for wait in [Wait::up_to(SEC / 4).for_each_key(1), Wait::up_to(SEC / 4).in_all(1)] {
+        let calls = Arc::default();
+        let mut service = layer(IdempotencyConfig::new().wait(wait)).layer(slow(&calls));
+        let first = tokio::spawn(service.call(order(3)));
+        tokio::task::yield_now().await;
+        for _ in 0..3 {
+            let start = Moment::now();
+            let waits = tokio::spawn(service.call(order(3)));
+            tokio::task::yield_now().await;
+            assert_eq!(reason(service.call(order(3)).await), RefusalReason::Running);
+            assert_eq!(Moment::now(), start, "there is no room for a second one");
+            assert_eq!(reason(waits.await.expect("no panic")), RefusalReason::Running);
+            assert_eq!(Moment::now().since(start), SEC / 4);
+        }
+        first.await.expect("no panic").expect("an answer");
+    }
+}

@@ -79,3 +79,18 @@ impl Drop for Waiter<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_of_who_has_waited() {
+        let waiting = Waiting::new(Some(Wait::default()));
+        let key = |of| RecordKey::of(&(), &of);
+        let waiters: Vec<_> = [1_u8, 1, 2].map(|of| waiting.enter(key(of)).expect("there is room")).into();
+        assert_eq!((waiting.line().keys.len(), waiting.line().in_all), (2, 3));
+        drop(waiters);
+        assert_eq!((waiting.line().keys.len(), waiting.line().in_all), (0, 0));
+    }
+}
