@@ -9,7 +9,7 @@
 //! | [`rate_limit`] | more than the agreed rate is refused at once, or waits its turn |
 //! | [`circuit_breaker`] | a service that keeps failing is left alone for a while, and calls are refused at once |
 //! | [`retry`] | a call that failed is made again, a little later, as long as that helps |
-//! | [`idempotency`] | a repeated request is answered with the first one's response, and never run twice |
+//! | [`idempotency`] | a repeated request is answered with the first one's response, and not run again |
 //! | [`fallback`] | a call that failed is answered with something else, and marked |
 //!
 //! Cache fallback is planned.
@@ -122,6 +122,7 @@ pub mod rate_limit;
 pub mod rejection;
 pub mod retry;
 mod striped;
+mod superseded;
 mod sync;
 mod telemetry;
 pub mod timeout;

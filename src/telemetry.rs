@@ -132,10 +132,11 @@ pub(crate) fn replayed(name: &Name, key: &impl fmt::Display) {
 }
 
 /// A request was not run.
-pub(crate) fn not_run(refused: &Refused) {
+pub(crate) fn not_run(refused: &Refused, key: Option<&impl fmt::Display>) {
     decided!(
         layer = "idempotency",
         name = %refused.name(),
+        key = key.map(tracing::field::display),
         reason = refused.reason().as_str(),
         retry_after = ?refused.retry_after(),
         "refused"

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::idempotency::{Keep, Kept, Unreadable, Verdict};
 use crate::outcome::FailureKind;
 use crate::rejection::{MayCarryRejection, Rejection};
+use crate::superseded;
 
 /// Keeps the answers of a service that are plain values, for an [`IdempotencyLayer`](crate::idempotency::IdempotencyLayer).
 ///
@@ -17,7 +18,7 @@ use crate::rejection::{MayCarryRejection, Rejection};
 ///
 /// An error cannot be told again. After one, a repeated request is told that nobody knows what came of the first; but not if
 /// the error is a refusal by a breaker or a limiter inside, or by a timeout that came too late to call, which kept the call from
-/// the service, and not if [errors have no effect](Self::errors_have_no_effect).
+/// the service (unless another one was made before it, by a retry inside), and not if [errors have no effect](Self::errors_have_no_effect).
 ///
 /// ```
 /// use std::num::NonZeroUsize;
@@ -28,7 +29,7 @@ use crate::rejection::{MayCarryRejection, Rejection};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), BoxError> {
 /// let once = RunOnce::new()
-///     .scope(|_: &(u32, u64)| "charge")
+///     .scope(|_: &(u32, u64)| Some("charge"))
 ///     .key(|(order, _): &(u32, u64)| Some(*order))
 ///     .fingerprint(|(_, cents): &(u32, u64)| *cents);
 /// let store = MemoryStore::new(NonZeroUsize::new(1000).expect("not zero"));
@@ -86,7 +87,9 @@ where
                 }
             }
             Err(_) if self.errors_have_no_effect => Verdict::NoEffect,
-            Err(error) if error.rejection().is_some_and(kept_from_the_service) => Verdict::NoEffect,
+            Err(error) if error.rejection().is_some_and(kept_from_the_service) && !superseded::any() => {
+                Verdict::NoEffect
+            }
             Err(_) => Verdict::Unknown("it failed".into()),
         };
         ready(Kept { result, verdict })

@@ -368,7 +368,7 @@ async fn a_request_that_is_run_once_tells_who_ran_it_and_what_came_of_it() {
     let (lines, _listening) = listen();
     let store = MemoryStore::new(NonZeroUsize::MIN);
     let once = RunOnce::new()
-        .scope(|_: &u64| "orders")
+        .scope(|_: &u64| Some("orders"))
         .key(|order: &u64| (*order != 9).then_some(*order))
         .fingerprint(|order: &u64| *order);
     let config = IdempotencyConfig::new().name("orders").max_attempts(NonZeroU32::MIN);
@@ -404,12 +404,10 @@ async fn a_request_that_is_run_once_tells_who_ran_it_and_what_came_of_it() {
     send(7).await;
     let replayed = event(7, &format!(r#"replayed layer="idempotency" name=orders key={key}"#));
     assert_eq!(lines.take(), [format!("DEBUG {replayed}")]);
-    for (order, reason, retry_after) in [(9, "without_key", "None"), (8, "store_full", "Some(1s)")] {
+    let no_room = format!("key={} reason=\"store_full\" retry_after=Some(1s)", RecordKey::of(&"orders", &8_u64));
+    for (order, why) in [(9, r#"reason="without_key" retry_after=None"#), (8, &no_room)] {
         send(order).await;
-        let refused = event(
-            order,
-            &format!(r#"refused layer="idempotency" name=orders reason="{reason}" retry_after={retry_after}"#),
-        );
+        let refused = event(order, &format!(r#"refused layer="idempotency" name=orders {why}"#));
         assert_eq!(lines.take(), [format!("DEBUG {refused}")]);
     }
     tokio::time::sleep(Duration::from_secs(24 * 60 * 60)).await;

@@ -87,7 +87,7 @@ pub(crate) fn order_service(
     let door = option_layer(without.keep(Layer::Timeout, door));
 
     // There is one tenant. What has no number that can be read is no order, and the handler says what is wrong with it.
-    let keys = IdempotencyKeys::new().scope(|_: &Parts| ("shop", "order.create")).key(order_no).key_optional();
+    let keys = IdempotencyKeys::new().scope(|_: &Parts| Some(("shop", "order.create"))).key(order_no).key_optional();
     let retention = Duration::from_secs(RETENTION.into());
     let config = IdempotencyConfig::new().name("orders").lease(LEASE).longest_run(LONGEST_RUN).retention(retention);
     let dedup = IdempotencyLayer::new(config, MemoryStore::new(RECORDS))?.http_server(keys, Body::new);

@@ -127,7 +127,12 @@ fn print_repeats(phases: &[Figures]) {
             played.act.phase.name(),
         );
     }
-    println!("again: orders of that phase that were sent once more, and why; 409: it is being run, come back");
+    println!(
+        "again: orders of that phase that were sent once more, and why (told: to come back, by a 409 or the limit);"
+    );
+    println!(
+        "then what they were told: 409 (it is being run), the answer once more, the limit, or an answer of their own"
+    );
 }
 
 fn print_switches(phases: &[Figures]) {

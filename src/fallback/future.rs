@@ -9,7 +9,7 @@ use tower::Service;
 use super::config::{Failed, Substitute, Trigger};
 use crate::name::Name;
 use crate::outcome::{Classify, Degraded, Failure, MarkDegraded, Outcome};
-use crate::telemetry;
+use crate::{superseded, telemetry};
 
 /// What a fallback does about a failure.
 #[derive(Clone)]
@@ -151,6 +151,7 @@ where
             this.state.set(State::Answered { result });
             return;
         }
+        superseded::by_another(&failure);
         let answer = this.plan.substitute.substitute(Failed::new(failure.clone(), result, summary));
         this.state.set(State::Substituting { answer, failure });
     }

@@ -23,7 +23,7 @@ use crate::rejection::{LimitReason, Reject, Rejection};
 /// | [`Elapsed`](crate::timeout::Elapsed) | 504, settable |
 /// | [`Open`](crate::circuit_breaker::Open) | 503, settable |
 /// | [`Limited`](crate::rate_limit::Limited) | 429, settable, and without `Retry-After` where the request costs more than can ever pass; 400, settable, where it lacks the key that it is counted under |
-/// | [`Refused`](crate::idempotency::Refused) | 409 while the request is running, or if what came of it cannot be told; 422 if its key was used for another request; 400 for a missing or malformed key; 413 if it is too large; 408 if it took too long to arrive; 503 if nobody can know whether it was run before, or as many are running as may |
+/// | [`Refused`](crate::idempotency::Refused) | 409 while the request is running, or if what came of it cannot be told; 422 if its key was used for another request; 400 for a missing or malformed key; 413 if it is too large; 408 if it took too long to arrive; 400 if it is cut; 503 if nobody can know whether it was run before, as many are running as may, or its run did not come to its end; 500 if nobody says whose it is |
 ///
 /// Any body that is `From<Bytes>` will do: axum's `Body`, `Full<Bytes>`, reqwest's.
 ///

@@ -12,6 +12,7 @@ use http::HeaderName;
 use super::answer::AsResponse;
 use crate::idempotency::IdempotencyLayer;
 
+pub(super) use self::client::HasKey;
 pub use self::client::{CallKey, Drawn, IdempotencyKeyLayer, IdempotencyKeyService};
 pub use self::read::PartlyRead;
 pub use self::request::{FingerprintIn, IdempotencyKeys, InHeader, KeyIn, WholeRequest};

@@ -1,10 +1,12 @@
 use http::{HeaderMap, Method, Request};
 
+use super::idempotency::HasKey;
 use crate::attempt::Attempt;
 use crate::retry::MayRepeat;
 
 /// Sends only those requests again that do no more when they come twice: with an idempotent method (RFC 9110, section
-/// 9.2.2), or with an `Idempotency-Key`, by which the server knows them again.
+/// 9.2.2), or with an `Idempotency-Key`, by which the server knows them again, or one that an
+/// [`IdempotencyKeyLayer`](crate::http::IdempotencyKeyLayer) has put into another header.
 ///
 /// ```
 /// use buttress::http::IdempotentRequests;
@@ -35,7 +37,7 @@ impl IdempotentRequests {
 
 impl<B> MayRepeat<Request<B>> for IdempotentRequests {
     fn may_repeat(&self, request: &Request<B>) -> bool {
-        self.contain(request.method(), request.headers())
+        self.contain(request.method(), request.headers()) || request.extensions().get::<HasKey>().is_some()
     }
 
     fn attempt_of(&self, request: &Request<B>) -> Attempt {

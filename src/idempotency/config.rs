@@ -54,7 +54,8 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// At most this long; 16 for each key and 1000 in all. Who may not wait, or not any longer, is refused.
+    /// At most this long, which must be shorter than a timeout outside; 16 for each key and 1000 in all. Who may not wait, or not
+    /// any longer, is refused.
     #[must_use]
     pub const fn up_to(longest: Duration) -> Self {
         Self { longest, for_each_key: 16, in_all: 1000 }
@@ -148,8 +149,8 @@ impl IdempotencyConfig {
         self
     }
 
-    /// How often a request is run whose runs all ended without anybody knowing how, by crashes say; 5 by default. After that
-    /// it is parked until somebody has looked. 1 is at most once.
+    /// After so many runs that crashed, hung or lost their lease a request is not run again: it is parked until somebody
+    /// [has looked](super::IdempotencyLayer::resolve). 5 by default; 1 is at most once.
     #[must_use]
     pub const fn max_attempts(mut self, attempts: NonZeroU32) -> Self {
         self.max_attempts = attempts;

@@ -13,6 +13,7 @@ use self::run::{Once, Runner, Told};
 use super::config::{Identified, Identify, Keep};
 use super::handle::Shared;
 use super::store::Store;
+use crate::attempt::{self, Attempt};
 use crate::rejection::{RefusalReason, Refused, Reject};
 use crate::telemetry;
 
@@ -44,17 +45,18 @@ impl<Res, E> ResponseFuture<Res, E> {
         R: Reject<Res, E> + Send + 'static,
     {
         let response = async move {
-            let refused = match identifying.await {
+            let (refused, key) = match identifying.await {
                 Ok(Identified::Free(request)) => return service.oneshot(request).await,
                 Ok(Identified::Once { request, key, fingerprint }) => {
-                    match listen(&shared, service, Once { request, key, fingerprint }).await {
+                    let once = Once { request, key, fingerprint, inbound: Attempt::current() };
+                    match listen(&shared, service, once).await {
                         Ok(result) => return result,
-                        Err(refused) => refused,
+                        Err(refused) => (refused, Some(key)),
                     }
                 }
-                Err(reason) => shared.running.refused(reason),
+                Err(reason) => (shared.running.refused(reason), None),
             };
-            telemetry::not_run(&refused);
+            telemetry::not_run(&refused, key.as_ref());
             reject.reject(refused.into())
         };
         Self { response: Box::pin(response) }
@@ -84,14 +86,19 @@ where
     }
     match told.await {
         Ok(Told::Answered(result)) => Ok(result),
+        Ok(Told::Exhausted(result)) => {
+            attempt::exhausted();
+            Ok(result)
+        }
         Ok(Told::Panicked(panic)) => resume_unwind(panic),
         Ok(Told::Replayed(kept)) => {
+            let result = shared.keep.replay(kept).map_err(|_| refused(RefusalReason::NotReplayable))?;
             telemetry::replayed(&shared.running.rules.name, &key);
-            shared.keep.replay(kept).map(Ok).map_err(|_| refused(RefusalReason::NotReplayable))
+            Ok(Ok(result))
         }
         Ok(Told::Refused(refused)) => Err(refused),
         // The runtime that ran it is shut down.
-        Err(_) => Err(refused(RefusalReason::OutcomeUnknown)),
+        Err(_) => Err(refused(RefusalReason::Interrupted)),
     }
 }
 

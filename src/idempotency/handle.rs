@@ -3,7 +3,7 @@ mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -38,10 +38,31 @@ impl<St, I, P> Clone for Shared<St, I, P> {
     }
 }
 
+/// One of the places to run in, until it is dropped.
+pub(super) struct Place {
+    running: Arc<Running>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn of(running: Arc<Running>, permit: OwnedSemaphorePermit) -> Self {
+        running.taken.fetch_add(1, Ordering::Relaxed);
+        Self { running, _permit: permit }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.running.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What all services of a layer have in common, whatever they wrap.
 pub(super) struct Running {
     pub(super) rules: IdempotencyConfig,
     places: Arc<Semaphore>,
+    /// How many have one; whoever drains takes those that are free.
+    taken: AtomicUsize,
     is_draining: AtomicBool,
     pub(super) waiting: Waiting,
 }
@@ -50,16 +71,16 @@ impl Running {
     pub(super) fn new(rules: IdempotencyConfig) -> Self {
         let places = Arc::new(Semaphore::new(rules.max_running));
         let waiting = Waiting::new(rules.wait);
-        Self { rules, places, is_draining: AtomicBool::new(false), waiting }
+        Self { rules, places, taken: AtomicUsize::new(0), is_draining: AtomicBool::new(false), waiting }
     }
 
     /// A place to run in, until it is dropped.
-    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, RefusalReason> {
+    pub(super) fn place(self: &Arc<Self>) -> Result<Place, RefusalReason> {
         // Asked after there is a place: whoever drains waits for all of them.
         let place = self.places.clone().try_acquire_owned();
         match place {
             _ if self.is_draining.load(Ordering::SeqCst) => Err(RefusalReason::Draining),
-            Ok(place) => Ok(place),
+            Ok(permit) => Ok(Place::of(self.clone(), permit)),
             Err(_) => Err(RefusalReason::TooManyRunning),
         }
     }
@@ -67,7 +88,8 @@ impl Running {
     pub(super) const fn refused(&self, reason: RefusalReason) -> Refused {
         let refused = Refused::new(self.rules.name, reason);
         match reason {
-            RefusalReason::TooManyRunning
+            RefusalReason::Interrupted
+            | RefusalReason::TooManyRunning
             | RefusalReason::Draining
             | RefusalReason::StoreFull
             | RefusalReason::StoreUnavailable => refused.with_retry_after(SOON),
@@ -84,7 +106,7 @@ impl Idempotency {
     /// How many requests run now, also those whose sender has gone.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.0.rules.max_running - self.0.places.available_permits()
+        self.0.taken.load(Ordering::Relaxed)
     }
 
     /// Refuses new requests from now on, and waits until all that run have come to their end, and what came of them is

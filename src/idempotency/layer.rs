@@ -3,9 +3,10 @@ use std::sync::Arc;
 
 use tower::Layer;
 
-use super::config::{IdempotencyConfig, InvalidIdempotency, NotSaid};
+use super::config::{IdempotencyConfig, InvalidIdempotency, Keep, NotSaid, RecordKey, Verdict};
 use super::handle::{Idempotency, Running, Shared};
 use super::service::IdempotencyService;
+use super::store::{Store, StoreError};
 use crate::rejection::AsError;
 
 /// Runs a request once, however often it is sent; [the module](super) tells the whole story.
@@ -52,6 +53,28 @@ impl<St, I, P, R> IdempotencyLayer<St, I, P, R> {
     #[must_use]
     pub fn idempotency(&self) -> Idempotency {
         Idempotency::new(self.shared.running.clone())
+    }
+}
+
+impl<St: Store, I, P, R> IdempotencyLayer<St, I, P, R> {
+    /// For whoever has found out what came of a [parked](Store::park) request: this, which a repeated one is answered with from
+    /// now on; or, if that says so, nothing, and then it is run again. `false` if it is not parked, or if an answer like this
+    /// does not say either.
+    ///
+    /// A service behind the layer would be answered so; over HTTP `Ok(response)`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store did not do it, or did not say.
+    pub async fn resolve<Res, E>(&self, key: &RecordKey, result: Result<Res, E>) -> Result<bool, StoreError>
+    where
+        P: Keep<Res, E>,
+    {
+        match self.shared.keep.keep(result).await.verdict {
+            Verdict::Final(kept) => self.shared.store.resolve(key, Some(kept)).await,
+            Verdict::NoEffect => self.shared.store.resolve(key, None).await,
+            Verdict::Unknown(_) => Ok(false),
+        }
     }
 }
 

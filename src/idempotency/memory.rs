@@ -105,7 +105,7 @@ impl MemoryStore {
 }
 
 /// Larger than all before it, of any store of this process, and of one that ran before it, whose fences may have been kept
-/// where something was written.
+/// where something was written; of that one only as long as nobody has set the wall clock back in between.
 fn next_fence() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let now = clock::unix_micros();
@@ -256,7 +256,7 @@ impl Store for MemoryStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { durable: false, shared: false }
+        Capabilities::new()
     }
 }
 

@@ -7,7 +7,7 @@
 //! | a request whose key | is |
 //! |---|---|
 //! | nobody has sent | run, in a task of its own: a sender that goes away does not stop it |
-//! | is of one that is running | refused, and told when to come back ([`Running`](RefusalReason::Running), over HTTP 409 with `Retry-After`); or it [waits](IdempotencyConfig::wait) for the one answer |
+//! | is of one that is running | refused, and told to come back in 5 s, or when its lease ends ([`Running`](RefusalReason::Running), over HTTP 409 with `Retry-After`); or it [waits](IdempotencyConfig::wait) for the one answer |
 //! | is of one that was run | answered with what came of that (over HTTP marked `idempotency-replayed: true`) |
 //! | is of another request | refused ([`Mismatch`](RefusalReason::Mismatch), 422) |
 //! | is missing or cannot be read | refused (400) |
@@ -23,7 +23,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), buttress::BoxError> {
 //! // Whose keys these are, and of what: here there is one tenant, and one operation.
-//! let keys = IdempotencyKeys::new().scope(|_: &Parts| ("the one tenant", "order.create"));
+//! let keys = IdempotencyKeys::new().scope(|_: &Parts| Some(("the one tenant", "order.create")));
 //! let store = MemoryStore::new(NonZeroUsize::new(100_000).expect("not zero"));
 //! let once = IdempotencyLayer::new(IdempotencyConfig::new(), store)?.http_server(keys, Body::new);
 //! let app: Router = Router::new().route("/orders", post(async || "order 1")).layer(once);
@@ -41,30 +41,51 @@
 //!
 //! - A **scope** is what keys are told apart within: the tenant, whose keys nobody else may use up or ask for, and the
 //!   operation, since an order is created once and also paid once. It has to be said ([`RunOnce::scope`]).
-//! - A **lease** is for how long a request is its run's own. The run says that it still goes on, three times in each lease. A
-//!   process that crashes says nothing any more, and when the lease is over, whoever repeats the request takes over: its
-//!   handler is told that there was [a run before](Execution::is_recovered), and should look what that one did.
+//! - A **lease** keeps others from a request that is being run: for 30 s, and the run renews it every ten. If its process
+//!   crashes, nobody renews it, and when the 30 s are over, the next one that repeats the request takes over: its handler is
+//!   told that there was [a run before](Execution::is_recovered), and should look what that one did.
 //! - A **fence** is a number that is larger for each run of a request. A process that stood still for longer than its lease
-//!   does not know that it was taken over from. Nobody can stop it, but what it writes to can tell: it keeps the largest
-//!   [fence](Execution::fence) that it has seen, and refuses a smaller one (`UPDATE orders SET state = 'paid', fence = 17 WHERE
-//!   order_no = 1 AND fence <= 17`). What cannot do that, such as a payment provider, is to be sent one key of its own for all
-//!   runs, derived from the order and the operation.
+//!   does not know that it was taken over from. Nobody can stop it, but the database that it writes to can refuse it: the
+//!   handler writes its [fence](Execution::fence) (`Execution::current()`) beside what the operation changes, and nothing where
+//!   there is a larger one (`UPDATE orders SET state = 'paid', pay_fence = 17 WHERE order_no = 1 AND pay_fence <= 17`; each
+//!   operation has a column of its own). What cannot refuse, such as a payment provider, is to be sent one key of its own for
+//!   all runs, derived from the order and the operation, or [what the request is recorded under](Execution::key).
 //! - **Retention** is for how long what came of a request is remembered. It must be longer than anybody repeats one.
+//!
+//! Nobody knows what came of a request whose handler says so, failed in a way that tells nothing, or crashed or hung as often as
+//! a request [may be run](IdempotencyConfig::max_attempts): then it is **parked**, and repeated ones are refused
+//! ([`OutcomeUnknown`](RefusalReason::OutcomeUnknown)) until somebody finds out and [says so](IdempotencyLayer::resolve).
 //!
 //! # What it promises, and what it does not
 //!
-//! While the store keeps its records, a request is run again only if the run before ended without anybody knowing how (at most
-//! [`max_attempts`](IdempotencyConfig::max_attempts) times), or said that nothing came of it. A store that is
-//! [not durable](Capabilities::durable) forgets with its process. Where two effects must not be at any price, let the effect's
+//! While the store keeps its records, a request is run again only if the run before said that nothing came of it, or lost its
+//! lease: its process crashed or stood still, it did not reach the store for as long as a lease, or it hung for longer than a
+//! [run may take](IdempotencyConfig::longest_run). That is what fences are for, and it happens at most
+//! [`max_attempts`](IdempotencyConfig::max_attempts) times. A store that is
+//! [not durable](Capabilities::durable) forgets with its process, and so [`MemoryStore`] does not outlive a crash. Where two effects must not be at any price, let the effect's
 //! own store say no as well: by the fence, or by a unique index.
 //!
-//! A run does not inherit the deadline of who sent the request: what was begun is done.
+//! A run does not inherit the deadline of who sent the request: what was begun is done. A server that shuts down stops taking
+//! requests first, and then lets what was begun come to its end:
+//!
+//! ```no_run
+//! # async fn serve() {}
+//! # async fn f(once: buttress::idempotency::IdempotencyLayer<buttress::idempotency::MemoryStore>) {
+//! let idempotency = once.idempotency(); // before the layer goes into the router
+//! serve().await; // until the graceful shutdown is over
+//! if !idempotency.drain(std::time::Duration::from_secs(30)).await {
+//!     eprintln!("{} are left running", idempotency.running());
+//! }
+//! # }
+//! ```
 //!
 //! # When to choose it
 //!
 //! Around what has an effect and is asked for over a network. Outside of it belongs what concerns a sender: limits, timeouts
 //! (who is told "too late" and asks again gets the answer), authentication; inside of it what concerns the effect: breaker,
-//! retries.
+//! retries. A refusal by them lets the request be run again, but for one that comes after another call was made. A retry
+//! belongs around what the handler calls, with a key of its own, and not around the handler, which it would run several times
+//! in one run.
 
 mod config;
 mod future;

@@ -25,7 +25,7 @@ pub enum StoreError {
 
 /// What a store promises.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// Records outlive the process, and a crash of the machine.
     pub durable: bool,
@@ -39,10 +39,13 @@ pub struct Capabilities {
 /// own: another owner's record is never changed. An answer may be lost on its way, and so whoever asks for the same again is
 /// told the same.
 pub trait Store: Send + Sync + 'static {
-    /// Claims a request.
+    /// Claims a request: it is the claim's if nothing is known of it or all of that is over, and if it is running and the lease
+    /// is over, by a larger fence and as the next attempt. Another fingerprint is told before anything else; the owner who has it
+    /// already is told the same again, with a lease anew.
     fn begin(&self, key: &RecordKey, claim: Claim) -> impl Future<Output = Result<Begin, StoreError>> + Send;
 
-    /// Records what came of a request.
+    /// Records what came of a request, for as long as the claim's retention from now on, also if nothing is known of it any
+    /// more.
     fn complete(
         &self,
         key: &RecordKey,
@@ -78,7 +81,9 @@ pub trait Store: Send + Sync + 'static {
     /// For whoever has found out what came of a [parked](Self::park) request: this, which a repeated one is answered with from
     /// now on; or nothing, and then it is run again. `false` if it is not parked.
     ///
-    /// A request is found by what it is recorded under: [`RecordKey::of`] its scope and its key, or as events write it.
+    /// A request is found by what it is recorded under: [`RecordKey::of`] its scope and its key, both of the types that the layer
+    /// is given (1 as a `u32` is another key than as a `u64`), [`Execution::key`](super::Execution::key), or as events write it.
+    /// [`IdempotencyLayer::resolve`](super::IdempotencyLayer::resolve) makes an answer into what is kept of it.
     fn resolve(&self, key: &RecordKey, answer: Option<Bytes>) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Forgets up to `limit` records whose time is over, and says how many there were.
@@ -86,6 +91,28 @@ pub trait Store: Send + Sync + 'static {
 
     /// What this store promises.
     fn capabilities(&self) -> Capabilities;
+}
+
+impl Capabilities {
+    /// Nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { durable: false, shared: false }
+    }
+
+    /// Records outlive the process, and a crash of the machine.
+    #[must_use]
+    pub const fn durable(mut self) -> Self {
+        self.durable = true;
+        self
+    }
+
+    /// Several processes use the same records.
+    #[must_use]
+    pub const fn shared(mut self) -> Self {
+        self.shared = true;
+        self
+    }
 }
 
 impl StoreError {

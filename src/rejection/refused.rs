@@ -103,8 +103,12 @@ pub enum RefusalReason {
     NotReplayable,
     /// It was run, and nobody knows what came of it.
     OutcomeUnknown,
+    /// It was run, and the run did not come to its end. Whoever asks again runs it anew.
+    Interrupted,
     /// It has no key, and needs one.
     WithoutKey,
+    /// Nobody says whose request it is, and so its key could be another's.
+    WithoutScope,
     /// Its key is not one that can be read.
     MalformedKey,
     /// It is larger than what a fingerprint is taken of.
@@ -132,7 +136,9 @@ impl RefusalReason {
             Self::Mismatch => "mismatch",
             Self::NotReplayable => "not_replayable",
             Self::OutcomeUnknown => "outcome_unknown",
+            Self::Interrupted => "interrupted",
             Self::WithoutKey => "without_key",
+            Self::WithoutScope => "without_scope",
             Self::MalformedKey => "malformed_key",
             Self::TooLarge => "too_large",
             Self::Cut => "cut",
@@ -144,15 +150,21 @@ impl RefusalReason {
         }
     }
 
-    /// Whether the same request may be answered otherwise later.
+    /// Whether the same request may be answered otherwise later, when it is sent again as it is.
     #[must_use]
     pub const fn may_pass_later(self) -> bool {
         match self {
-            Self::Running | Self::StoreUnavailable | Self::StoreFull | Self::TooManyRunning | Self::Draining => true,
+            Self::Running
+            | Self::Interrupted
+            | Self::StoreUnavailable
+            | Self::StoreFull
+            | Self::TooManyRunning
+            | Self::Draining => true,
             Self::Mismatch
             | Self::NotReplayable
             | Self::OutcomeUnknown
             | Self::WithoutKey
+            | Self::WithoutScope
             | Self::MalformedKey
             | Self::TooLarge
             | Self::Cut
@@ -168,7 +180,9 @@ impl fmt::Display for RefusalReason {
             Self::Mismatch => "its key was used for another request",
             Self::NotReplayable => "it was run, and its answer could not be kept",
             Self::OutcomeUnknown => "it was run, and nobody knows what came of it",
+            Self::Interrupted => "its run did not come to its end",
             Self::WithoutKey => "it has no key",
+            Self::WithoutScope => "nobody says whose it is",
             Self::MalformedKey => "its key cannot be read",
             Self::TooLarge => "it is too large to be told from others",
             Self::Cut => "it came to an end before it was whole",

@@ -16,7 +16,7 @@ use crate::deadline::{self, Deadline};
 use crate::jitter::Jitter;
 use crate::outcome::{Classify, Failure, Outcome};
 use crate::striped::ForCall;
-use crate::telemetry;
+use crate::{superseded, telemetry};
 
 /// What a user chose by way of a trait, as the future needs it.
 #[derive(Clone)]
@@ -196,6 +196,7 @@ where
                 return this.state.set(State::Answered { result });
             }
         };
+        superseded::by_another(failure);
         // The caller waits, and the last answer must not: it may hold a connection.
         drop(result);
         telemetry::retrying(name, attempt, failure, wait);

@@ -20,6 +20,7 @@ const ORDER: &[&[&str]] = &[
     &["jitter"],
     &["key"],
     &["attempt"],
+    &["superseded"],
     &["deadline"],
     &["outcome"],
     &["rejection"],

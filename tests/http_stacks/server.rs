@@ -147,7 +147,7 @@ async fn what_the_door_answers_is_marked_too_if_retries_were_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_was_told_too_late_by_the_door_asks_again_and_gets_the_answer() {
-    let keys = IdempotencyKeys::new().scope(|_: &Parts| ("shop", "order.create"));
+    let keys = IdempotencyKeys::new().scope(|_: &Parts| Some(("shop", "order.create")));
     let store = MemoryStore::new(std::num::NonZeroUsize::MIN);
     let once = IdempotencyLayer::new(IdempotencyConfig::new(), store).expect("valid").http_server(keys, Body::new);
     let order = async || {
@@ -165,4 +165,32 @@ async fn whoever_was_told_too_late_by_the_door_asks_again_and_gets_the_answer() 
     }
     let [late, running, done] = [StatusCode::GATEWAY_TIMEOUT, StatusCode::CONFLICT, StatusCode::CREATED];
     assert_eq!(statuses, [late, running, running, running, done]);
+}
+
+#[tokio::test]
+async fn a_handler_that_is_run_once_knows_of_retries_further_out_and_its_own_are_heard_of() {
+    let client = client_stack(config()).expect("valid").layer(backend(&Calls::default(), |_| response(500)));
+    for is_once in [false, true] {
+        let client = client.clone();
+        let handler = async move || {
+            let attempt = Attempt::current().map(Attempt::number);
+            client.oneshot(Request::new(())).await.expect("an answer");
+            (StatusCode::BAD_GATEWAY, format!("{attempt:?}"))
+        };
+        let app = Router::new().route("/", post(handler));
+        let server = stack(ServerStackConfig::new());
+        let keys = IdempotencyKeys::new().global_scope();
+        let store = MemoryStore::new(std::num::NonZeroUsize::MIN.saturating_add(1));
+        let once = IdempotencyLayer::new(IdempotencyConfig::new(), store).expect("valid").http_server(keys, Body::new);
+        let app = if is_once { app.layer(server.idempotency(once)) } else { app.layer(server) };
+        let request = |attempt: &str| {
+            let request =
+                Request::post("/").header("idempotency-key", attempt).header("x-envoy-attempt-count", attempt);
+            request.body(Body::empty()).expect("a request")
+        };
+        let first = app.clone().oneshot(request("1")).await.expect("infallible");
+        assert_eq!(first.headers()["x-should-retry"], "false", "its retries were given up: {is_once}");
+        let second = app.oneshot(request("2")).await.expect("infallible");
+        assert_eq!(axum::body::to_bytes(second.into_body(), 100).await.expect("a body"), "Some(2)", "{is_once}");
+    }
 }

@@ -3,13 +3,15 @@
 use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 
 use buttress::Error;
-use buttress::idempotency::{IdempotencyConfig, RefusalReason};
+use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer, Keep, Kept, RefusalReason, Unreadable, Verdict};
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::world::{Failure, Order, layer, once, order, reason, slow};
+use crate::world::{Failure, Order, layer, once, order, reason, slow, store};
 
 #[tokio::test(start_paused = true)]
 async fn a_repeated_request_is_answered_with_what_came_of_the_first() {
@@ -90,4 +92,51 @@ async fn a_panic_comes_to_whoever_sent_the_request_and_it_is_not_run_again() {
     let call = tokio::spawn(service.clone().oneshot(order(1)));
     assert!(call.await.expect_err("it panics").is_panic());
     assert_eq!(reason(service.oneshot(order(1)).await), RefusalReason::OutcomeUnknown);
+}
+
+/// Of an error nobody knows what came.
+struct InDoubt;
+
+impl Keep<u32, Failure> for InDoubt {
+    type Future = Ready<Kept<u32, Failure>>;
+
+    fn keep(&self, result: Result<u32, Failure>) -> Self::Future {
+        ready(Kept { result, verdict: Verdict::Unknown("it failed".into()) })
+    }
+
+    fn replay(&self, _: Bytes) -> Result<u32, Unreadable> {
+        Err(Unreadable::new("nothing is kept"))
+    }
+}
+
+/// Is never ready, or fails when it is called.
+#[derive(Clone)]
+struct Fails {
+    is_ready: bool,
+}
+
+impl Service<Order> for Fails {
+    type Response = u32;
+    type Error = Failure;
+    type Future = Ready<Result<u32, Failure>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(if self.is_ready { Ok(()) } else { Err(Error::Inner("closed")) })
+    }
+
+    fn call(&mut self, _: Order) -> Self::Future {
+        ready(Err(Error::Inner("called")))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_never_ready_was_never_called_and_may_be_asked_again() {
+    let layer = IdempotencyLayer::new(IdempotencyConfig::new(), store()).expect("valid").identify(once()).keep(InDoubt);
+    let mut service = layer.layer(Fails { is_ready: false });
+    for _ in 0..2 {
+        assert!(matches!(service.call(order(1)).await, Err(Error::Inner("closed"))));
+    }
+    let mut service = layer.layer(Fails { is_ready: true });
+    assert!(matches!(service.call(order(1)).await, Err(Error::Inner("called"))), "the control");
+    assert_eq!(reason(service.call(order(1)).await), RefusalReason::OutcomeUnknown);
 }

@@ -4,6 +4,8 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use std::time::Duration;
+
 use buttress::clock::Moment;
 use buttress::idempotency::{
     Begin, Claim, Execution, Fingerprint, IdempotencyConfig, IdempotencyLayer, Owner, RecordKey, RefusalReason, Store,
@@ -120,7 +122,7 @@ async fn a_run_that_hangs_is_stopped_when_its_last_lease_is_over_and_gives_its_p
     let call = tokio::spawn(service.call(order(1)));
     sleep(329 * SEC).await;
     assert_eq!(layer.idempotency().running(), 1, "the control");
-    assert_eq!(reason(call.await.expect("no panic")), RefusalReason::OutcomeUnknown);
+    assert_eq!(reason(call.await.expect("no panic")), RefusalReason::Interrupted);
     assert_eq!(Moment::now().since(start), 330 * SEC);
     assert_eq!(layer.idempotency().running(), 0);
 }
@@ -173,8 +175,8 @@ async fn what_was_run_as_often_as_it_may_is_run_again_when_somebody_has_looked()
     let config = IdempotencyConfig::new().max_attempts(NonZeroU32::MIN.saturating_add(1));
     let layer = IdempotencyLayer::new(config, store.clone()).expect("valid").identify(once()).keep(Numbers);
     let mut service = layer.layer(inner);
-    for _ in 0..4 {
-        assert_eq!(reason(service.call(order(1)).await), RefusalReason::OutcomeUnknown);
+    for reason_now in [RefusalReason::Interrupted, RefusalReason::OutcomeUnknown].map(|it| [it; 2]).concat() {
+        assert_eq!(reason(service.call(order(1)).await), reason_now);
     }
     assert_eq!(runs.load(Ordering::SeqCst), 2);
     let key = RecordKey::of(&("shop", "order.create"), &1_u32);
@@ -240,4 +242,44 @@ async fn whoever_hears_that_it_was_taken_over_from_claims_nothing() {
 fn a_claim() -> Claim {
     let (lease, retention) = (30 * SEC, 1000 * SEC);
     Claim { fingerprint: Fingerprint::of(&100_u32), owner: Owner::random(), lease, retention }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_runs_is_counted_also_while_somebody_drains() {
+    let calls = Arc::default();
+    let layer = layer(IdempotencyConfig::new());
+    let call = tokio::spawn(layer.layer(slow(&calls)).call(order(1)));
+    tokio::task::yield_now().await;
+    let idempotency = layer.idempotency();
+    let drain = tokio::spawn(async move { idempotency.drain(2 * SEC).await });
+    tokio::task::yield_now().await;
+    assert_eq!(layer.idempotency().running(), 1);
+    assert!(drain.await.expect("no panic"));
+    assert_eq!(layer.idempotency().running(), 0);
+    call.await.expect("no panic").expect("an answer");
+}
+
+/// It was renewed only after a pause, and the pauses grew longer than the lease.
+#[tokio::test(start_paused = true)]
+async fn a_short_lease_is_kept_while_the_store_is_away_for_less_than_that() {
+    let (far, runs) = (Far::to(store()), Arc::new(AtomicU32::new(0)));
+    let (counter, millis) = (runs.clone(), Duration::from_millis);
+    let inner = service_fn(move |_: Order| {
+        let run = counter.fetch_add(1, Ordering::SeqCst) + 1;
+        async move {
+            sleep(millis(190)).await;
+            Ok::<_, Failure>(run)
+        }
+    });
+    let config = IdempotencyConfig::new().lease(millis(300)).store_timeout(millis(100));
+    let mut service = layer_on(far.clone(), config).layer(inner);
+    let call = tokio::spawn(service.call(order(1)));
+    sleep(millis(180)).await;
+    far.set(|link| link.is_down = true);
+    sleep(millis(165)).await;
+    far.set(|link| link.is_down = false);
+    assert_eq!(call.await.expect("no panic").expect("an answer"), 1);
+    sleep(millis(85)).await;
+    assert_eq!(service.call(order(1)).await.expect("the same answer"), 1);
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
 }

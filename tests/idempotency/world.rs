@@ -57,7 +57,7 @@ pub(crate) fn once() -> RunOnce<
     impl Fn(&Order) -> u32 + Clone + Send + Sync + 'static,
 > {
     RunOnce::new()
-        .scope(|_: &Order| ("shop", "order.create"))
+        .scope(|_: &Order| Some(("shop", "order.create")))
         .key(|order: &Order| (order.number != 0).then_some(order.number))
         .fingerprint(|order: &Order| order.cents)
 }

@@ -200,8 +200,13 @@ fn in_any_history_each_order_is_carried_out_once() {
 
 #[test]
 fn stores_that_are_wrong_are_found_out() {
-    for bug in [Bug::NoLock, Bug::NoOwnerCheck, Bug::ReleaseOnDrop, Bug::FenceFromOne] {
+    for (bug, complaint) in [
+        (Bug::NoLock, "was run"),
+        (Bug::NoOwnerCheck, "was run"),
+        (Bug::ReleaseOnDrop, "was run"),
+        (Bug::FenceFromOne, "by a fence that was no larger"),
+    ] {
         let wrong = histories(0..200, || Plain::new(bug)).expect_err("it is wrong");
-        println!("{bug:?}: {wrong}");
+        assert!(wrong.contains(complaint), "{bug:?}: {wrong}");
     }
 }

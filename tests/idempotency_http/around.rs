@@ -1,19 +1,26 @@
 //! Other layers around it and inside of it: who cuts a call off, who keeps it from its handler, who answers in its place.
 
+use std::convert::Infallible;
 use std::future::ready;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
+use axum::response::IntoResponse;
 use axum::{Router, routing};
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, Open, TripReason};
 use buttress::clock::Moment;
 use buttress::fallback::{Failed, FallbackLayer};
-use buttress::http::AsResponse;
+use buttress::http::{AsResponse, Effect};
+use buttress::idempotency::Execution;
 use buttress::rate_limit::{LimitReason, Limited, Quota, RateLimitConfig, RateLimitLayer};
+use buttress::retry::{RetryConfig, RetryLayer};
 use buttress::timeout::{Elapsed, TimeoutConfig, TimeoutLayer};
-use buttress::{Deadline, Error, Rejection};
-use tower::{Layer, service_fn};
+use buttress::{BoxError, Deadline, Error, Rejection};
+use bytes::Bytes;
+use http_body_util::Full;
+use tower::{Layer, ServiceBuilder, service_fn};
 
 use super::*;
 
@@ -200,4 +207,78 @@ async fn an_error_that_kept_a_call_from_its_service_has_no_effect_and_any_other_
             assert!(unknown.contains("urn:problem-type:buttress:idempotency-outcome-unknown"));
         }
     }
+}
+
+/// The last thing that is said of a request may be a refusal, and that it was charged was said before.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_a_call_that_was_made_does_not_let_it_be_made_again() {
+    let (calls, store) = (Calls::default(), store());
+    let counter = calls.clone();
+    let bank = service_fn(move |_: Request<Full<Bytes>>| {
+        counter.count();
+        // It was charged, and the answer is lost.
+        ready(Err::<Response<Body>, BoxError>("reset".into()))
+    });
+    let breaker = CircuitBreakerConfig::new().consecutive_failures(1).open_for(400 * SEC);
+    let charge = ServiceBuilder::new()
+        .layer(once(&store))
+        .layer(RetryLayer::new(RetryConfig::new()).expect("valid").http_client())
+        .layer(CircuitBreakerLayer::new(breaker).expect("valid").http_client())
+        .service(bank);
+    let order = || Request::post("/").header("idempotency-key", "k").body(Full::from("tea")).expect("a request");
+    let first = charge.clone().oneshot(order()).await.expect_err("refused");
+    assert!(matches!(Rejection::find(&*first), Some(Rejection::CircuitOpen(_))), "{first}");
+    tokio::time::sleep(500 * SEC).await;
+    let again = charge.oneshot(order()).await.expect("a response");
+    assert_eq!((again.status(), calls.so_far()), (StatusCode::CONFLICT, 1));
+    assert!(text(again).await.contains("outcome-unknown"));
+}
+
+#[tokio::test]
+async fn what_stands_in_for_a_failure_is_the_answer_although_its_status_says_that_nothing_was_done() {
+    let (calls, store) = (Calls::default(), store());
+    let failing = answering(&calls, || Response::builder().status(503).body(Body::empty()).expect("a response"));
+    let busy = |_: Failed<Response<Body>, _>| Ok(Response::builder().status(429).body(Body::empty()).expect("valid"));
+    let app = failing.layer(FallbackLayer::default().http_server().with(busy)).layer(once(&store));
+    assert_eq!(send(&app, order()).await.status(), StatusCode::TOO_MANY_REQUESTS);
+    let again = send(&app, order()).await;
+    assert_eq!((again.status(), is_a_replay(&again)), (StatusCode::TOO_MANY_REQUESTS, true));
+    assert_eq!(calls.so_far(), 1);
+}
+
+#[tokio::test]
+async fn a_panic_that_has_no_effect_says_so() {
+    let (calls, store) = (Calls::default(), store());
+    let cases = [
+        ("final", once(&store), Effect::Final, "It is not processed again"),
+        ("none", resumable(&store), Effect::None, "it is processed again"),
+    ];
+    for (key, layer, effect, says) in cases {
+        let answer = send(&panicking(&calls).layer(layer), post_to("/", Some(key), "")).await;
+        assert_eq!(answer.extensions().get(), Some(&effect));
+        assert!(text(answer).await.contains(says), "{says}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_somebody_has_found_out_is_told_like_any_other() {
+    let (calls, store) = (Calls::default(), store());
+    let unknown = || (axum::Extension(Effect::Unknown), "maybe").into_response();
+    let layer = once(&store);
+    let seen = Arc::new(Mutex::new(None));
+    let keys = seen.clone();
+    let note = axum::middleware::map_response(move |response: Response<Body>| {
+        *keys.lock().expect("no panic") = Execution::current().map(|run| *run.key());
+        ready(response)
+    });
+    let app = answering(&calls, unknown).layer(note).layer(layer.clone());
+    send(&app, order()).await;
+    assert_eq!(send(&app, order()).await.status(), StatusCode::CONFLICT, "the control");
+    let key = seen.lock().expect("no panic").expect("it was run");
+    let created = || Ok::<_, Infallible>((StatusCode::CREATED, "order 7").into_response());
+    assert!(layer.resolve(&key, created()).await.expect("in memory"));
+    let answer = send(&app, order()).await;
+    assert_eq!((answer.status(), is_a_replay(&answer)), (StatusCode::CREATED, true));
+    assert_eq!((text(answer).await, calls.so_far()), ("order 7".to_owned(), 1));
+    assert!(!layer.resolve(&key, created()).await.expect("in memory"), "it is not parked any more");
 }

@@ -26,7 +26,7 @@ fn created() -> Response<Body> {
 /// Orders of tenants, whose scope is the tenant and the operation.
 fn of_tenants(calls: &Calls, store: &MemoryStore) -> Router {
     let keys = IdempotencyKeys::new()
-        .scope(|head: &Parts| (tenant(head.headers.get("authorization")), head.uri.path().to_owned()));
+        .scope(|head: &Parts| Some((tenant(head.headers.get("authorization")), head.uri.path().to_owned())));
     let layer = IdempotencyLayer::new(IdempotencyConfig::new(), store.clone()).expect("valid");
     answering(calls, created).layer(layer.http_server(keys, Body::new))
 }
@@ -214,7 +214,7 @@ async fn a_key_may_be_in_the_body_and_need_not_be_there() {
         let order: serde_json::Value = serde_json::from_slice(body).ok()?;
         order["number"].as_u64()
     };
-    let keys = IdempotencyKeys::new().key(number).scope(|_: &Parts| "order.create");
+    let keys = IdempotencyKeys::new().key(number).scope(|_: &Parts| Some("order.create"));
     let once = |keys| {
         let layer = IdempotencyLayer::new(IdempotencyConfig::new(), store.clone()).expect("valid");
         layer.http_server(keys, Body::new)
@@ -259,4 +259,17 @@ async fn the_methods_and_the_header_may_be_chosen_and_a_tunnel_is_never_told_aga
         assert!(!is_replay(method.clone(), name.clone()).await && !is_replay(method, name).await);
     }
     assert_eq!((calls.so_far(), store.len()), (7, 1));
+}
+
+#[tokio::test]
+async fn whoever_is_nobody_shares_no_scope_with_others_who_are() {
+    let (calls, store) = (Calls::default(), store());
+    let keys = IdempotencyKeys::new().scope(|head: &Parts| tenant(head.headers.get("authorization")));
+    let layer = IdempotencyLayer::new(IdempotencyConfig::new(), store.clone()).expect("valid");
+    let app = answering(&calls, created).layer(layer.http_server(keys, Body::new));
+    let refused = send(&app, order()).await;
+    assert_eq!((refused.status(), store.is_empty()), (StatusCode::INTERNAL_SERVER_ERROR, true));
+    assert!(text(refused).await.contains("scope-missing"));
+    assert_eq!(send(&app, with_token(order(), "Bearer ada.1")).await.status(), StatusCode::CREATED);
+    assert_eq!(calls.so_far(), 1);
 }

@@ -304,3 +304,50 @@ async fn a_post_is_sent_again_under_one_key_and_has_one_effect() {
     assert_eq!(text(client.clone().oneshot(order()).await.expect("a response")).await, "order 1");
     assert_eq!(text(client.oneshot(order()).await.expect("a response")).await, "order 2", "another call, another key");
 }
+
+#[tokio::test]
+async fn a_post_whose_key_is_in_another_header_is_sent_again_as_well() {
+    use buttress::http::IdempotencyKeyLayer;
+    use buttress::retry::{Backoff, RetryConfig, RetryLayer};
+    use tower::{ServiceBuilder, service_fn};
+
+    for (name, sent) in [(Some("paypal-request-id"), 3), (None, 1)] {
+        let calls = Calls::default();
+        let counter = calls.clone();
+        let network = service_fn(move |request: Request<String>| {
+            counter.count();
+            assert_eq!(request.headers().contains_key("paypal-request-id"), name.is_some());
+            std::future::ready(Err::<Response<Body>, buttress::BoxError>("reset".into()))
+        });
+        let backoff = Backoff::constant(std::time::Duration::ZERO);
+        let retry = RetryLayer::new(RetryConfig::new().max_attempts(3).backoff(backoff)).expect("valid").http_client();
+        let keys = name.map(|name| IdempotencyKeyLayer::new().header(axum::http::HeaderName::from_static(name)));
+        let client = ServiceBuilder::new().layer(tower::util::option_layer(keys)).layer(retry).service(network);
+        client.oneshot(Request::post("/").body(String::new()).expect("a request")).await.expect_err("reset");
+        assert_eq!(calls.so_far(), sent);
+    }
+}
+
+#[tokio::test]
+async fn a_derived_key_is_sent_as_what_it_is_or_not_at_all() {
+    use buttress::http::IdempotencyKeyLayer;
+    use tower::{Layer, service_fn};
+
+    for (key, bare, quoted) in [
+        ("order-7", Some("order-7"), Some("\"order-7\"")),
+        ("order 7, \"a\"", Some("\"order 7, \\\"a\\\"\""), Some("\"order 7, \\\"a\\\"\"")),
+        ("", None, None),
+        ("caf\u{e9}", None, None),
+        ("a\nb", None, None),
+    ] {
+        for (layer, expected) in [(IdempotencyKeyLayer::new(), bare), (IdempotencyKeyLayer::new().quoted(), quoted)] {
+            let echo = service_fn(async |request: Request<()>| {
+                let key = request.headers().get("idempotency-key").map(|key| key.to_str().expect("text").to_owned());
+                Ok::<_, std::convert::Infallible>(key)
+            });
+            let call = layer.derived(move |_: &Request<()>| Some(key.to_owned())).layer(echo);
+            let sent = call.oneshot(Request::post("/").body(()).expect("a request")).await.expect("infallible");
+            assert_eq!(sent.as_deref(), expected, "{key:?}");
+        }
+    }
+}

@@ -11,9 +11,13 @@ impl AsResponse {
     }
 
     /// Of a service that failed in the midst of a request.
-    pub(in crate::http) fn failed<B: From<Bytes>>(self) -> Response<B> {
+    pub(in crate::http) fn failed<B: From<Bytes>>(self, is_final: bool) -> Response<B> {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        let text = r#"{"type":"urn:problem-type:buttress:idempotency-failed","title":"Failed","status":500,"detail":"The request was begun, and failed. It is not processed again."}"#;
+        let text = if is_final {
+            r#"{"type":"urn:problem-type:buttress:idempotency-failed","title":"Failed","status":500,"detail":"The request was begun, and failed. It is not processed again."}"#
+        } else {
+            r#"{"type":"urn:problem-type:buttress:idempotency-failed-for-now","title":"Failed","status":500,"detail":"The request was begun, and failed. Sent again, it is processed again."}"#
+        };
         self.finish(&Problem { status, usual: status, text })
     }
 }
@@ -37,9 +41,17 @@ pub(super) const fn problem(reason: RefusalReason) -> Problem {
             StatusCode::CONFLICT,
             r#"{"type":"urn:problem-type:buttress:idempotency-outcome-unknown","title":"Outcome unknown","status":409,"detail":"The request was begun, and what came of it is not known. It is not processed again until somebody has looked."}"#,
         ),
+        RefusalReason::Interrupted => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            r#"{"type":"urn:problem-type:buttress:idempotency-interrupted","title":"Interrupted","status":503,"detail":"The request was begun, and did not come to its end. Send it again, under the same key: whoever processes it looks first what was done."}"#,
+        ),
         RefusalReason::WithoutKey => (
             StatusCode::BAD_REQUEST,
             r#"{"type":"urn:problem-type:buttress:idempotency-key-missing","title":"Idempotency key missing","status":400,"detail":"The request needs an idempotency key, so that it is processed once however often it is sent."}"#,
+        ),
+        RefusalReason::WithoutScope => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            r#"{"type":"urn:problem-type:buttress:idempotency-scope-missing","title":"Sender unknown","status":500,"detail":"The server does not know whose request this is, and so it is not processed."}"#,
         ),
         RefusalReason::MalformedKey => (
             StatusCode::BAD_REQUEST,
@@ -84,12 +96,14 @@ mod tests {
     use super::*;
     use crate::rejection::Refused;
 
-    const ALL: [RefusalReason; 13] = [
+    const ALL: [RefusalReason; 15] = [
         RefusalReason::Running,
         RefusalReason::Mismatch,
         RefusalReason::NotReplayable,
         RefusalReason::OutcomeUnknown,
+        RefusalReason::Interrupted,
         RefusalReason::WithoutKey,
+        RefusalReason::WithoutScope,
         RefusalReason::MalformedKey,
         RefusalReason::TooLarge,
         RefusalReason::Cut,
@@ -105,7 +119,7 @@ mod tests {
         let described = AsResponse::new().describedby("https://docs.example/idempotency").expect("a reference");
         let mut responses: Vec<Response<Bytes>> =
             ALL.iter().map(|reason| described.response(Refused::new("orders".into(), *reason).into())).collect();
-        responses.push(described.failed());
+        responses.extend([true, false].map(|is_final| described.failed(is_final)));
         let mut types = HashSet::new();
         for response in &responses {
             let body: serde_json::Value = serde_json::from_slice(response.body()).expect("valid JSON");

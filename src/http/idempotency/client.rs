@@ -6,6 +6,7 @@ use tower::{Layer, Service};
 use uuid::Uuid;
 
 use super::IDEMPOTENCY_KEY;
+use super::key::{is_key, is_token, quoted};
 
 /// Gives each outbound call one idempotency key, which stays the same however often the call is sent.
 ///
@@ -45,6 +46,10 @@ pub struct IdempotencyKeyLayer<K = Drawn> {
     methods: Vec<Method>,
     is_quoted: bool,
 }
+
+/// In the extensions of a request whose key is not in the header that everybody knows.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::http) struct HasKey;
 
 /// The key is drawn for the call.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,7 +91,8 @@ impl Default for IdempotencyKeyLayer {
 
 impl<K> IdempotencyKeyLayer<K> {
     /// Derives the key from the request, so that whoever asks for the same sends the same key: `None` for a call that is to
-    /// have none. What cannot stand in a header is none either.
+    /// have none. What is not 1 to 255 visible ASCII characters and spaces is none either; what is no plain token is sent in
+    /// quotes.
     pub fn derived<K2>(self, key: K2) -> IdempotencyKeyLayer<K2> {
         let Self { name, methods, is_quoted, .. } = self;
         IdempotencyKeyLayer { key, name, methods, is_quoted }
@@ -111,9 +117,10 @@ impl<K> IdempotencyKeyLayer<K> {
     }
 
     fn value(&self, key: &str) -> Option<HeaderValue> {
-        if self.is_quoted {
-            let escaped = key.replace('\\', "\\\\").replace('"', "\\\"");
-            HeaderValue::from_maybe_shared(format!("\"{escaped}\"")).ok()
+        if !is_key(key) {
+            None
+        } else if self.is_quoted || !is_token(key) {
+            HeaderValue::from_maybe_shared(quoted(key)).ok()
         } else {
             HeaderValue::from_str(key).ok()
         }
@@ -171,6 +178,9 @@ where
             let key = layer.key.call_key(&request);
             if let Some(value) = key.and_then(|key| layer.value(&key)) {
                 request.headers_mut().insert(layer.name.clone(), value);
+                if layer.name != IDEMPOTENCY_KEY {
+                    request.extensions_mut().insert(HasKey);
+                }
             }
         }
         inner.call(request)

@@ -20,8 +20,11 @@ use crate::idempotency::{
 ///
 /// A request is known by its method, path and query, the type of its content and its body. The body is read first: by default
 /// up to 1 MiB, and what is larger is refused with 413, and for 30 s, and what takes longer is refused with 408; nothing is
-/// recorded of either. Trailers of a request are not handed on. Only requests of `POST` and `PATCH` are run once, by default;
+/// recorded of either. Trailers of a request are not handed on, and its body is made anew of what was read (`From<Bytes>`). Only requests of `POST` and `PATCH` are run once, by default;
 /// the others may be repeated as they are.
+///
+/// The path is the one that the layer sees. A router that takes away what it has matched, as axum's `nest` does, hides the rest
+/// from layers inside: put the layer outside of it, or what is hidden (axum's `OriginalUri`) into the scope.
 ///
 /// ```
 /// use buttress::http::IdempotencyKeys;
@@ -32,7 +35,7 @@ use crate::idempotency::{
 ///
 /// let keys = IdempotencyKeys::new()
 ///     // Of an authenticated request; a token that is renewed is no tenant.
-///     .scope(|head: &Parts| (head.extensions.get::<Tenant>().map(|tenant| tenant.0), head.uri.path().to_owned()));
+///     .scope(|head: &Parts| Some((head.extensions.get::<Tenant>()?.0, "order.create")));
 /// # let _ = keys;
 /// ```
 #[derive(Clone, Debug)]
@@ -129,7 +132,7 @@ impl<S, K, P> IdempotencyKeys<S, K, P> {
     /// use http::request::Parts;
     ///
     /// let keys = IdempotencyKeys::new()
-    ///     .scope(|head: &Parts| head.uri.path().to_owned())
+    ///     .scope(|_: &Parts| Some("order.create"))
     ///     // Maps of `serde_json` are sorted. What is no JSON is its own bytes.
     ///     .fingerprint(|head: &Parts, body: &Bytes| {
     ///         let canonical = serde_json::from_slice(body).map(|json: serde_json::Value| json.to_string().into_bytes());
@@ -285,18 +288,17 @@ impl<S, K, P> IdempotencyKeys<S, K, P> {
             Some(key) => Some(key),
             None => self.key.key_in(&head, &body)?,
         };
-        let identified = key.map(|key| {
-            (RecordKey::of(&self.scope.scope_of(&head), &key), self.fingerprint.fingerprint_in(&head, &body))
-        });
-        if identified.is_some() {
-            // What was begun is done, whatever the deadline of who asked for it.
-            head.extensions.remove::<Deadline>();
-        }
-        let request = Request::from_parts(head, B::from(body));
-        match identified {
-            Some((key, fingerprint)) => Ok(Identified::Once { request, key, fingerprint }),
-            None if self.needs_key => Err(RefusalReason::WithoutKey),
-            None => Ok(Identified::Free(request)),
-        }
+        let Some(key) = key else {
+            return if self.needs_key {
+                Err(RefusalReason::WithoutKey)
+            } else {
+                Ok(Identified::Free(Request::from_parts(head, B::from(body))))
+            };
+        };
+        let scope = self.scope.scope_of(&head).ok_or(RefusalReason::WithoutScope)?;
+        let (key, fingerprint) = (RecordKey::of(&scope, &key), self.fingerprint.fingerprint_in(&head, &body));
+        // What was begun is done, whatever the deadline of who asked for it.
+        head.extensions.remove::<Deadline>();
+        Ok(Identified::Once { request: Request::from_parts(head, B::from(body)), key, fingerprint })
     }
 }

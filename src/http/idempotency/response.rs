@@ -17,9 +17,28 @@ use super::record::{Recorded, encode};
 use crate::http::AsResponse;
 use crate::idempotency::{Keep, Kept, NotSaid, Unreadable, Verdict};
 use crate::rejection::MayCarryRejection;
+use crate::superseded;
 
 /// What a handler says of its response, in its extensions, where the status does not say it: whether it is the answer to
 /// repeated requests as well.
+///
+/// A customer who is told that a form is wrong corrects it, and sends it under the same key: that is another request then, and
+/// refused. Let such an answer have no effect.
+///
+/// ```
+/// use axum::Extension;
+/// use axum::http::StatusCode;
+/// use axum::response::IntoResponse;
+/// use buttress::http::Effect;
+///
+/// async fn order(form: String) -> impl IntoResponse {
+///     match form.parse::<u32>() {
+///         Ok(pieces) => (StatusCode::CREATED, Extension(Effect::Final), format!("{pieces} pieces")),
+///         Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, Extension(Effect::None), error.to_string()),
+///     }
+/// }
+/// # let _ = order;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// It is.
@@ -36,9 +55,13 @@ pub enum Effect {
 /// |---|---|
 /// | 401, 403, 407, 408, 413, 415, 425, 429 | is run |
 /// | a refusal by a breaker, a limiter or this layer inside, or by a timeout that came too late to call | is run |
+/// | one of these after another call was made, by a retry or a fallback inside, of which something may have come | is told it again |
+/// | 500 in the place of a panic, since it is not known to have done nothing | is told it again |
+/// | an error of the service, instead of a response | is told that nobody knows what came of it |
 /// | any other, 500 and the like as well, and that of a timeout inside which cut a call off, whatever its status | is told it again |
 ///
-/// [`Effect`] in the response's extensions says otherwise. Of the headers and the trailers those are kept that speak of the
+/// [`Effect`] in the response's extensions says otherwise, and must, where a handler has done something already and then passes
+/// on such a refusal of something that it called. Of the headers and the trailers those are kept that speak of the
 /// answer and not of the connection, the client or the moment; `Set-Cookie` never.
 ///
 /// A body is read to its end before anything is sent, if that comes within 256 KiB and ten seconds. One that is longer or takes
@@ -132,7 +155,7 @@ impl Rules {
         if effect != Effect::Final {
             return Verdict::NoEffect;
         }
-        let (head, body) = self.refuse.failed::<Bytes>().into_parts();
+        let (head, body) = self.refuse.failed::<Bytes>(effect == Effect::Final).into_parts();
         verdict(encode(head.status, &head.headers, &HeaderMap::new(), Some(&body.into())))
     }
 }
@@ -152,7 +175,7 @@ where
                 Ok(response) => response,
                 Err(error) => {
                     let verdict = match error.rejection() {
-                        Some(rejection) if was_not_called(&rejection) => Verdict::NoEffect,
+                        Some(rejection) if was_not_called(&rejection) && !superseded::any() => Verdict::NoEffect,
                         _ => Verdict::Unknown("it failed".into()),
                     };
                     return Kept { result: Err(error), verdict };
@@ -201,10 +224,13 @@ where
 
     fn panicked(&self) -> Option<Kept<Response<B>, E>> {
         let Self { rules, into_body } = self;
-        let mut response =
-            rules.refuse.failed::<Bytes>().map(|body| into_body(PartlyRead::whole(body, HeaderMap::new())));
-        response.extensions_mut().insert(Effect::Final);
-        Some(Kept { result: Ok(response), verdict: rules.failed(rules.server_error()) })
+        let effect = rules.server_error();
+        let mut response = rules
+            .refuse
+            .failed::<Bytes>(effect == Effect::Final)
+            .map(|body| into_body(PartlyRead::whole(body, HeaderMap::new())));
+        response.extensions_mut().insert(effect);
+        Some(Kept { result: Ok(response), verdict: rules.failed(effect) })
     }
 
     fn replay(&self, kept: Bytes) -> Result<Response<B>, Unreadable> {

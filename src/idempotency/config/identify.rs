@@ -6,8 +6,16 @@ use crate::rejection::RefusalReason;
 
 /// Says of a request what it is recorded under, and how it is told from another one under the same key.
 ///
+/// Closures that it is told by are given a reference, whose type has to be written (`|request: &Job| ..`), and give back what is
+/// owned.
+///
 /// Ready-made are [`RunOnce`], for requests of any type, and over HTTP what `http_server()` chooses. A request may have to be
 /// read to be known, and so the one that is run is not always the one that came.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what a `{Req}` is recorded under",
+    note = "`.identify(RunOnce::new().scope(..).key(..).fingerprint(..))` does, each of them said, and over HTTP `.http_server(IdempotencyKeys::new().scope(..), ..)`",
+    note = "over HTTP the request's body must be `From<Bytes>` too, as axum's is"
+)]
 pub trait Identify<Req>: Send + Sync + 'static {
     /// What the wrapped service is given.
     type Request: Send + 'static;
@@ -47,7 +55,7 @@ pub enum Identified<Req> {
 /// }
 /// let once = RunOnce::new()
 ///     // Whose keys these are, and of which operation: others may use the same ones.
-///     .scope(|charge: &Charge| (charge.tenant, "charge"))
+///     .scope(|charge: &Charge| Some((charge.tenant, "charge")))
 ///     .key(|charge: &Charge| Some(charge.order.clone()))
 ///     // What a repeated request must not have changed.
 ///     .fingerprint(|charge: &Charge| charge.cents);
@@ -119,29 +127,38 @@ impl<S, K, F> RunOnce<S, K, F> {
     }
 }
 
-/// Within what the keys of a request are told apart. A closure serves.
+/// Within what the keys of a request are told apart. A closure `Fn(&Req) -> Option<Scope>` serves; write the type of what it
+/// is given, and give back what is owned.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say whose keys those of a `{Req}` are",
+    note = "`.scope(|request: &{Req}| Some((tenant, operation)))` does, of texts and numbers that are owned, or `.global_scope()`"
+)]
 pub trait ScopeOf<Req> {
     /// Made of parts.
     type Scope: ToParts;
 
-    /// The scope of a request.
-    fn scope_of(&self, request: &Req) -> Self::Scope;
+    /// The scope of a request. One of which there is no saying whose it is is refused
+    /// ([`WithoutScope`](RefusalReason::WithoutScope)): all such requests together would have one scope, and be answered with
+    /// what is another's.
+    fn scope_of(&self, request: &Req) -> Option<Self::Scope>;
 }
 
 impl<Req> ScopeOf<Req> for Global {
     type Scope = ();
 
-    fn scope_of(&self, _: &Req) {}
+    fn scope_of(&self, _: &Req) -> Option<()> {
+        Some(())
+    }
 }
 
 impl<F, Req, S> ScopeOf<Req> for F
 where
-    F: Fn(&Req) -> S,
+    F: Fn(&Req) -> Option<S>,
     S: ToParts,
 {
     type Scope = S;
 
-    fn scope_of(&self, request: &Req) -> S {
+    fn scope_of(&self, request: &Req) -> Option<S> {
         self(request)
     }
 }
@@ -160,7 +177,10 @@ where
     fn identify(&self, request: Req) -> Self::Future {
         ready(match self.key.key_of(&request) {
             Some(key) => {
-                let key = RecordKey::of(&self.scope.scope_of(&request), &key);
+                let Some(scope) = self.scope.scope_of(&request) else {
+                    return ready(Err(RefusalReason::WithoutScope));
+                };
+                let key = RecordKey::of(&scope, &key);
                 let fingerprint = Fingerprint::of(&(self.fingerprint)(&request));
                 Ok(Identified::Once { request, key, fingerprint })
             }

@@ -7,6 +7,10 @@ use bytes::Bytes;
 /// Says what is kept of an answer, and makes an answer of what was kept.
 ///
 /// An answer may have to be read to be kept, and so the one that is given is not always the one that came.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what is kept of an answer of type `{Res}`",
+    note = "`.keep(Values::new())` does, of what serde can write (feature `serde`), and over HTTP `.http_server(..)`"
+)]
 pub trait Keep<Res, E>: Send + Sync + 'static {
     /// The answer to be.
     type Future: Future<Output = Kept<Res, E>> + Send;

@@ -1,7 +1,9 @@
 use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 /// Under what a request is recorded: a hash of its scope and its key, so that a store sees neither of them.
@@ -49,7 +51,7 @@ impl Parts {
 /// [`Hash`](std::hash::Hash) does not promise: records outlive programs.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not made of parts that are the same everywhere",
-    note = "texts, bytes, whole numbers and tuples of them are; for a type of yours, implement `ToParts` by `parts.push(..)`"
+    note = "texts, bytes, whole numbers and tuples of them are; for a type of yours, implement `ToParts` by `parts.push(..)`, and of one that is not yours give the text or the bytes"
 )]
 pub trait ToParts {
     /// Adds them, as many and in the same order for all values of the type, or with something before them that tells how
@@ -193,6 +195,30 @@ impl<const N: usize> ToParts for [u8; N] {
 impl ToParts for Vec<u8> {
     fn add_to(&self, parts: &mut Parts) {
         parts.push(self);
+    }
+}
+
+impl ToParts for Bytes {
+    fn add_to(&self, parts: &mut Parts) {
+        parts.push(self);
+    }
+}
+
+impl ToParts for bool {
+    fn add_to(&self, parts: &mut Parts) {
+        parts.push(&[u8::from(*self)]);
+    }
+}
+
+impl<T: ToParts + ?Sized> ToParts for Box<T> {
+    fn add_to(&self, parts: &mut Parts) {
+        (**self).add_to(parts);
+    }
+}
+
+impl<T: ToParts + ?Sized> ToParts for Arc<T> {
+    fn add_to(&self, parts: &mut Parts) {
+        (**self).add_to(parts);
     }
 }
 

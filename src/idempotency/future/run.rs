@@ -8,27 +8,31 @@ mod waits;
 
 use std::any::Any;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tower::{Service, ServiceExt};
 
 use self::claim::Claimed;
 use self::lease::{Ended, Lease};
 use self::settle::Settled;
+use crate::attempt::Attempt;
 use crate::clock;
 use crate::idempotency::config::{Fingerprint, Keep, Kept, RecordKey, Verdict};
-use crate::idempotency::handle::{Execution, Running, Shared};
+use crate::idempotency::handle::{Execution, Place, Running, Shared};
 use crate::idempotency::state::{Acquired, Begin};
 use crate::idempotency::store::{Store, StoreError};
 use crate::name::Name;
 use crate::rejection::{RefusalReason, Refused};
-use crate::telemetry;
+use crate::{superseded, telemetry};
 
 /// What the sender of a request hears.
 pub(super) enum Told<Res, E> {
     Answered(Result<Res, E>),
+    /// The same, and a retry inside was given up.
+    Exhausted(Result<Res, E>),
     Replayed(Bytes),
     Refused(Refused),
     Panicked(Box<dyn Any + Send>),
@@ -39,6 +43,22 @@ pub(super) struct Once<Req> {
     pub(super) request: Req,
     pub(super) key: RecordKey,
     pub(super) fingerprint: Fingerprint,
+    /// As which attempt it came.
+    pub(super) inbound: Option<Attempt>,
+}
+
+/// What is called, and with what.
+struct Call<S, Req> {
+    service: S,
+    request: Req,
+    inbound: Option<Attempt>,
+}
+
+/// What came of a call.
+struct Came<Res, E> {
+    kept: Kept<Res, E>,
+    /// A retry inside was given up.
+    is_exhausted: bool,
 }
 
 /// Who runs requests.
@@ -65,27 +85,23 @@ impl<St: Store, P> Runner<St, P> {
     }
 
     /// Claims the request, and runs it if nobody runs it and nobody has.
-    pub(super) async fn run<S, Req>(
-        self,
-        place: OwnedSemaphorePermit,
-        service: S,
-        once: Once<Req>,
-        to: Tell<S::Response, S::Error>,
-    ) where
+    pub(super) async fn run<S, Req>(self, place: Place, service: S, once: Once<Req>, to: Tell<S::Response, S::Error>)
+    where
         S: Service<Req, Response: Send + 'static, Error: Send + 'static, Future: Send> + Send + 'static,
         Req: Send + 'static,
         P: Keep<S::Response, S::Error>,
     {
-        let Once { request, key, fingerprint } = once;
+        let Once { request, key, fingerprint, inbound } = once;
+        let call = Call { service, request, inbound };
         let (claim, mut place) = (self.claim(fingerprint), Some(place));
         match self.claim_it(&mut place, key, claim, &to).await {
             Claimed::Acquired(acquired, begun) => {
                 let lease = Lease::of(key, claim, begun, &self.running.rules);
-                self.acquired(acquired, lease, service, request, to).await;
+                self.acquired(acquired, lease, call, to).await;
             }
             Claimed::Unrecorded(begun) => {
                 let lease = Lease::of(key, claim, begun, &self.running.rules).nobodys();
-                self.unrecorded(lease, service, request, to).await;
+                self.unrecorded(lease, call, to).await;
             }
             Claimed::Told(told) => tell(to, told),
             Claimed::Unsaid(told, begun) => {
@@ -114,8 +130,7 @@ impl<St: Store, P> Runner<St, P> {
         &self,
         acquired: Acquired,
         mut lease: Lease,
-        service: S,
-        request: Req,
+        call: Call<S, Req>,
         to: Tell<S::Response, S::Error>,
     ) where
         S: Service<Req, Response: Send + 'static, Error: Send + 'static, Future: Send> + Send + 'static,
@@ -128,8 +143,8 @@ impl<St: Store, P> Runner<St, P> {
             (self.refused(RefusalReason::OutcomeUnknown), why)
         } else {
             telemetry::run_began(self.name(), &key, acquired.fence, acquired.attempt);
-            let (keeper, execution) = Execution::new(acquired);
-            let run = tokio::spawn(telemetry::in_this_span(execution.scope(self.call(service, request))));
+            let (keeper, execution) = Execution::new(key, acquired);
+            let run = tokio::spawn(telemetry::in_this_span(execution.scope(self.call(call))));
             match self.come_to_its_end(self.watch(&mut lease, Some(&keeper), run).await) {
                 (told, Some(verdict)) => (told, verdict),
                 // Somebody else may have it by now, and what this one did is for them to find out.
@@ -159,14 +174,14 @@ impl<St: Store, P> Runner<St, P> {
     }
 
     /// Runs a request of which nobody may ever know that it was run, since the store is not reached.
-    async fn unrecorded<S, Req>(&self, mut lease: Lease, service: S, request: Req, to: Tell<S::Response, S::Error>)
+    async fn unrecorded<S, Req>(&self, mut lease: Lease, call: Call<S, Req>, to: Tell<S::Response, S::Error>)
     where
         S: Service<Req, Response: Send + 'static, Error: Send + 'static, Future: Send> + Send + 'static,
         Req: Send + 'static,
         P: Keep<S::Response, S::Error>,
     {
         telemetry::run_in_doubt(self.name(), &lease.key, "it is run although the store is not reached");
-        let run = tokio::spawn(telemetry::in_this_span(self.call(service, request)));
+        let run = tokio::spawn(telemetry::in_this_span(self.call(call)));
         let (told, verdict) = self.come_to_its_end(self.watch(&mut lease, None, run).await);
         tell(to, told);
         // The store may be there again, and the claim may have been made.
@@ -176,23 +191,31 @@ impl<St: Store, P> Runner<St, P> {
         }
     }
 
+    /// The call, as it is made in a task of its own: for the attempt that the request came as, and for no deadline.
     fn call<S, Req>(
         &self,
-        service: S,
-        request: Req,
-    ) -> impl Future<Output = Kept<S::Response, S::Error>> + Send + 'static + use<S, Req, St, P>
+        call: Call<S, Req>,
+    ) -> impl Future<Output = Came<S::Response, S::Error>> + Send + 'static + use<S, Req, St, P>
     where
         S: Service<Req, Response: Send + 'static, Error: Send + 'static, Future: Send> + Send + 'static,
         Req: Send + 'static,
         P: Keep<S::Response, S::Error>,
     {
-        let keep = self.keep.clone();
+        let (keep, Call { service, request, inbound }) = (self.keep.clone(), call);
+        let kept = superseded::scope(async move {
+            match service.ready_oneshot().await {
+                Ok(mut service) => keep.keep(service.call(request).await).await,
+                // It was never called.
+                Err(error) => Kept { result: Err(error), verdict: Verdict::NoEffect },
+            }
+        });
         async move {
-            let result = match service.ready_oneshot().await {
-                Ok(mut service) => service.call(request).await,
-                Err(error) => Err(error),
+            let Some(inbound) = inbound else {
+                return Came { kept: kept.await, is_exhausted: false };
             };
-            keep.keep(result).await
+            let mut scoped = pin!(inbound.scope(kept));
+            let kept = scoped.as_mut().await;
+            Came { kept, is_exhausted: scoped.is_exhausted() }
         }
     }
 
@@ -202,12 +225,14 @@ impl<St: Store, P> Runner<St, P> {
         P: Keep<Res, E>,
     {
         match ended {
-            Ended::Kept(Kept { result, verdict }) => (Told::Answered(result), Some(verdict)),
+            Ended::Came(Came { kept: Kept { result, verdict }, is_exhausted }) => {
+                (if is_exhausted { Told::Exhausted(result) } else { Told::Answered(result) }, Some(verdict))
+            }
             Ended::Panicked(panic) => match self.keep.panicked() {
                 Some(Kept { result, verdict }) => (Told::Answered(result), Some(verdict)),
                 None => (Told::Panicked(panic), Some(Verdict::Unknown("it panicked".into()))),
             },
-            Ended::Stopped => (self.refused(RefusalReason::OutcomeUnknown), None),
+            Ended::Stopped => (self.refused(RefusalReason::Interrupted), None),
         }
     }
 }

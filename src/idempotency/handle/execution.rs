@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,6 +7,7 @@ use std::task::{Context, Poll};
 use pin_project::pin_project;
 use tokio::sync::watch;
 
+use crate::idempotency::config::RecordKey;
 use crate::idempotency::state::Acquired;
 
 thread_local! {
@@ -15,8 +17,9 @@ thread_local! {
 /// The run of a request that is to be run once, for whoever runs it.
 ///
 /// Code of the wrapped service finds it by [`current`](Self::current).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Execution {
+    key: RecordKey,
     acquired: Acquired,
     is_lost: watch::Receiver<bool>,
 }
@@ -25,25 +28,33 @@ pub struct Execution {
 pub(in super::super) struct Keeper(watch::Sender<bool>);
 
 impl Execution {
-    pub(in super::super) fn new(acquired: Acquired) -> (Keeper, Self) {
+    pub(in super::super) fn new(key: RecordKey, acquired: Acquired) -> (Keeper, Self) {
         let (sender, is_lost) = watch::channel(false);
-        (Keeper(sender), Self { acquired, is_lost })
+        (Keeper(sender), Self { key, acquired, is_lost })
     }
 
-    /// The run that the current task is on behalf of; `None` outside of one, and in a task that it spawned.
+    /// The run that the current task is on behalf of; `None` outside of one, in a task that it spawned, and where a request is
+    /// [run without the store](super::super::WhenUnavailable::Run) or as often as it is sent, since it has no key.
     #[must_use]
     pub fn current() -> Option<Self> {
         IN_SCOPE.with_borrow(Clone::clone)
     }
 
-    /// Larger for each run of the same request. Write it down with what the request asks for, and refuse to write for a smaller
-    /// one: that is of a run that was taken over from and does not know it.
+    /// What the request is recorded under.
+    #[must_use]
+    pub const fn key(&self) -> &RecordKey {
+        &self.key
+    }
+
+    /// Larger for each run of the same request; of two requests it says nothing. Write it down with what the request asks for,
+    /// beside what each operation asks for its own, and refuse to write for a smaller one: that is of a run that was taken over
+    /// from and does not know it.
     #[must_use]
     pub const fn fence(&self) -> u64 {
         self.acquired.fence
     }
 
-    /// Which run of the request this is, from 1.
+    /// Which run of the request this is, from 1; one that came to nothing does not count.
     #[must_use]
     pub const fn attempt(&self) -> u32 {
         self.acquired.attempt
@@ -71,6 +82,15 @@ impl Execution {
 
     pub(in super::super) fn scope<F: Future>(self, future: F) -> Scoped<F> {
         Scoped { future, execution: Some(self) }
+    }
+}
+
+impl fmt::Debug for Execution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Acquired { fence, attempt } = self.acquired;
+        let mut run = f.debug_struct("Execution");
+        run.field("key", &self.key).field("fence", &fence).field("attempt", &attempt);
+        run.field("is_lost", &self.is_lost()).finish()
     }
 }
 

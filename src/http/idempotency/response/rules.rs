@@ -13,6 +13,7 @@ use super::Effect;
 use crate::http::AsResponse;
 use crate::http::idempotency::{REPLAYED, essence};
 use crate::rejection::Rejection;
+use crate::superseded;
 
 /// What becomes of which response.
 #[derive(Clone, Debug)]
@@ -60,16 +61,21 @@ impl Rules {
             return *effect;
         }
         match response.extensions().get() {
-            Some(rejection) if was_not_called(rejection) => return Effect::None,
+            Some(rejection) if was_not_called(rejection) => return self.nothing_came_of_it(),
             // The service was cut off in the midst of it, whatever status says so.
             Some(Rejection::Elapsed(_)) => return self.server_error(),
             _ => {}
         }
         match response.status().as_u16() {
-            401 | 403 | 407 | 408 | 413 | 415 | 425 | 429 => Effect::None,
+            401 | 403 | 407 | 408 | 413 | 415 | 425 | 429 => self.nothing_came_of_it(),
             500.. => self.server_error(),
             _ => Effect::Final,
         }
+    }
+
+    /// Nothing, unless this was answered after another call, of which something may have come.
+    fn nothing_came_of_it(&self) -> Effect {
+        if superseded::any() { self.server_error() } else { Effect::None }
     }
 
     pub(super) const fn server_error(&self) -> Effect {

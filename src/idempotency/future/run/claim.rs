@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::pauses::Pauses;
 use super::waits::Waits;
 use super::{Runner, Tell, Told};
 use crate::clock::{self, Moment};
 use crate::idempotency::config::{Fingerprint, RecordKey, WhenUnavailable};
+use crate::idempotency::handle::Place;
 use crate::idempotency::state::{Acquired, Begin, Claim, Owner};
 use crate::idempotency::store::{Store, StoreError};
 use crate::rejection::RefusalReason;
@@ -44,7 +43,7 @@ impl<St: Store, P> Runner<St, P> {
     /// Claims the request, and waits for whoever runs it, if it may.
     pub(super) async fn claim_it<Res, E>(
         &self,
-        place: &mut Option<OwnedSemaphorePermit>,
+        place: &mut Option<Place>,
         key: RecordKey,
         claim: Claim,
         to: &Tell<Res, E>,
@@ -139,7 +138,7 @@ impl<St: Store, P> Runner<St, P> {
     fn cannot<Res, E>(&self, error: &StoreError) -> Told<Res, E> {
         self.refused(match error {
             StoreError::Full => RefusalReason::StoreFull,
-            StoreError::Corrupt(_) => RefusalReason::NotReplayable,
+            StoreError::Corrupt(_) => RefusalReason::OutcomeUnknown,
             StoreError::Unavailable(_) | StoreError::Ambiguous(_) => RefusalReason::StoreUnavailable,
         })
     }
@@ -158,7 +157,7 @@ impl<St: Store, P> Runner<St, P> {
 
     /// The claim may have been made all the same. Then nobody could run the request for as long as the lease, and nobody does.
     pub(super) async fn forget_claim(&self, key: &RecordKey, claim: Claim, begun: Moment) {
-        let mut pauses = Pauses::new();
+        let mut pauses = Pauses::within(claim.lease);
         while Moment::now() < begun + claim.lease && self.ask(self.store.release(key, claim.owner)).await.is_err() {
             pauses.next().await;
         }

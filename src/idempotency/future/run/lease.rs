@@ -7,9 +7,9 @@ use std::task::Poll;
 
 use tokio::task::JoinHandle;
 
-use super::{Runner, pauses};
+use super::{Came, Runner, pauses};
 use crate::clock::{self, Moment};
-use crate::idempotency::config::{IdempotencyConfig, Kept, RecordKey};
+use crate::idempotency::config::{IdempotencyConfig, RecordKey};
 use crate::idempotency::handle::Keeper;
 use crate::idempotency::state::Claim;
 use crate::idempotency::store::Store;
@@ -28,7 +28,7 @@ pub(super) struct Lease {
 
 /// How a run came to its end.
 pub(super) enum Ended<Res, E> {
-    Kept(Kept<Res, E>),
+    Came(Came<Res, E>),
     Panicked(Box<dyn Any + Send>),
     /// It took longer than it may.
     Stopped,
@@ -62,7 +62,7 @@ impl<St: Store, P> Runner<St, P> {
         &self,
         lease: &mut Lease,
         keeper: Option<&Keeper>,
-        mut run: JoinHandle<Kept<Res, E>>,
+        mut run: JoinHandle<Came<Res, E>>,
     ) -> Ended<Res, E> {
         let ended = clock::within(lease.is_over_at().since(Moment::now()), self.heartbeat(lease, keeper, &mut run));
         let ended = match ended.await {
@@ -73,7 +73,7 @@ impl<St: Store, P> Runner<St, P> {
             }
         };
         match ended.map_err(tokio::task::JoinError::try_into_panic) {
-            Ok(kept) => Ended::Kept(kept),
+            Ok(came) => Ended::Came(came),
             Err(Ok(panic)) => Ended::Panicked(panic),
             Err(Err(_)) => {
                 telemetry::run_in_doubt(self.name(), &lease.key, "it did not come to its end, and was stopped");
@@ -86,8 +86,8 @@ impl<St: Store, P> Runner<St, P> {
         &self,
         lease: &mut Lease,
         keeper: Option<&Keeper>,
-        run: &mut JoinHandle<Kept<Res, E>>,
-    ) -> Result<Kept<Res, E>, tokio::task::JoinError> {
+        run: &mut JoinHandle<Came<Res, E>>,
+    ) -> Result<Came<Res, E>, tokio::task::JoinError> {
         let mut run = pin!(run);
         loop {
             let mut beat = pin!(async {

@@ -6,16 +6,20 @@ use crate::clock;
 pub(super) const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Longer and longer ones.
-pub(super) struct Pauses(Duration);
+/// Longer and longer ones, of which several fit into a lease.
+pub(super) struct Pauses {
+    next: Duration,
+    longest: Duration,
+}
 
 impl Pauses {
-    pub(super) const fn new() -> Self {
-        Self(FIRST)
+    pub(super) fn within(lease: Duration) -> Self {
+        let longest = LONGEST.min(lease / 6);
+        Self { next: FIRST.min(longest), longest }
     }
 
     pub(super) async fn next(&mut self) {
-        clock::sleep(self.0).await;
-        self.0 = LONGEST.min(self.0 * 2);
+        clock::sleep(self.next).await;
+        self.next = self.longest.min(self.next * 2);
     }
 }

@@ -36,7 +36,7 @@ impl<St: Store, P> Runner<St, P> {
     ) -> Settled {
         // As long as the request may have taken: a run that took that long has as much time to say what came of it.
         let until = Moment::now() + self.running.rules.longest_run;
-        let mut pauses = Pauses::new();
+        let mut pauses = Pauses::within(lease.claim.lease);
         let settled = loop {
             if let Ok(is_own) = self.settle_now(lease, verdict).await {
                 break Settled::of(is_own);
