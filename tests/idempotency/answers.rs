@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
-use buttress::Error;
 use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer, Keep, Kept, RefusalReason, Unreadable, Verdict};
+use buttress::{Error, MayCarryRejection};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::world::{Failure, Order, layer, once, order, reason, slow, store};
+use crate::world::{Failure, Order, SEC, layer, once, order, reason, slow, store};
 
 #[tokio::test(start_paused = true)]
 async fn a_repeated_request_is_answered_with_what_came_of_the_first() {
@@ -53,7 +53,11 @@ async fn of_200_at_once_one_runs_and_the_others_are_told_so() {
     for racer in racers {
         match racer.await.expect("no panic") {
             Ok(5) => answered += 1,
-            other => assert_eq!(reason(other), RefusalReason::Running),
+            other => {
+                let refusal = other.as_ref().expect_err("refused").rejection();
+                assert_eq!(refusal.and_then(|refusal| refusal.retry_after()), Some(5 * SEC));
+                assert_eq!(reason(other), RefusalReason::Running);
+            }
         }
     }
     assert_eq!((answered, calls.load(Ordering::SeqCst)), (1, 1));

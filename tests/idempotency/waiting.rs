@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use buttress::Error;
 use buttress::clock::Moment;
-use buttress::idempotency::{IdempotencyConfig, RefusalReason, Wait};
+use buttress::idempotency::{IdempotencyConfig, RefusalReason, Wait, WhenUnavailable};
 use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::support::far::Far;
-use crate::world::{Order, SEC, layer, layer_on, order, reason, slow, store};
+use crate::world::{Failure, Order, SEC, layer, layer_on, order, reason, slow, store};
 
 #[tokio::test(start_paused = true)]
 async fn whoever_may_wait_gets_the_one_answer_when_it_is_there() {
@@ -130,4 +130,46 @@ async fn who_has_waited_makes_room_for_others() {
         }
         first.await.expect("no panic").expect("an answer");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_waited_does_not_run_it_without_the_store() {
+    let (runs, far) = (Arc::new(AtomicU32::new(0)), Far::to(store()));
+    let counter = runs.clone();
+    let inner = service_fn(move |_: Order| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        async {
+            sleep(SEC).await;
+            Err::<u32, Failure>(Error::Inner("busy"))
+        }
+    });
+    let config = IdempotencyConfig::new().wait(Wait::default()).when_unavailable(WhenUnavailable::Run);
+    let mut service = layer_on(far.clone(), config).layer(inner);
+    let first = tokio::spawn(service.call(order(3)));
+    tokio::task::yield_now().await;
+    let second = tokio::spawn(service.call(order(3)));
+    sleep(SEC / 2).await;
+    far.set(|link| link.takes_no_claims = true);
+    first.await.expect("no panic").expect_err("busy");
+    assert_eq!(reason(second.await.expect("no panic")), RefusalReason::StoreUnavailable);
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    service.call(order(3)).await.expect_err("busy");
+    assert_eq!(runs.load(Ordering::SeqCst), 2, "the control: who has not waited runs it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_and_goes_away_asks_no_more() {
+    let (calls, far) = (Arc::default(), Far::to(store()));
+    let mut service = layer_on(far.clone(), IdempotencyConfig::new().wait(Wait::up_to(10 * SEC))).layer(slow(&calls));
+    let first = tokio::spawn(service.call(order(3)));
+    tokio::task::yield_now().await;
+    let mut waits = tokio_test::task::spawn(service.call(order(3)));
+    assert!(waits.poll().is_pending());
+    sleep(SEC / 10).await;
+    let asked = far.link().looked;
+    assert!(asked > 0, "the control: it asks");
+    drop(waits);
+    sleep(SEC / 2).await;
+    assert_eq!(far.link().looked, asked, "nobody listens");
+    first.await.expect("no panic").expect("an answer");
 }

@@ -22,9 +22,12 @@ pub(crate) struct Link {
     pub(crate) takes: Duration,
     pub(crate) is_down: bool,
     pub(crate) loses_answers: bool,
+    /// Who is there already is served.
+    pub(crate) takes_no_claims: bool,
     pub(crate) begun: u32,
     pub(crate) completed: u32,
     pub(crate) renewed: u32,
+    pub(crate) looked: u32,
 }
 
 impl<S> Far<S> {
@@ -54,6 +57,9 @@ impl<S> Far<S> {
 impl<S: Store> Store for Far<S> {
     async fn begin(&self, key: &RecordKey, claim: Claim) -> Result<Begin, StoreError> {
         self.set(|link| link.begun += 1);
+        if self.link().takes_no_claims {
+            return Err(StoreError::Unavailable(Arc::new("no claims".into())));
+        }
         self.over(self.store.begin(key, claim)).await
     }
 
@@ -76,6 +82,7 @@ impl<S: Store> Store for Far<S> {
     }
 
     async fn look(&self, key: &RecordKey, fingerprint: Fingerprint) -> Result<Option<Begin>, StoreError> {
+        self.set(|link| link.looked += 1);
         self.over(self.store.look(key, fingerprint)).await
     }
 
