@@ -103,7 +103,13 @@ pub mod attempt;
 mod check;
 pub mod circuit_breaker;
 pub mod clock;
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod conformance;
 pub mod deadline;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))))]
+pub mod engines;
 pub mod fallback;
 #[cfg(feature = "http")]
 pub mod http;

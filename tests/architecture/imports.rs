@@ -13,6 +13,7 @@ const ORDER: &[&[&str]] = &[
     &["dashboard"],
     &["registry"],
     &["engines"],
+    &["conformance"],
     &["http"],
     &["values"],
     PATTERNS,

@@ -7,3 +7,4 @@ pub(crate) mod drops;
 pub(crate) mod far;
 pub(crate) mod model;
 pub(crate) mod readiness;
+pub(crate) mod server;

@@ -1,0 +1,39 @@
+//! A server of a test's own, which ends with the test, however that ends.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// Ends when the pipe to it closes, also if that is because this process was killed, and takes the server along.
+const GUARD: &str = r#"log=$1; shift; "$@" >"$log" 2>&1 & echo $!; cat >/dev/null; kill -KILL $! 2>/dev/null; wait $!"#;
+
+pub(crate) struct Server {
+    guard: Child,
+    pid: String,
+}
+
+impl Server {
+    /// Starts a server, whose output goes to `log`.
+    pub(crate) fn start<A: AsRef<OsStr>>(log: &Path, command: impl IntoIterator<Item = A>) -> Self {
+        let mut guard = Command::new("sh");
+        guard.args(["-c", GUARD, "sh"]).arg(log).args(command).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut guard = guard.spawn().expect("a shell");
+        let mut pid = String::new();
+        BufReader::new(guard.stdout.take().expect("a pipe")).read_line(&mut pid).expect("a number");
+        Self { guard, pid: pid.trim().to_owned() }
+    }
+
+    /// Sends a signal, such as `STOP`, `CONT` or `KILL`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([&format!("-{signal}"), &self.pid]).status().expect("the command kill");
+        assert!(status.success(), "the server {} is there", self.pid);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        self.guard.wait().expect("the guard ends with its pipe");
+    }
+}
