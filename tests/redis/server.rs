@@ -20,7 +20,8 @@ pub(crate) struct Redis {
 impl Redis {
     /// The server that the machine has, with these settings beside what each test needs.
     pub(crate) async fn start(settings: &[&str]) -> Self {
-        Self::start_of("redis-server", settings).await
+        Self::start_of(&std::env::var("BUTTRESS_REDIS_SERVER").unwrap_or_else(|_| "redis-server".into()), settings)
+            .await
     }
 
     pub(crate) async fn start_of(binary: &str, settings: &[&str]) -> Self {
