@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use buttress::engines::{Postgres, SqlStore};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, query, query_scalar};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
@@ -81,6 +82,20 @@ impl Database {
 
     pub(crate) fn server(&self) -> &Server {
         self.server.as_ref().expect("it is up")
+    }
+
+    /// How many rows it has changed.
+    pub(crate) async fn run(&self, statement: &str) -> u64 {
+        let done = query(AssertSqlSafe(statement)).execute(&self.pool(1)).await;
+        done.expect("a statement that can be run").rows_affected()
+    }
+
+    /// Waits for this to be so.
+    pub(crate) async fn until(&self, question: &'static str) {
+        let pool = self.pool(1);
+        while !query_scalar::<_, bool>(question).fetch_one(&pool).await.expect("an answer") {
+            sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// As an instance of a program has it.
