@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Connection as _, Error, raw_sql};
+use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
+use sqlx::{Connection as _, Error, query_as, raw_sql};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
@@ -69,7 +69,6 @@ impl SqlStore<Sqlite> {
             .filename(path)
             .create_if_missing(true)
             .busy_timeout(BUSY)
-            .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
         let mut connection = SqliteConnection::connect_with(&options).await.map_err(failed)?;
         migrate(&mut connection).await?;
@@ -112,16 +111,24 @@ impl SqlStore<Sqlite> {
 
 /// Makes the tables, unless they are there. Two processes do so one after the other.
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    // Before anything is changed, and a file that is not ours is not.
+    is_made(connection).await?;
+    raw_sql("PRAGMA journal_mode = WAL").execute(&mut *connection).await.map_err(failed)?;
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-    let query = "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) \
+    if is_made(&mut transaction).await? {
+        return Ok(());
+    }
+    raw_sql(include_str!("schema.sql")).execute(&mut *transaction).await.map_err(failed)?;
+    transaction.commit().await.map_err(failed)
+}
+
+/// Whether it holds our tables; if not, it is empty.
+async fn is_made(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let found = "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) \
                  FROM pragma_application_id, pragma_user_version";
-    let found = sqlx::query_as(query).fetch_one(&mut *transaction).await.map_err(failed)?;
-    match found {
-        (APPLICATION, VERSION, _) => Ok(()),
-        (0, 0, 0) => {
-            raw_sql(include_str!("schema.sql")).execute(&mut *transaction).await.map_err(failed)?;
-            transaction.commit().await.map_err(failed)
-        }
+    match query_as(found).fetch_one(connection).await.map_err(failed)? {
+        (APPLICATION, VERSION, _) => Ok(true),
+        (0, 0, 0) => Ok(false),
         (APPLICATION, _, _) => Err(corrupt("the file is of another version")),
         (_, _, _) => Err(corrupt("the file is the database of something else")),
     }
