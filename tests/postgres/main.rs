@@ -21,6 +21,7 @@ use tower::{Layer, Service};
 
 use crate::database::Database;
 use crate::support::orders::{Order, layer, reason, when_told};
+use crate::support::reference::says_what_memory_says;
 
 const SEC: Duration = Duration::from_secs(1);
 
@@ -43,6 +44,12 @@ async fn acquire(store: &SqlStore<Postgres>, of: u32, claim: Claim) -> Acquired 
 async fn records_in_postgres_conform() {
     let database = Database::start().await;
     idempotency::check(&database.store(8).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_says_what_memory_says() {
+    let database = Database::start().await;
+    says_what_memory_says(&database.store(1).await, 0..300).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,6 +23,7 @@ use tokio::time::sleep;
 use tower::{Layer, Service};
 
 use crate::support::orders::{Order, layer, reason, when_told};
+use crate::support::reference::says_what_memory_says;
 
 const SEC: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_millis(400);
@@ -89,6 +90,11 @@ async fn is_running(store: &SqlStore<Sqlite>, of: u32) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn records_in_a_file_conform() {
     idempotency::check(&Folder::new().store().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_says_what_memory_says() {
+    says_what_memory_says(&Folder::new().store().await, 0..100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,4 +8,5 @@ pub(crate) mod far;
 pub(crate) mod model;
 pub(crate) mod orders;
 pub(crate) mod readiness;
+pub(crate) mod reference;
 pub(crate) mod server;
