@@ -93,7 +93,7 @@ mod handle;
 mod layer;
 mod memory;
 mod service;
-mod state;
+pub(crate) mod state;
 mod store;
 
 pub use self::config::{

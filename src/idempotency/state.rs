@@ -15,17 +15,18 @@ use crate::clock::Moment;
 
 /// What is known of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    fingerprint: Fingerprint,
+pub(crate) struct Record {
+    pub(crate) fingerprint: Fingerprint,
     /// Who has it, or had it last; nobody, after it was released while it is not known what a run before did.
-    owner: Option<Owner>,
-    acquired: Acquired,
-    forgotten_at: Moment,
-    phase: Phase,
+    pub(crate) owner: Option<Owner>,
+    pub(crate) acquired: Acquired,
+    pub(crate) forgotten_at: Moment,
+    pub(crate) phase: Phase,
 }
 
+/// What has come of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
+pub(crate) enum Phase {
     Running { until: Moment },
     Done(Bytes),
     Parked(Arc<str>),
@@ -34,7 +35,7 @@ enum Phase {
 impl Record {
     /// A request that nobody has run is the claim's, and so is one whose owner has let its lease end. `fence` is asked for a
     /// number that is larger than all it gave before.
-    pub(super) fn begin(known: &mut Option<Self>, claim: &Claim, now: Moment, fence: impl FnOnce() -> u64) -> Begin {
+    pub(crate) fn begin(known: &mut Option<Self>, claim: &Claim, now: Moment, fence: impl FnOnce() -> u64) -> Begin {
         let until = now + claim.lease;
         let attempt = match Self::remembered(known, now) {
             None => 1,
@@ -63,7 +64,7 @@ impl Record {
     }
 
     /// What a claim would be told, unless the request would be its own.
-    pub(super) fn look(known: Option<&Self>, fingerprint: Fingerprint, now: Moment) -> Option<Begin> {
+    pub(crate) fn look(known: Option<&Self>, fingerprint: Fingerprint, now: Moment) -> Option<Begin> {
         let record = known.filter(|record| !record.is_over(now))?;
         if record.fingerprint != fingerprint {
             return Some(Begin::Mismatch);
@@ -77,7 +78,7 @@ impl Record {
     }
 
     /// What the owner says came of it is remembered, also if nothing else is.
-    pub(super) fn complete(known: &mut Option<Self>, claim: &Claim, answer: Bytes, now: Moment) -> Commit {
+    pub(crate) fn complete(known: &mut Option<Self>, claim: &Claim, answer: Bytes, now: Moment) -> Commit {
         let (acquired, commit) = match Self::remembered(known, now) {
             None => (Acquired { fence: 0, attempt: 1 }, Commit::Recreated),
             Some(record) if record.owner.is_some_and(|owner| owner != claim.owner) => return Commit::Lost,
@@ -96,7 +97,7 @@ impl Record {
         commit
     }
 
-    pub(super) fn renew(known: &mut Option<Self>, owner: Owner, lease: Duration, now: Moment) -> bool {
+    pub(crate) fn renew(known: &mut Option<Self>, owner: Owner, lease: Duration, now: Moment) -> bool {
         match Self::running(known, owner, now) {
             Some(Self { phase: Phase::Running { until }, .. }) => {
                 *until = now + lease;
@@ -106,7 +107,7 @@ impl Record {
         }
     }
 
-    pub(super) fn release(known: &mut Option<Self>, owner: Owner, now: Moment) -> bool {
+    pub(crate) fn release(known: &mut Option<Self>, owner: Owner, now: Moment) -> bool {
         let is_nobodys = Self::remembered(known, now).is_none_or(|record| record.owner.is_none());
         let Some(record) = Self::running(known, owner, now) else {
             return is_nobodys;
@@ -123,7 +124,7 @@ impl Record {
     }
 
     /// That nobody knows what came of it is remembered, also if nothing else is.
-    pub(super) fn park(known: &mut Option<Self>, claim: &Claim, why: &str, now: Moment) -> bool {
+    pub(crate) fn park(known: &mut Option<Self>, claim: &Claim, why: &str, now: Moment) -> bool {
         let acquired = match Self::remembered(known, now) {
             None => Acquired { fence: 0, attempt: 1 },
             Some(record) if record.owner.is_some_and(|owner| owner != claim.owner) => return false,
@@ -142,7 +143,7 @@ impl Record {
     }
 
     /// Somebody has found out what came of it.
-    pub(super) fn resolve(known: &mut Option<Self>, answer: Option<Bytes>, now: Moment) -> bool {
+    pub(crate) fn resolve(known: &mut Option<Self>, answer: Option<Bytes>, now: Moment) -> bool {
         match Self::remembered(known, now) {
             Some(record) if matches!(record.phase, Phase::Parked(_)) => {
                 match answer {
@@ -156,19 +157,19 @@ impl Record {
     }
 
     /// From when on nothing of it has to be remembered any more. What runs is remembered for as long as its lease.
-    pub(super) fn ends(&self) -> Moment {
+    pub(crate) fn ends(&self) -> Moment {
         match self.phase {
             Phase::Running { until } => self.forgotten_at.max(until),
             Phase::Done(_) | Phase::Parked(_) => self.forgotten_at,
         }
     }
 
-    pub(super) fn is_over(&self, now: Moment) -> bool {
+    pub(crate) fn is_over(&self, now: Moment) -> bool {
         self.ends() <= now
     }
 
     /// How many bytes there are of what is known to have come of it.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         match &self.phase {
             Phase::Done(answer) => answer.len(),
             Phase::Parked(why) => why.len(),

@@ -6,5 +6,7 @@ pub(crate) mod allocations;
 pub(crate) mod drops;
 pub(crate) mod far;
 pub(crate) mod model;
+pub(crate) mod orders;
 pub(crate) mod readiness;
+pub(crate) mod reference;
 pub(crate) mod server;

@@ -29,6 +29,17 @@ impl Server {
         let status = Command::new("kill").args([&format!("-{signal}"), &self.pid]).status().expect("the command kill");
         assert!(status.success(), "the server {} is there", self.pid);
     }
+
+    /// The same, to the processes too that it has made.
+    pub(crate) fn signal_all(&self, signal: &str) {
+        let children = format!("/proc/{0}/task/{0}/children", self.pid);
+        let children = std::fs::read_to_string(children).expect("what Linux says of a process");
+        let signal = format!("-{signal}");
+        // The children first, so that nobody makes others for them; one may have ended by itself.
+        for pid in children.split_whitespace().chain([&*self.pid]) {
+            Command::new("kill").args([&signal, pid]).stderr(Stdio::null()).status().expect("the command kill");
+        }
+    }
 }
 
 impl Drop for Server {

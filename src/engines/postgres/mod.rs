@@ -1,0 +1,4 @@
+//! Postgres.
+
+mod connection;
+mod idempotency;

@@ -1,0 +1,7 @@
+//! A file of SQLite.
+
+mod clock;
+mod connection;
+mod idempotency;
+mod row;
+mod writer;

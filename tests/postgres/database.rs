@@ -1,0 +1,140 @@
+//! A Postgres of a test's own.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use buttress::engines::{Postgres, SqlStore};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, query, query_scalar};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use crate::support::server::Server;
+
+pub(crate) struct Database {
+    /// Ends before its folder goes.
+    pub(crate) server: Option<Server>,
+    folder: TempDir,
+    fsync: bool,
+}
+
+impl Database {
+    /// One that forgets what it held when the machine crashes, and not when it does itself.
+    pub(crate) async fn start() -> Self {
+        Self::make(false).await
+    }
+
+    /// As one that is relied upon.
+    pub(crate) async fn start_with_fsync() -> Self {
+        Self::make(true).await
+    }
+
+    async fn make(fsync: bool) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        if is_root() {
+            let chown = Command::new("chown").arg("postgres").arg(folder.path()).status();
+            assert!(chown.expect("the command chown").success(), "there is a user postgres");
+        }
+        let mut initdb = as_postgres("initdb").into_iter();
+        let mut command = Command::new(initdb.next().expect("a program"));
+        command.args(initdb).arg("-D").arg(folder.path().join("data"));
+        command.args(["-U", "postgres", "-A", "trust", "--no-sync", "--no-locale", "-E", "UTF8"]);
+        let made = command.current_dir(folder.path()).output().expect("initdb");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let mut database = Self { server: None, folder, fsync };
+        database.up().await;
+        database
+    }
+
+    /// Starts the server, over what was there before.
+    pub(crate) async fn up(&mut self) {
+        let on = if self.fsync { "on" } else { "off" };
+        let mut command = as_postgres("postgres");
+        command.extend(["-D".into(), self.folder.path().join("data").into()]);
+        command.extend(["-k".into(), self.folder.path().into()]);
+        let fsync = format!("fsync={on}");
+        let settings = ["listen_addresses=", &fsync, "shared_buffers=32MB", "max_connections=80"];
+        command.extend(settings.into_iter().flat_map(|setting| ["-c".into(), setting.into()]));
+        let log = self.folder.path().join("log");
+        for _ in 0..10 {
+            self.server = None;
+            self.server = Some(Server::start(&log, &command));
+            for _ in 0..200 {
+                if PgPoolOptions::new().max_connections(1).connect_with(self.options()).await.is_ok() {
+                    return;
+                }
+                if fs::read_to_string(&log).is_ok_and(|log| log.contains("FATAL:  pre-existing")) {
+                    // A process of the server before has not noticed yet that it is gone.
+                    break;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+        panic!("the server does not start: {}", fs::read_to_string(&log).unwrap_or_default());
+    }
+
+    fn options(&self) -> PgConnectOptions {
+        PgConnectOptions::new().socket(self.folder.path()).username("postgres").database("postgres")
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        self.server.as_ref().expect("it is up")
+    }
+
+    /// How many rows it has changed.
+    pub(crate) async fn run(&self, statement: &str) -> u64 {
+        let done = query(AssertSqlSafe(statement)).execute(&self.pool(1)).await;
+        done.expect("a statement that can be run").rows_affected()
+    }
+
+    /// Waits for this to be so.
+    pub(crate) async fn until(&self, question: &'static str) {
+        let pool = self.pool(1);
+        while !query_scalar::<_, bool>(question).fetch_one(&pool).await.expect("an answer") {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// As an instance of a program has it.
+    pub(crate) fn pool(&self, connections: u32) -> PgPool {
+        let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(5));
+        options.connect_lazy_with(self.options())
+    }
+
+    /// The store of an instance of a program, which has just started.
+    pub(crate) async fn store(&self, connections: u32) -> SqlStore<Postgres> {
+        let store = SqlStore::<Postgres>::new(self.pool(connections));
+        store.migrate().await.expect("a table is made");
+        store
+    }
+}
+
+/// The beginning of a command; Postgres refuses to be run by root.
+fn as_postgres(program: &str) -> Vec<OsString> {
+    let mut command: Vec<OsString> = Vec::new();
+    if is_root() {
+        let other = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"];
+        command.extend(other.map(OsString::from));
+    }
+    command.push(find(program).into());
+    command
+}
+
+/// Debian keeps them out of the path.
+fn find(program: &str) -> PathBuf {
+    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut debian: Vec<PathBuf> = debian.map(|version| version.path().join("bin")).collect();
+    debian.sort();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders = debian.into_iter().rev().chain(std::env::split_paths(&path));
+    let found = folders.find_map(|folder| Some(folder.join(program)).filter(|file| file.is_file()));
+    found.unwrap_or_else(|| panic!("there is no {program}: install Postgres (Debian package postgresql)"))
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(Path::new("/proc/self")).is_ok_and(|process| process.uid() == 0)
+}

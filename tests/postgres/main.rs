@@ -1,0 +1,293 @@
+//! Records in Postgres: on real servers, which are killed, frozen and started again.
+
+mod database;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use buttress::conformance::idempotency;
+use buttress::engines::{Postgres, SqlStore};
+use buttress::idempotency::{
+    Acquired, Begin, Claim, Commit, Fingerprint, IdempotencyConfig, Owner, RecordKey, RefusalReason, Store, StoreError,
+};
+use bytes::Bytes;
+use futures::future::join_all;
+use tokio::sync::{Barrier, Notify};
+use tokio::time::sleep;
+use tower::{Layer, Service};
+
+use crate::database::Database;
+use crate::support::orders::{Order, layer, reason, when_told};
+use crate::support::reference::says_what_memory_says;
+
+const SEC: Duration = Duration::from_secs(1);
+
+fn key(of: u32) -> RecordKey {
+    RecordKey::of(&"test", &of)
+}
+
+fn claim(owner: Owner) -> Claim {
+    Claim { fingerprint: Fingerprint::of(&1_u8), owner, lease: 30 * SEC, retention: 3600 * SEC }
+}
+
+async fn acquire(store: &SqlStore<Postgres>, of: u32, claim: Claim) -> Acquired {
+    match store.begin(&key(of), claim).await {
+        Ok(Begin::Acquired(acquired)) => acquired,
+        other => panic!("it is to be acquired, and the store says {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_in_postgres_conform() {
+    let database = Database::start().await;
+    idempotency::check(&database.store(8).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_says_what_memory_says() {
+    let database = Database::start().await;
+    says_what_memory_says(&database.store(1).await, 0..300).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_conform_where_transactions_are_isolated_the_most() {
+    let database = Database::start().await;
+    database.store(1).await;
+    database.run("ALTER DATABASE postgres SET default_transaction_isolation = 'serializable'").await;
+    idempotency::check(&database.store(8).await).await;
+}
+
+/// Two instances, each with connections of its own, and 32 that begin at once in each round.
+async fn races(database: &Database) {
+    let stores = [database.store(16).await, database.store(16).await];
+    for round in 0..100 {
+        // In every other round somebody had it whose lease is over.
+        let before = if round % 2 == 0 {
+            None
+        } else {
+            let gone = Claim { lease: Duration::ZERO, ..claim(Owner::random()) };
+            Some(acquire(&stores[0], round, gone).await)
+        };
+        let all_there = Arc::new(Barrier::new(32));
+        let racers = (0..32).map(|racer| {
+            let (store, all_there) = (stores[racer % 2].clone(), all_there.clone());
+            tokio::spawn(async move {
+                all_there.wait().await;
+                store.begin(&key(round), claim(Owner::random())).await
+            })
+        });
+        let said: Vec<Result<Begin, StoreError>> =
+            join_all(racers).await.into_iter().map(|racer| racer.expect("no panic")).collect();
+        let winners: Vec<Acquired> = said
+            .iter()
+            .filter_map(|said| match said {
+                Ok(Begin::Acquired(acquired)) => Some(*acquired),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(winners.len(), 1, "round {round}: {said:?}");
+        let others = said.iter().filter(|said| matches!(said, Ok(Begin::Running { .. }))).count();
+        assert_eq!(others, 31, "round {round}: nobody is told an error: {said:?}");
+        match before {
+            None => assert_eq!(winners[0].attempt, 1),
+            Some(before) => assert!(winners[0].attempt == 2 && winners[0].fence > before.fence),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_32_that_race_over_two_instances_one_wins_each_time() {
+    races(&Database::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_32_that_race_one_wins_each_time_where_the_disk_is_waited_for() {
+    races(&Database::start_with_fsync().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_that_start_at_once_make_one_table() {
+    let database = Database::start().await;
+    let stores = join_all((0..16).map(|_| database.store(1))).await;
+    let first = acquire(&stores[0], 1, claim(Owner::random())).await;
+    stores[1].migrate().await.expect("it is there already");
+    assert!(matches!(stores[2].begin(&key(1), claim(Owner::random())).await, Ok(Begin::Running { .. })));
+    assert!(acquire(&stores[3], 2, claim(Owner::random())).await.fence > first.fence, "the fences go on");
+}
+
+/// Two that begin and release again and again. A fence that is drawn before its owner is alone with the key is smaller than
+/// that of one who came later and was here before.
+#[tokio::test(flavor = "multi_thread")]
+async fn fences_grow_in_the_order_in_which_a_key_is_acquired() {
+    let database = Database::start().await;
+    let store = database.store(8).await;
+    let last = Arc::new(AtomicU32::new(0));
+    let acquired = Arc::new(AtomicU32::new(0));
+    let all = (0..8).map(|_| {
+        let (store, last, acquired) = (store.clone(), last.clone(), acquired.clone());
+        tokio::spawn(async move {
+            for _ in 0..100 {
+                let owner = Owner::random();
+                if let Begin::Acquired(Acquired { fence, .. }) = store.begin(&key(1), claim(owner)).await.expect("said")
+                {
+                    let fence = u32::try_from(fence).expect("few fences");
+                    let before = last.swap(fence, Ordering::SeqCst);
+                    assert!(fence > before, "{fence} was acquired after {before}");
+                    acquired.fetch_add(1, Ordering::SeqCst);
+                    assert!(store.release(&key(1), owner).await.expect("said"));
+                }
+            }
+        })
+    });
+    for one in join_all(all).await {
+        one.expect("no panic");
+    }
+    assert!(acquired.load(Ordering::SeqCst) > 20, "the control: they had it by turns");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_knows_leaves_no_trace_and_draws_no_fence() {
+    let database = Database::start().await;
+    let store = database.store(4).await;
+    let owner = Owner::random();
+    let first = acquire(&store, 1, claim(owner)).await;
+    assert!(matches!(store.begin(&key(1), claim(Owner::random())).await, Ok(Begin::Running { .. })));
+    store.complete(&key(1), claim(owner), Bytes::from_static(b"tea")).await.expect("stored");
+    for _ in 0..10 {
+        assert!(matches!(store.begin(&key(1), claim(Owner::random())).await, Ok(Begin::Done(_))));
+    }
+    assert_eq!(acquire(&store, 2, claim(Owner::random())).await.fence, first.fence + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_is_purged_up_to_a_limit() {
+    let database = Database::start().await;
+    let store = database.store(4).await;
+    let over = |owner| Claim { lease: Duration::ZERO, retention: Duration::ZERO, ..claim(owner) };
+    for of in 0..30 {
+        acquire(&store, of, over(Owner::random())).await;
+    }
+    acquire(&store, 30, claim(Owner::random())).await;
+    let purged: Vec<u32> = join_all([12, 12].map(|limit| store.purge(limit))).await.into_iter().flatten().collect();
+    assert!(purged.iter().all(|purged| *purged <= 12), "{purged:?}");
+    let rest = store.purge(u32::MAX).await.expect("purged");
+    assert_eq!(purged.iter().sum::<u32>() + rest, 30, "what runs is not over");
+    assert_eq!(database.run("DELETE FROM buttress_idempotency").await, 1, "it is still there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_more_than_time_can_be_added_is_remembered_all_the_same() {
+    let database = Database::start().await;
+    let store = database.store(4).await;
+    let owner = Owner::random();
+    let for_ever = Claim { lease: Duration::MAX, retention: Duration::MAX, ..claim(owner) };
+    acquire(&store, 1, for_ever).await;
+    assert!(matches!(store.renew(&key(1), owner, Duration::MAX).await, Ok(true)));
+    let said = store.begin(&key(1), claim(Owner::random())).await;
+    assert!(matches!(said, Ok(Begin::Running { left }) if left > Duration::from_secs(900 * 365 * 86_400)), "{said:?}");
+    assert!(matches!(store.complete(&key(1), for_ever, Bytes::new()).await, Ok(Commit::Stored)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_makes_no_sense_is_not_taken_for_none() {
+    let database = Database::start().await;
+    let store = database.store(4).await;
+    let owner = Owner::random();
+    acquire(&store, 1, claim(owner)).await;
+    store.park(&key(1), claim(owner), "why").await.expect("parked");
+    for change in ["outcome = '\\xff'", "outcome = NULL"] {
+        database.run(&format!("UPDATE buttress_idempotency SET {change}")).await;
+        let said = store.begin(&key(1), claim(Owner::random())).await;
+        assert!(matches!(said, Err(StoreError::Corrupt(_))), "{said:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_sent_is_not_in_doubt_and_what_was_sent_is() {
+    let mut database = Database::start().await;
+    let store = database.store(1).await;
+    let without_table = SqlStore::<Postgres>::new(database.pool(1));
+    database.run("ALTER TABLE buttress_idempotency RENAME TO gone").await;
+    let refused = without_table.purge(1).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "it has undone what it refuses: {refused:?}");
+    database.run("ALTER TABLE gone RENAME TO buttress_idempotency").await;
+
+    // Somebody holds the row, so that whoever begins waits within the statement.
+    acquire(&store, 1, Claim { lease: Duration::ZERO, ..claim(Owner::random()) }).await;
+    let mut held = database.pool(1).begin().await.expect("a transaction");
+    sqlx::query("SELECT FROM buttress_idempotency FOR UPDATE").execute(&mut *held).await.expect("a lock");
+    let asked = store.clone();
+    let asked = tokio::spawn(async move { asked.begin(&key(1), claim(Owner::random())).await });
+    database.until("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock')").await;
+    database.server().signal_all("KILL");
+    let said = asked.await.expect("no panic");
+    assert!(matches!(said, Err(StoreError::Ambiguous(_))), "the connection is lost: {said:?}");
+    let said = store.purge(1).await;
+    assert!(matches!(said, Err(StoreError::Unavailable(_))), "there is nobody to connect to: {said:?}");
+    drop(held);
+    database.up().await;
+    acquire(&store, 1, claim(Owner::random())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_while_a_request_runs_has_its_record_in_the_end() {
+    let mut database = Database::start_with_fsync().await;
+    let store = database.store(4).await;
+    let (runs, begun, may_end) = (Arc::default(), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let config = IdempotencyConfig::new().store_timeout(2 * SEC);
+    let service = layer(store.clone(), config).layer(when_told(&runs, &begun, &may_end));
+    let mut first = service.clone();
+    let call = tokio::spawn(async move { first.call(Order(1)).await });
+    begun.notified().await;
+    database.server().signal_all("KILL");
+    may_end.notify_one();
+    assert_eq!(call.await.expect("no panic").expect("the true answer"), 11);
+    database.up().await;
+    // As another instance sees it, which knows nothing of this one.
+    let mut other = layer(database.store(4).await, config_of_another()).layer(when_told(&runs, &begun, &may_end));
+    loop {
+        match other.call(Order(1)).await {
+            Ok(answer) => break assert_eq!(answer, 11, "the same answer"),
+            refused => assert_eq!(reason(refused), RefusalReason::Running, "it is not recorded yet"),
+        }
+        sleep(SEC / 20).await;
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 1, "it was run once");
+}
+
+fn config_of_another() -> IdempotencyConfig {
+    IdempotencyConfig::new().store_timeout(5 * SEC)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_frozen_is_waited_for_no_longer_than_the_layer_says() {
+    let database = Database::start().await;
+    let store = database.store(2).await;
+    let (runs, begun, may_end) = (Arc::default(), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let config = IdempotencyConfig::new().store_timeout(5 * SEC);
+    let mut service = layer(store.clone(), config).layer(when_told(&runs, &begun, &may_end));
+    may_end.notify_one();
+    assert_eq!(service.call(Order(1)).await.expect("the control: it is there"), 11);
+
+    let config = IdempotencyConfig::new().store_timeout(SEC / 5);
+    let mut impatient = layer(store.clone(), config).layer(when_told(&runs, &begun, &may_end));
+    database.server().signal_all("STOP");
+    // More than there are connections, all of which wait for the server.
+    for order in 1..=4 {
+        let refused = impatient.call(Order(order)).await;
+        assert_eq!(reason(refused), RefusalReason::StoreUnavailable, "order {order}");
+    }
+    database.server().signal_all("CONT");
+    may_end.notify_one();
+    let answer = loop {
+        match service.call(Order(5)).await {
+            Ok(answer) => break answer,
+            refused => assert_eq!(reason(refused), RefusalReason::StoreUnavailable, "its connections come back"),
+        }
+    };
+    assert_eq!((answer, runs.load(Ordering::SeqCst)), (52, 2), "nothing was run meanwhile");
+    assert_eq!(service.call(Order(1)).await.expect("what is recorded"), 11);
+}
