@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use buttress::conformance::idempotency;
 use buttress::idempotency::{Begin, Store};
+use redis::{Client, ProtocolVersion};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -26,6 +27,14 @@ use self::world::{claim, key};
 async fn records_in_redis_conform() {
     let redis = Redis::start(&[]).await;
     idempotency::check(&redis.store().await).await;
+}
+
+#[tokio::test]
+async fn records_over_the_newer_protocol_conform() {
+    let redis = Redis::start(&[]).await;
+    let client = Client::open(format!("redis+unix://{}?protocol=resp3", redis.socket().display())).expect("an address");
+    assert_eq!(client.get_connection_info().redis_settings().protocol(), ProtocolVersion::RESP3);
+    idempotency::check(&server::store(&client).await).await;
 }
 
 #[tokio::test]

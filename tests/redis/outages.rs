@@ -14,7 +14,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::proxy::Cut;
 use crate::server::{Redis, client, store};
-use crate::world::{HOUR, claim, key, layer};
+use crate::world::{HOUR, claim, key, layer, name};
 
 type Failure = Error<&'static str>;
 
@@ -107,19 +107,19 @@ async fn what_came_of_a_request_is_recorded_when_the_server_is_back() {
             }
         })
     };
-    let layer = layer(redis.store().await);
-    let mut service = layer.layer(handler);
+    let one = layer(redis.store().await);
+    let mut service = one.layer(handler);
     let answer = tokio::spawn(service.ready().await.expect("ready").call(1));
     begun.notified().await;
     redis.kill();
     goes_on.notify_one();
     assert_eq!(answer.await.expect("no panic").expect("it did happen"), 11, "its sender is told what came of it");
-    assert_eq!(layer.idempotency().running(), 1, "the control: it is not recorded yet");
+    assert_eq!(one.idempotency().running(), 1, "the control: it is not recorded yet");
     redis.start_again().await;
-    assert!(layer.idempotency().drain(Duration::from_secs(60)).await, "it is recorded in the end");
+    assert!(one.idempotency().drain(Duration::from_secs(60)).await, "it is recorded in the end");
     let look = redis.store().await.look(&key(1), claim().fingerprint).await.expect("it answers");
     assert_eq!(look, Some(Begin::Done(Bytes::copy_from_slice(&11_u32.to_le_bytes()))));
-    let mut another = crate::world::layer(redis.store().await).layer(counting(&calls));
+    let mut another = layer(redis.store().await).layer(counting(&calls));
     assert_eq!(another.ready().await.expect("ready").call(1).await.expect("an answer"), 11, "another process knows");
     assert_eq!(calls.load(Ordering::SeqCst), 1, "and it is not run again");
 }
@@ -140,7 +140,7 @@ async fn who_asks_again_after_a_lost_answer_is_told_the_same() {
     cut.next_answer();
     let lost = far.begin(&key(2), claim).await;
     assert!(matches!(lost, Err(StoreError::Ambiguous(_))) && !cut.is_due(), "{lost:?}");
-    let fence: u64 = redis.say(&format!("HGET {} fence", crate::world::name(&key(2)))).await;
+    let fence: u64 = redis.say(&format!("HGET {} fence", name(&key(2)))).await;
     assert_eq!(
         far.begin(&key(2), claim).await.expect("it answers"),
         Begin::Acquired(Acquired { fence, attempt: 1 }),

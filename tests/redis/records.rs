@@ -37,6 +37,17 @@ async fn a_fence_is_larger_also_than_one_that_the_server_has_forgotten() {
     }
 }
 
+/// The server's clock was set back by a hundred years.
+#[tokio::test]
+async fn a_fence_is_larger_than_the_one_before_it_whatever_the_clock_says() {
+    let redis = Redis::start(&[]).await;
+    let (store, one) = (redis.store().await, Claim { lease: Duration::ZERO, ..claim() });
+    store.begin(&key(1), one).await.expect("it answers");
+    let () = redis.say(&format!("HSET {} fence 5000000000000000", name(&key(1)))).await;
+    let begin = store.begin(&key(1), claim()).await.expect("it answers");
+    assert_eq!(begin, Begin::Acquired(Acquired { fence: 5_000_000_000_000_001, attempt: 2 }));
+}
+
 #[tokio::test]
 async fn scripts_that_the_server_has_forgotten_are_told_it_again() {
     let redis = Redis::start(&[]).await;

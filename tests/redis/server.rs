@@ -1,6 +1,8 @@
 //! Servers of a test's own, on a socket in a temporary folder.
 
+use std::env;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use buttress::engines::redis::{RedisStore, connection_config};
@@ -18,15 +20,13 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// The server that the machine has, with these settings beside what each test needs.
+    /// A server with these settings beside what each test needs.
     pub(crate) async fn start(settings: &[&str]) -> Self {
-        Self::start_of(&std::env::var("BUTTRESS_REDIS_SERVER").unwrap_or_else(|_| "redis-server".into()), settings)
-            .await
-    }
-
-    pub(crate) async fn start_of(binary: &str, settings: &[&str]) -> Self {
+        let binary = env::var("BUTTRESS_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let version = Command::new(&binary).arg("--version").output();
+        version.unwrap_or_else(|error| panic!("{binary}: {error}; `apt-get install redis-server` brings one"));
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut command = vec![binary.to_owned()];
+        let mut command = vec![binary];
         command.extend(["--port", "0", "--save", "", "--appendonly", "no", "--daemonize", "no"].map(String::from));
         command.extend(["--dir", text(folder.path()), "--unixsocket", text(&socket(&folder))].map(String::from));
         command.extend(settings.iter().copied().map(String::from));
@@ -48,10 +48,7 @@ impl Redis {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let log = std::fs::read_to_string(log).unwrap_or_default();
-        panic!(
-            "{} does not answer; if it is not installed: `apt-get install redis-server`. It says:\n{log}",
-            self.command[0]
-        );
+        panic!("{} does not answer, and says:\n{log}", self.command[0]);
     }
 
     /// Ends it as a crash does.
