@@ -13,6 +13,7 @@ mod support;
 mod world;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use buttress::conformance::idempotency;
 use buttress::idempotency::{Begin, Store};
@@ -34,7 +35,7 @@ async fn records_over_the_newer_protocol_conform() {
     let redis = Redis::start(&[]).await;
     let client = Client::open(format!("redis+unix://{}?protocol=resp3", redis.socket().display())).expect("an address");
     assert_eq!(client.get_connection_info().redis_settings().protocol(), ProtocolVersion::RESP3);
-    idempotency::check(&server::store(&client).await).await;
+    idempotency::check(&server::store(&client, Duration::from_secs(60)).await).await;
 }
 
 #[tokio::test]

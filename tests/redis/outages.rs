@@ -4,22 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use buttress::engines::redis::connection_config;
 use buttress::idempotency::{Acquired, Begin, Commit, RefusalReason, Store, StoreError};
 use buttress::{Error, Rejection};
 use bytes::Bytes;
 use tokio::net::UnixListener;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::proxy::Cut;
 use crate::server::{Redis, client, store};
-use crate::world::{HOUR, claim, key, layer, name};
+use crate::world::{HOUR, PATIENCE, claim, key, layer, name};
 
 type Failure = Error<&'static str>;
 
-/// A call that took seconds, as one does by default, would not be an answer.
-const AT_ONCE: Duration = Duration::from_secs(2);
+/// Longer than there is time for, and shorter than a call waits by default for a server that is gone.
+const AT_ONCE: Duration = Duration::from_secs(6);
 
 fn counting(
     calls: &Arc<AtomicU32>,
@@ -41,21 +42,37 @@ async fn all_errors(store: &impl Store) -> [StoreError; 7] {
         timeout(AT_ONCE, asked).await.expect("it answers at once").map(drop).expect_err("there is no server")
     }
     let (key, claim) = (key(99), claim());
-    [
-        error(store.begin(&key, claim)).await,
-        error(store.complete(&key, claim, Bytes::new())).await,
-        error(store.renew(&key, claim.owner, HOUR)).await,
-        error(store.release(&key, claim.owner)).await,
-        error(store.park(&key, claim, "why")).await,
-        error(store.look(&key, claim.fingerprint)).await,
-        error(store.resolve(&key, None)).await,
-    ]
+    tokio::join!(
+        error(store.begin(&key, claim)),
+        error(store.complete(&key, claim, Bytes::new())),
+        error(store.renew(&key, claim.owner, HOUR)),
+        error(store.release(&key, claim.owner)),
+        error(store.park(&key, claim, "why")),
+        error(store.look(&key, claim.fingerprint)),
+        error(store.resolve(&key, None)),
+    )
+    .into()
+}
+
+/// Waits until a call reaches the server again: the one that fails makes a new connection.
+async fn is_back(store: &impl Store) {
+    while store.look(&key(99), claim().fingerprint).await.is_err() {
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[test]
+fn a_call_is_answered_within_the_time_that_the_layer_has_for_its_store() {
+    let config = connection_config();
+    let times = [config.connection_timeout(), config.response_timeout()].map(|time| time.expect("it ends"));
+    assert!(times.iter().sum::<Duration>() <= Duration::from_millis(250), "{times:?}");
+    assert_eq!(config.number_of_retries(), 0);
 }
 
 #[tokio::test]
 async fn a_server_that_is_gone_is_noticed_at_once_and_found_when_it_is_back() {
     let mut redis = Redis::start(&[]).await;
-    let (calls, store) = (Arc::default(), redis.store().await);
+    let (calls, store) = (Arc::default(), store(&redis.client(), PATIENCE).await);
     let mut service = layer(store.clone()).layer(counting(&calls));
     assert_eq!(service.ready().await.expect("ready").call(1).await.expect("an answer"), 11);
     redis.kill();
@@ -68,15 +85,14 @@ async fn a_server_that_is_gone_is_noticed_at_once_and_found_when_it_is_back() {
     assert!(is_store_unavailable(&refused), "{refused:?}");
     assert_eq!(calls.load(Ordering::SeqCst), 1, "nothing is run without the store");
     redis.start_again().await;
-    // The connection is made anew by the first call that fails.
-    while store.look(&key(1), claim().fingerprint).await.is_err() {}
+    is_back(&store).await;
     assert_eq!(service.ready().await.expect("ready").call(2).await.expect("an answer"), 22);
 }
 
 #[tokio::test]
 async fn a_server_that_stands_still_is_not_waited_for() {
     let redis = Redis::start(&[]).await;
-    let (calls, store) = (Arc::default(), redis.store().await);
+    let (calls, store) = (Arc::default(), store(&redis.client(), PATIENCE).await);
     let mut service = layer(store.clone()).layer(counting(&calls));
     assert_eq!(service.ready().await.expect("ready").call(1).await.expect("an answer"), 11);
     redis.signal("STOP");
@@ -87,7 +103,7 @@ async fn a_server_that_stands_still_is_not_waited_for() {
     assert!(is_store_unavailable(&refused), "{refused:?}");
     assert_eq!(calls.load(Ordering::SeqCst), 1, "nothing is run without the store");
     redis.signal("CONT");
-    while store.look(&key(3), claim().fingerprint).await.is_err() {}
+    is_back(&store).await;
     assert_eq!(service.ready().await.expect("ready").call(3).await.expect("an answer"), 32);
 }
 
@@ -107,7 +123,7 @@ async fn what_came_of_a_request_is_recorded_when_the_server_is_back() {
             }
         })
     };
-    let one = layer(redis.store().await);
+    let one = layer(store(&redis.client(), PATIENCE).await);
     let mut service = one.layer(handler);
     let answer = tokio::spawn(service.ready().await.expect("ready").call(1));
     begun.notified().await;
@@ -130,7 +146,7 @@ async fn who_asks_again_after_a_lost_answer_is_told_the_same() {
     let (cut, folder) = (Cut::default(), tempfile::tempdir().expect("a temporary folder"));
     let line = folder.path().join("line");
     cut.between(UnixListener::bind(&line).expect("a socket"), redis.socket());
-    let (near, far) = (redis.store().await, store(&client(&line)).await);
+    let (near, far) = (redis.store().await, store(&client(&line), Duration::from_secs(60)).await);
     // The server knows the scripts: otherwise it would be its question for them that is lost.
     let warm = claim();
     far.begin(&key(1), warm).await.expect("it answers");

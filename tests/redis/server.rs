@@ -69,9 +69,9 @@ impl Redis {
         client(&self.socket())
     }
 
-    /// A store that is connected as we recommend.
+    /// A store that has all the time that a busy machine needs.
     pub(crate) async fn store(&self) -> RedisStore<ConnectionManager> {
-        store(&self.client()).await
+        store(&self.client(), Duration::from_secs(60)).await
     }
 
     /// For what a test itself asks the server.
@@ -91,8 +91,10 @@ pub(crate) fn client(socket: &Path) -> Client {
     Client::open(format!("redis+unix://{}", text(socket))).expect("an address")
 }
 
-pub(crate) async fn store(client: &Client) -> RedisStore<ConnectionManager> {
-    let connection = client.get_connection_manager_with_config(connection_config()).await.expect("it answers");
+/// A store that is connected as we recommend, but for the time that it has.
+pub(crate) async fn store(client: &Client, patience: Duration) -> RedisStore<ConnectionManager> {
+    let config = connection_config().set_connection_timeout(Some(patience)).set_response_timeout(Some(patience));
+    let connection = client.get_connection_manager_with_config(config).await.expect("it answers");
     RedisStore::new(connection).await.expect("it keeps records")
 }
 

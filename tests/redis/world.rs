@@ -11,6 +11,10 @@ use bytes::Bytes;
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
+/// For how long a store that notices outages waits for an answer: several times longer than we recommend, for a machine that
+/// is busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The record's name in the server.
 pub(crate) fn name(key: &RecordKey) -> String {
     format!("buttress:idempotency:{key}")
@@ -51,5 +55,6 @@ pub(crate) fn layer<St: Store>(
 ) -> IdempotencyLayer<St, impl Identify<u32, Request = u32, Future: 'static>, Numbers> {
     let once =
         RunOnce::new().scope(|_: &u32| Some("shop")).key(|number: &u32| Some(*number)).fingerprint(|_: &u32| 1_u8);
-    IdempotencyLayer::new(IdempotencyConfig::new(), store).expect("valid").identify(once).keep(Numbers)
+    let config = IdempotencyConfig::new().store_timeout(2 * PATIENCE);
+    IdempotencyLayer::new(config, store).expect("valid").identify(once).keep(Numbers)
 }

@@ -117,3 +117,55 @@ pub(super) fn error(error: RedisError) -> StoreError {
         _ => StoreError::Ambiguous(cause),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::parse_redis_value;
+
+    use super::*;
+
+    fn reply(bytes: &str) -> Result<Reply, StoreError> {
+        Reply::of(parse_redis_value(bytes.as_bytes()))
+    }
+
+    #[test]
+    fn what_no_script_says_is_in_doubt() {
+        for strange in ["+OK\r\n", "$-1\r\n", ":1\r\n", "*1\r\n:1\r\n", "*1\r\n*0\r\n", "no protocol\r\n"] {
+            assert!(matches!(reply(strange), Err(StoreError::Ambiguous(_))), "{strange}");
+        }
+        for strange in ["*0\r\n", "*1\r\n$3\r\ntea\r\n", "*1\r\n$8\r\nacquired\r\n", "*1\r\n$4\r\ndone\r\n"] {
+            let words = || reply(strange).expect("words");
+            let errors = [
+                words().begin().map(drop),
+                words().look().map(drop),
+                words().commit().map(drop),
+                words().yes().map(drop),
+            ];
+            for error in errors {
+                assert!(matches!(error, Err(StoreError::Ambiguous(_))), "{strange}: {error:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_or_no_text_cannot_be_read() {
+        for strange in ["*3\r\n$8\r\nacquired\r\n$1\r\nx\r\n$1\r\n1\r\n", "*2\r\n$7\r\nrunning\r\n$2\r\n-1\r\n"] {
+            let begin = reply(strange).and_then(Reply::begin);
+            assert!(matches!(begin, Err(StoreError::Corrupt(_))), "{strange}: {begin:?}");
+        }
+        let parked = Reply(vec![b"parked".to_vec(), vec![0xff]]).begin();
+        assert!(matches!(parked, Err(StoreError::Corrupt(_))), "{parked:?}");
+    }
+
+    #[test]
+    fn a_server_that_says_no_before_it_did_anything_was_not_reached() {
+        for no in ["LOADING", "READONLY", "NOAUTH", "MISCONF", "BUSY", "NOSCRIPT"] {
+            let error = reply(&format!("-{no} why\r\n"));
+            assert!(matches!(error, Err(StoreError::Unavailable(_))), "{no}: {error:?}");
+        }
+        assert!(matches!(reply("-OOM why\r\n"), Err(StoreError::Full)));
+        assert!(matches!(reply("-CORRUPT why\r\n"), Err(StoreError::Corrupt(_))));
+        let unknown = reply("-ERR why\r\n");
+        assert!(matches!(unknown, Err(StoreError::Ambiguous(_))), "who knows: {unknown:?}");
+    }
+}
