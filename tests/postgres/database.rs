@@ -90,10 +90,14 @@ impl Database {
         done.expect("a statement that can be run").rows_affected()
     }
 
+    /// Whether this is so.
+    pub(crate) async fn is(&self, question: &str) -> bool {
+        query_scalar(AssertSqlSafe(question)).fetch_one(&self.pool(1)).await.expect("an answer")
+    }
+
     /// Waits for this to be so.
-    pub(crate) async fn until(&self, question: &'static str) {
-        let pool = self.pool(1);
-        while !query_scalar::<_, bool>(question).fetch_one(&pool).await.expect("an answer") {
+    pub(crate) async fn until(&self, question: &str) {
+        while !self.is(question).await {
             sleep(Duration::from_millis(5)).await;
         }
     }

@@ -5,7 +5,7 @@ mod database;
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use buttress::conformance::idempotency;
@@ -15,6 +15,7 @@ use buttress::idempotency::{
 };
 use bytes::Bytes;
 use futures::future::join_all;
+use sqlx::query;
 use tokio::sync::{Barrier, Notify};
 use tokio::time::sleep;
 use tower::{Layer, Service};
@@ -118,34 +119,34 @@ async fn instances_that_start_at_once_make_one_table() {
     assert!(acquire(&stores[3], 2, claim(Owner::random())).await.fence > first.fence, "the fences go on");
 }
 
-/// Two that begin and release again and again. A fence that is drawn before its owner is alone with the key is smaller than
-/// that of one who came later and was here before.
+/// A fence that is drawn by one who is not alone with the key may be written after a larger one was, and was released.
 #[tokio::test(flavor = "multi_thread")]
-async fn fences_grow_in_the_order_in_which_a_key_is_acquired() {
+async fn nobody_acquires_what_somebody_has_drawn_a_fence_for() {
     let database = Database::start().await;
     let store = database.store(8).await;
-    let last = Arc::new(AtomicU32::new(0));
-    let acquired = Arc::new(AtomicU32::new(0));
-    let all = (0..8).map(|_| {
-        let (store, last, acquired) = (store.clone(), last.clone(), acquired.clone());
-        tokio::spawn(async move {
-            for _ in 0..100 {
-                let owner = Owner::random();
-                if let Begin::Acquired(Acquired { fence, .. }) = store.begin(&key(1), claim(owner)).await.expect("said")
-                {
-                    let fence = u32::try_from(fence).expect("few fences");
-                    let before = last.swap(fence, Ordering::SeqCst);
-                    assert!(fence > before, "{fence} was acquired after {before}");
-                    acquired.fetch_add(1, Ordering::SeqCst);
-                    assert!(store.release(&key(1), owner).await.expect("said"));
-                }
-            }
-        })
-    });
-    for one in join_all(all).await {
-        one.expect("no panic");
-    }
-    assert!(acquired.load(Ordering::SeqCst) > 20, "the control: they had it by turns");
+    // Whoever inserts has its fence already, and then waits.
+    database.run("CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END'").await;
+    database
+        .run("CREATE TRIGGER wait BEFORE INSERT ON buttress_idempotency FOR EACH ROW EXECUTE FUNCTION wait()")
+        .await;
+    let mut held = database.pool(1).begin().await.expect("a transaction");
+    query("SELECT pg_advisory_xact_lock(1)").execute(&mut *held).await.expect("a lock");
+    let begin = |store: SqlStore<Postgres>| {
+        tokio::spawn(async move { store.begin(&key(1), claim(Owner::random())).await.expect("said") })
+    };
+    let first = begin(store.clone());
+    database.until(&waiting(1, "true")).await;
+    let second = begin(store.clone());
+    database.until(&waiting(2, "true")).await;
+    let has_drawn = waiting(1, "classid = 0 AND objid = 1 AND objsubid = 1");
+    assert!(database.is(&has_drawn).await, "the other waits before it draws one");
+    held.commit().await.expect("it ends");
+    assert!(matches!(first.await.expect("no panic"), Begin::Acquired(_)));
+    assert!(matches!(second.await.expect("no panic"), Begin::Running { .. }));
+}
+
+fn waiting(many: u32, what: &str) -> String {
+    format!("SELECT count(*) = {many} FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND {what}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +219,7 @@ async fn what_was_not_sent_is_not_in_doubt_and_what_was_sent_is() {
     // Somebody holds the row, so that whoever begins waits within the statement.
     acquire(&store, 1, Claim { lease: Duration::ZERO, ..claim(Owner::random()) }).await;
     let mut held = database.pool(1).begin().await.expect("a transaction");
-    sqlx::query("SELECT FROM buttress_idempotency FOR UPDATE").execute(&mut *held).await.expect("a lock");
+    query("SELECT FROM buttress_idempotency FOR UPDATE").execute(&mut *held).await.expect("a lock");
     let asked = store.clone();
     let asked = tokio::spawn(async move { asked.begin(&key(1), claim(Owner::random())).await });
     database.until("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock')").await;
