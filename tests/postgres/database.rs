@@ -80,6 +80,11 @@ impl Database {
         PgConnectOptions::new().socket(self.folder.path()).username("postgres").database("postgres")
     }
 
+    /// Where its socket is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn server(&self) -> &Server {
         self.server.as_ref().expect("it is up")
     }

@@ -1,5 +1,6 @@
 //! Records in Postgres: on real servers, which are killed, frozen and started again.
 
+mod cut;
 mod database;
 #[path = "../support/mod.rs"]
 mod support;
@@ -20,6 +21,7 @@ use tokio::sync::{Barrier, Notify};
 use tokio::time::sleep;
 use tower::{Layer, Service};
 
+use crate::cut::Line;
 use crate::database::Database;
 use crate::support::orders::{Order, layer, reason, when_told};
 use crate::support::reference::says_what_memory_says;
@@ -231,6 +233,60 @@ async fn what_was_not_sent_is_not_in_doubt_and_what_was_sent_is() {
     drop(held);
     database.up().await;
     acquire(&store, 1, claim(Owner::random())).await;
+}
+
+/// Asks with the line cut, and again; in between somebody else sees that it was done.
+macro_rules! cut_and_again {
+    ($line:ident, $ask:expr, $is_done:expr) => {{
+        $line.cut();
+        let lost = $ask.await;
+        assert!(matches!(lost, Err(StoreError::Ambiguous(_))), "the answer is lost: {lost:?}");
+        assert!($line.was_cut() && $is_done, "the control: it was done");
+        $ask.await.expect("there is another connection")
+    }};
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_not_told_what_was_done_asks_again_and_is_told() {
+    let database = Database::start().await;
+    let here = database.store(2).await;
+    let line = Line::to(database.folder());
+    let store = SqlStore::<Postgres>::new(line.pool());
+    let look = async |of: u32| here.look(&key(of), Fingerprint::of(&1_u8)).await.expect("said");
+    let is_running = async |of: u32| matches!(look(of).await, Some(Begin::Running { .. }));
+    let warm_up = async || {
+        // Statements that are known to the connection are answered at once.
+        let (of, owner) = (u32::MAX, Owner::random());
+        store.begin(&key(of), claim(owner)).await.expect("said");
+        store.renew(&key(of), owner, SEC).await.expect("said");
+        store.release(&key(of), owner).await.expect("said");
+        store.begin(&key(of), claim(owner)).await.expect("said");
+        store.complete(&key(of), claim(owner), Bytes::new()).await.expect("said");
+        store.park(&key(of), claim(owner), "why").await.expect("said");
+        database.run(&format!("DELETE FROM buttress_idempotency WHERE key = '\\x{}'", key(of))).await;
+    };
+    let owner = Owner::random();
+
+    warm_up().await;
+    let begun = cut_and_again!(line, store.begin(&key(1), claim(owner)), is_running(1).await);
+    assert!(matches!(begun, Begin::Acquired(Acquired { attempt: 1, .. })), "{begun:?}");
+    warm_up().await;
+    assert!(cut_and_again!(line, store.renew(&key(1), owner, 60 * SEC), is_running(1).await));
+    warm_up().await;
+    let tea = Bytes::from_static(b"tea");
+    let stored = cut_and_again!(line, store.complete(&key(1), claim(owner), tea.clone()), {
+        look(1).await == Some(Begin::Done(tea.clone()))
+    });
+    assert_eq!(stored, Commit::Stored);
+    acquire(&here, 2, claim(owner)).await;
+    warm_up().await;
+    assert!(cut_and_again!(line, store.release(&key(2), owner), look(2).await.is_none()));
+    acquire(&here, 3, claim(owner)).await;
+    warm_up().await;
+    let is_parked = cut_and_again!(line, store.park(&key(3), claim(owner), "why"), {
+        look(3).await == Some(Begin::Parked("why".into()))
+    });
+    assert!(is_parked);
 }
 
 #[tokio::test(flavor = "multi_thread")]
