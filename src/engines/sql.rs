@@ -4,7 +4,11 @@ use std::fmt;
 
 /// Records in a database: `SqlStore<Postgres>` in one that many programs share, `SqlStore<Sqlite>` in a file.
 ///
-/// Records outlive the process. Both need Rust 1.94, which `sqlx` does; the rest of this crate is content with less.
+/// Records outlive the process. Those whose time is over count for nothing, and are in the way until somebody
+/// [purges](crate::idempotency::Store::purge) them: let one task of each process do so now and then, a minute apart or so, with
+/// some [`Jitter`](crate::Jitter). Several at once do not disturb each other.
+///
+/// Both need Rust 1.94, since `sqlx` does; the rest of this crate is content with less.
 ///
 /// Clones share the connection.
 pub struct SqlStore<Db: Engine> {

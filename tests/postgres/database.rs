@@ -80,6 +80,11 @@ impl Database {
         PgConnectOptions::new().socket(self.folder.path()).username("postgres").database("postgres")
     }
 
+    /// Where its socket is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn server(&self) -> &Server {
         self.server.as_ref().expect("it is up")
     }
@@ -90,10 +95,14 @@ impl Database {
         done.expect("a statement that can be run").rows_affected()
     }
 
+    /// Whether this is so.
+    pub(crate) async fn is(&self, question: &str) -> bool {
+        query_scalar(AssertSqlSafe(question)).fetch_one(&self.pool(1)).await.expect("an answer")
+    }
+
     /// Waits for this to be so.
-    pub(crate) async fn until(&self, question: &'static str) {
-        let pool = self.pool(1);
-        while !query_scalar::<_, bool>(question).fetch_one(&pool).await.expect("an answer") {
+    pub(crate) async fn until(&self, question: &str) {
+        while !self.is(question).await {
             sleep(Duration::from_millis(5)).await;
         }
     }

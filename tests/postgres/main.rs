@@ -1,11 +1,12 @@
 //! Records in Postgres: on real servers, which are killed, frozen and started again.
 
+mod cut;
 mod database;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use buttress::conformance::idempotency;
@@ -15,10 +16,12 @@ use buttress::idempotency::{
 };
 use bytes::Bytes;
 use futures::future::join_all;
+use sqlx::query;
 use tokio::sync::{Barrier, Notify};
 use tokio::time::sleep;
 use tower::{Layer, Service};
 
+use crate::cut::Line;
 use crate::database::Database;
 use crate::support::orders::{Order, layer, reason, when_told};
 use crate::support::reference::says_what_memory_says;
@@ -50,14 +53,6 @@ async fn records_in_postgres_conform() {
 async fn postgres_says_what_memory_says() {
     let database = Database::start().await;
     says_what_memory_says(&database.store(1).await, 0..300).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn records_conform_where_transactions_are_isolated_the_most() {
-    let database = Database::start().await;
-    database.store(1).await;
-    database.run("ALTER DATABASE postgres SET default_transaction_isolation = 'serializable'").await;
-    idempotency::check(&database.store(8).await).await;
 }
 
 /// Two instances, each with connections of its own, and 32 that begin at once in each round.
@@ -109,6 +104,14 @@ async fn of_32_that_race_one_wins_each_time_where_the_disk_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_another_where_transactions_are_isolated_the_most() {
+    let database = Database::start().await;
+    database.run("ALTER DATABASE postgres SET default_transaction_isolation = 'serializable'").await;
+    races(&database).await;
+    says_what_memory_says(&database.store(1).await, 0..100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn instances_that_start_at_once_make_one_table() {
     let database = Database::start().await;
     let stores = join_all((0..16).map(|_| database.store(1))).await;
@@ -118,34 +121,34 @@ async fn instances_that_start_at_once_make_one_table() {
     assert!(acquire(&stores[3], 2, claim(Owner::random())).await.fence > first.fence, "the fences go on");
 }
 
-/// Two that begin and release again and again. A fence that is drawn before its owner is alone with the key is smaller than
-/// that of one who came later and was here before.
+/// A fence that is drawn by one who is not alone with the key may be written after a larger one was, and was released.
 #[tokio::test(flavor = "multi_thread")]
-async fn fences_grow_in_the_order_in_which_a_key_is_acquired() {
+async fn nobody_acquires_what_somebody_has_drawn_a_fence_for() {
     let database = Database::start().await;
     let store = database.store(8).await;
-    let last = Arc::new(AtomicU32::new(0));
-    let acquired = Arc::new(AtomicU32::new(0));
-    let all = (0..8).map(|_| {
-        let (store, last, acquired) = (store.clone(), last.clone(), acquired.clone());
-        tokio::spawn(async move {
-            for _ in 0..100 {
-                let owner = Owner::random();
-                if let Begin::Acquired(Acquired { fence, .. }) = store.begin(&key(1), claim(owner)).await.expect("said")
-                {
-                    let fence = u32::try_from(fence).expect("few fences");
-                    let before = last.swap(fence, Ordering::SeqCst);
-                    assert!(fence > before, "{fence} was acquired after {before}");
-                    acquired.fetch_add(1, Ordering::SeqCst);
-                    assert!(store.release(&key(1), owner).await.expect("said"));
-                }
-            }
-        })
-    });
-    for one in join_all(all).await {
-        one.expect("no panic");
-    }
-    assert!(acquired.load(Ordering::SeqCst) > 20, "the control: they had it by turns");
+    // Whoever inserts has its fence already, and then waits.
+    database.run("CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END'").await;
+    database
+        .run("CREATE TRIGGER wait BEFORE INSERT ON buttress_idempotency FOR EACH ROW EXECUTE FUNCTION wait()")
+        .await;
+    let mut held = database.pool(1).begin().await.expect("a transaction");
+    query("SELECT pg_advisory_xact_lock(1)").execute(&mut *held).await.expect("a lock");
+    let begin = |store: SqlStore<Postgres>| {
+        tokio::spawn(async move { store.begin(&key(1), claim(Owner::random())).await.expect("said") })
+    };
+    let first = begin(store.clone());
+    database.until(&waiting(1, "true")).await;
+    let second = begin(store.clone());
+    database.until(&waiting(2, "true")).await;
+    let has_drawn = waiting(1, "classid = 0 AND objid = 1 AND objsubid = 1");
+    assert!(database.is(&has_drawn).await, "the other waits before it draws one");
+    held.commit().await.expect("it ends");
+    assert!(matches!(first.await.expect("no panic"), Begin::Acquired(_)));
+    assert!(matches!(second.await.expect("no panic"), Begin::Running { .. }));
+}
+
+fn waiting(many: u32, what: &str) -> String {
+    format!("SELECT count(*) = {many} FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND {what}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +221,7 @@ async fn what_was_not_sent_is_not_in_doubt_and_what_was_sent_is() {
     // Somebody holds the row, so that whoever begins waits within the statement.
     acquire(&store, 1, Claim { lease: Duration::ZERO, ..claim(Owner::random()) }).await;
     let mut held = database.pool(1).begin().await.expect("a transaction");
-    sqlx::query("SELECT FROM buttress_idempotency FOR UPDATE").execute(&mut *held).await.expect("a lock");
+    query("SELECT FROM buttress_idempotency FOR UPDATE").execute(&mut *held).await.expect("a lock");
     let asked = store.clone();
     let asked = tokio::spawn(async move { asked.begin(&key(1), claim(Owner::random())).await });
     database.until("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock')").await;
@@ -230,6 +233,60 @@ async fn what_was_not_sent_is_not_in_doubt_and_what_was_sent_is() {
     drop(held);
     database.up().await;
     acquire(&store, 1, claim(Owner::random())).await;
+}
+
+/// Asks with the line cut, and again; in between somebody else sees that it was done.
+macro_rules! cut_and_again {
+    ($line:ident, $ask:expr, $is_done:expr) => {{
+        $line.cut();
+        let lost = $ask.await;
+        assert!(matches!(lost, Err(StoreError::Ambiguous(_))), "the answer is lost: {lost:?}");
+        assert!($line.was_cut() && $is_done, "the control: it was done");
+        $ask.await.expect("there is another connection")
+    }};
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_not_told_what_was_done_asks_again_and_is_told() {
+    let database = Database::start().await;
+    let here = database.store(2).await;
+    let line = Line::to(database.folder());
+    let store = SqlStore::<Postgres>::new(line.pool());
+    let look = async |of: u32| here.look(&key(of), Fingerprint::of(&1_u8)).await.expect("said");
+    let is_running = async |of: u32| matches!(look(of).await, Some(Begin::Running { .. }));
+    let warm_up = async || {
+        // Statements that are known to the connection are answered at once.
+        let (of, owner) = (u32::MAX, Owner::random());
+        store.begin(&key(of), claim(owner)).await.expect("said");
+        store.renew(&key(of), owner, SEC).await.expect("said");
+        store.release(&key(of), owner).await.expect("said");
+        store.begin(&key(of), claim(owner)).await.expect("said");
+        store.complete(&key(of), claim(owner), Bytes::new()).await.expect("said");
+        store.park(&key(of), claim(owner), "why").await.expect("said");
+        database.run(&format!("DELETE FROM buttress_idempotency WHERE key = '\\x{}'", key(of))).await;
+    };
+    let owner = Owner::random();
+
+    warm_up().await;
+    let begun = cut_and_again!(line, store.begin(&key(1), claim(owner)), is_running(1).await);
+    assert!(matches!(begun, Begin::Acquired(Acquired { attempt: 1, .. })), "{begun:?}");
+    warm_up().await;
+    assert!(cut_and_again!(line, store.renew(&key(1), owner, 60 * SEC), is_running(1).await));
+    warm_up().await;
+    let tea = Bytes::from_static(b"tea");
+    let stored = cut_and_again!(line, store.complete(&key(1), claim(owner), tea.clone()), {
+        look(1).await == Some(Begin::Done(tea.clone()))
+    });
+    assert_eq!(stored, Commit::Stored);
+    acquire(&here, 2, claim(owner)).await;
+    warm_up().await;
+    assert!(cut_and_again!(line, store.release(&key(2), owner), look(2).await.is_none()));
+    acquire(&here, 3, claim(owner)).await;
+    warm_up().await;
+    let is_parked = cut_and_again!(line, store.park(&key(3), claim(owner), "why"), {
+        look(3).await == Some(Begin::Parked("why".into()))
+    });
+    assert!(is_parked);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,11 +28,31 @@ impl SqlStore<Postgres> {
 
     /// Records in a database that is reached by a pool of yours, in the first schema of its search path.
     ///
-    /// Records are as durable as the database is told to be: with `synchronous_commit = off`, or by a change to a replica that
-    /// was not waited for, the last ones may be forgotten, and what they say is run is run again.
+    /// ```no_run
+    /// use buttress::engines::{Postgres, SqlStore};
+    /// use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer, StoreError};
+    /// use sqlx::postgres::PgPoolOptions;
     ///
-    /// A pool gives a connection or waits, 30 s by default. The layer waits for 250 ms, so a shorter `acquire_timeout` is
-    /// enough.
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = PgPoolOptions::new().max_connections(16).connect("postgres://shop@localhost/shop").await?;
+    /// let store = SqlStore::<Postgres>::new(pool);
+    /// store.migrate().await?;
+    /// let once = IdempotencyLayer::new(IdempotencyConfig::new(), store)?;
+    /// # let _ = once;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The only clock is that of the database. Each operation is one statement, which is repeated if another one was faster,
+    /// and whoever asks what is known already writes nothing.
+    ///
+    /// Records are as durable as the database is told to be: with `synchronous_commit = off`, or after a failover to a replica
+    /// that was not waited for, the last ones may be forgotten, and what they say is run is run again. A request that is
+    /// acquired takes an advisory lock of its key for that statement.
+    ///
+    /// By default a pool asks whether a connection is still there before it gives it away, which is a round trip of its own;
+    /// without ([`test_before_acquire`](sqlx::pool::PoolOptions::test_before_acquire)), what is asked of each connection first
+    /// after the server was gone is [in doubt](StoreError::Ambiguous), and asked again by the layer.
     #[must_use]
     pub const fn new(pool: PgPool) -> Self {
         Self { connection: pool }

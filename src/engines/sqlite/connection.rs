@@ -40,6 +40,21 @@ impl sealed::Engine for Sqlite {
 impl SqlStore<Sqlite> {
     /// Records in a file, which is made if there is none.
     ///
+    /// ```
+    /// use buttress::engines::{SqlStore, Sqlite};
+    /// use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::TempDir::new()?;
+    /// # let file = folder.path().join("orders.records");
+    /// let store = SqlStore::<Sqlite>::open(file).await?;
+    /// let once = IdempotencyLayer::new(IdempotencyConfig::new(), store)?;
+    /// # let _ = once;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// One task writes for all who ask, on the runtime that this is called on: what they ask for while it writes is written
     /// next, in one transaction, and each of them is answered when that is on the disk. It ends with the last clone of the
     /// store.
