@@ -25,7 +25,7 @@ if fields.err then
   return corrupt('cannot be read: ' .. fields.err)
 end
 local record
-if redis.call('EXISTS', KEYS[1]) == 1 then
+if fields[1] or redis.call('EXISTS', KEYS[1]) == 1 then
   record = {
     phase = fields[1],
     request = fields[2],
