@@ -36,6 +36,20 @@ async fn a_claim_that_a_replica_knows_of_is_the_owners() {
     assert!(on_replica.is_err(), "nothing is begun on a replica: {on_replica:?}");
 }
 
+#[tokio::test]
+async fn a_claim_is_in_doubt_when_replicas_cannot_be_waited_for() {
+    let redis = Redis::start(&[]).await;
+    let (store, claim) = (redis.store().await.wait(NonZeroU32::MIN, LONG), claim());
+    let () = redis.say("ACL SETUSER default -wait").await;
+    let begin = store.begin(&key(1), claim).await;
+    assert!(matches!(begin, Err(StoreError::Ambiguous(_))), "the script has run: {begin:?}");
+    let there: u32 = redis.say(&format!("EXISTS {}", name(&key(1)))).await;
+    assert_eq!(there, 1, "the control: it did");
+    let () = redis.say("ACL SETUSER default -evalsha").await;
+    let begin = store.begin(&key(2), claim).await;
+    assert!(matches!(begin, Err(StoreError::Unavailable(_))), "no script has run: {begin:?}");
+}
+
 /// What a failover loses, which nothing here can give back: the effect's own store has to say no, by its fence.
 #[tokio::test]
 async fn a_replica_that_takes_over_knows_nothing_of_what_did_not_reach_it() {

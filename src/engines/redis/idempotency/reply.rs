@@ -99,21 +99,26 @@ pub(super) fn error(error: RedisError) -> StoreError {
         | ErrorKind::MasterNameNotFoundBySentinel
         | ErrorKind::NoValidReplicasFoundBySentinel
         | ErrorKind::EmptySentinelList
-        | ErrorKind::ClusterConnectionNotFound
         | ErrorKind::RESP3NotSupported => true,
         _ => error.is_connection_refusal(),
     };
     if before_it_was_sent {
         return StoreError::Unavailable(cause);
     }
-    match error.into_server_errors().as_deref().and_then(<[_]>::first).map(|(_, error)| error.code()) {
-        Some("OOM") => StoreError::Full,
-        Some("CORRUPT") => StoreError::Corrupt(cause),
+    // What a later command of a pipeline was answered says nothing of the script, which is the first.
+    let errors = error.into_server_errors();
+    let of_the_script = errors.as_deref().and_then(<[_]>::first).filter(|(command, _)| *command == 0);
+    match of_the_script.map(|(_, error)| (error.code(), error.details().unwrap_or_default())) {
+        Some(("OOM", _)) => StoreError::Full,
+        Some(("CORRUPT", _)) => StoreError::Corrupt(cause),
         // A server says so before a script has changed anything.
-        Some(
-            "ASK" | "BUSY" | "CLUSTERDOWN" | "CROSSSLOT" | "LOADING" | "MASTERDOWN" | "MISCONF" | "MOVED" | "NOAUTH"
-            | "NOREPLICAS" | "NOSCRIPT" | "READONLY" | "TRYAGAIN",
-        ) => StoreError::Unavailable(cause),
+        Some((
+            "BUSY" | "CROSSSLOT" | "LOADING" | "MASTERDOWN" | "MISCONF" | "NOAUTH" | "NOREPLICAS" | "NOSCRIPT"
+            | "READONLY",
+            _,
+        )) => StoreError::Unavailable(cause),
+        // Later versions say the same of what a script does, which may have done something by then.
+        Some(("NOPERM", why)) if !why.contains(" script") => StoreError::Unavailable(cause),
         _ => StoreError::Ambiguous(cause),
     }
 }
@@ -165,7 +170,22 @@ mod tests {
         }
         assert!(matches!(reply("-OOM why\r\n"), Err(StoreError::Full)));
         assert!(matches!(reply("-CORRUPT why\r\n"), Err(StoreError::Corrupt(_))));
+        let forbidden = reply("-NOPERM this user has no permissions to run the 'evalsha' command\r\n");
+        assert!(matches!(forbidden, Err(StoreError::Unavailable(_))), "{forbidden:?}");
+        let within = reply("-NOPERM ACL failure in script: User u has no permissions to run the 'hset' command\r\n");
+        assert!(matches!(within, Err(StoreError::Ambiguous(_))), "it may have done something before: {within:?}");
         let unknown = reply("-ERR why\r\n");
         assert!(matches!(unknown, Err(StoreError::Ambiguous(_))), "who knows: {unknown:?}");
+    }
+
+    /// A connection that goes where a cluster sends it has been elsewhere before, and says only what came of the last time.
+    #[test]
+    fn what_a_cluster_says_is_in_doubt() {
+        for said in ["ASK 1 there:1", "CLUSTERDOWN why", "MOVED 1 there:1", "TRYAGAIN why"] {
+            let error = reply(&format!("-{said}\r\n"));
+            assert!(matches!(error, Err(StoreError::Ambiguous(_))), "{said}: {error:?}");
+        }
+        let error = error((ErrorKind::ClusterConnectionNotFound, "why").into());
+        assert!(matches!(error, StoreError::Ambiguous(_)), "{error:?}");
     }
 }
