@@ -53,6 +53,7 @@ async fn without_room_nothing_is_begun_and_all_that_was_begun_comes_to_its_end()
     assert!(store.park(&key(7), claim(), "why").await.expect("it did happen"));
     fill(&mut connection).await;
     assert!(matches!(store.begin(&key(9), claim()).await, Err(StoreError::Full)), "there is no room to this day");
+    assert!(RedisStore::new(connection).await.is_ok(), "a process that starts finds what was begun");
     assert_eq!(store.begin(&key(1), claim()).await.expect("it answers"), Begin::Done(answer));
     assert!(store.release(&key(4), releases.owner).await.expect("it is released"));
 }
@@ -73,4 +74,11 @@ async fn a_server_that_does_not_say_what_it_forgets_is_refused() {
     let redis = Redis::start(&["--rename-command", "INFO", "nobody-knows-this"]).await;
     let refused = RedisStore::new(redis.connection().await).await.expect_err("it does not say");
     assert!(matches!(refused, InvalidRedis::Unknown(_)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_server_of_a_cluster_is_refused() {
+    let redis = Redis::start(&["--cluster-enabled", "yes"]).await;
+    let refused = RedisStore::new(redis.connection().await).await;
+    assert!(matches!(refused, Err(InvalidRedis::Cluster)), "{refused:?}");
 }

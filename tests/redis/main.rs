@@ -4,6 +4,7 @@
 
 mod full;
 mod outages;
+mod permissions;
 mod proxy;
 mod records;
 mod replicas;

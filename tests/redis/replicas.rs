@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use buttress::engines::redis::{InvalidRedis, RedisStore};
 use buttress::idempotency::{Begin, Commit, Store, StoreError};
 
 use crate::server::Redis;
@@ -32,8 +33,11 @@ async fn a_claim_that_a_replica_knows_of_is_the_owners() {
     assert_eq!(there, 1, "the replica has it");
     let other = store.begin(&key(1), claim()).await.expect("nobody needs to be waited for");
     assert!(matches!(other, Begin::Running { .. }), "{other:?}");
-    let on_replica = replica.store().await.begin(&key(2), claim()).await;
-    assert!(on_replica.is_err(), "nothing is begun on a replica: {on_replica:?}");
+    let on_replica = RedisStore::new(replica.connection().await).await;
+    assert!(matches!(on_replica, Err(InvalidRedis::Denies(_))), "a replica is refused: {on_replica:?}");
+    let () = redis.say("REPLICAOF 127.0.0.1 1").await;
+    let demoted = store.begin(&key(2), claim()).await;
+    assert!(matches!(demoted, Err(StoreError::Unavailable(_))), "nothing is begun on what became one: {demoted:?}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use redis::aio::ConnectionLike;
 use redis::{ErrorKind, Pipeline, RedisResult, Script, ServerErrorKind, Value};
 
 use self::reply::Reply;
-use super::connection::{self, InvalidRedis};
+use super::check::{InvalidRedis, check};
 use crate::idempotency::{Begin, Capabilities, Claim, Commit, Fingerprint, Owner, RecordKey, Store, StoreError};
 
 /// Records in a Redis server. Clones share the connection.
@@ -34,21 +34,25 @@ struct Replicas {
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
-    /// A store in the server at the other end of a connection.
+    /// A store in the server at the other end of a connection, where the keys of the records begin with
+    /// `buttress:idempotency:`.
     ///
     /// # Errors
     ///
-    /// If the server may forget records before their time, or does not say.
-    pub async fn new(mut connection: C) -> Result<Self, InvalidRedis> {
-        connection::check(&mut connection).await?;
-        Ok(Self { connection, prefix: "buttress:idempotency:".into(), replicas: None })
+    /// If the server may forget records before their time, is of a cluster, or does not do all that a store asks for.
+    pub async fn new(connection: C) -> Result<Self, InvalidRedis> {
+        Self::with_prefix(connection, "buttress:idempotency:").await
     }
 
-    /// What the keys of the records begin with; `buttress:idempotency:` by default.
-    #[must_use]
-    pub fn prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
-        self.prefix = prefix.into();
-        self
+    /// The same, where the keys of the records begin with this.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub async fn with_prefix(mut connection: C, prefix: impl Into<Arc<str>>) -> Result<Self, InvalidRedis> {
+        let prefix = prefix.into();
+        check(&mut connection, &format!("{prefix}check")).await?;
+        Ok(Self { connection, prefix, replicas: None })
     }
 
     /// A request is somebody's only when so many replicas know it, which is asked in the same round trip (`WAIT`). If they do

@@ -1,8 +1,7 @@
 -- What every operation begins with: the time, in microseconds, and what is known of the request, `nil` if nothing is.
 --
--- At `maxmemory` a server denies a script its first write if that might need memory, and no other one. What has happened
--- must be recorded all the same: wherever a request is somebody's already, the first write is one that frees memory. Since
--- version 7 a script could say `#!lua flags=allow-oom` instead, which the versions before cannot read.
+-- What a script has written stays, also if a later write is denied: the user may have lost the right to it. So a record
+-- changes by one write from one state that it may be in to the next.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
@@ -29,7 +28,8 @@ if fields[1] or redis.call('EXISTS', KEYS[1]) == 1 then
   record = {
     phase = fields[1],
     request = fields[2],
-    owner = fields[3],
+    -- Nobody's is the empty one.
+    owner = fields[3] ~= '' and fields[3],
     fence = whole(fields[4]),
     attempt = whole(fields[5]),
     ends = whole(fields[6]),
@@ -51,8 +51,15 @@ local function remember(ends)
   redis.call('PEXPIREAT', KEYS[1], digits(math.ceil(ends / 1000)))
 end
 
+-- At `maxmemory` a server denies a script its first write if that might need memory, and no other one. What has happened
+-- must be recorded all the same: wherever a request is somebody's already, the first write is this one, which needs none and
+-- changes nothing. Since version 7 a script could say `#!lua flags=allow-oom` instead, which the versions before cannot read.
+local function write_without_room()
+  redis.call('HDEL', KEYS[1], 'none')
+end
+
 local function lease_ends(ends)
-  redis.call('HDEL', KEYS[1], 'until')
+  write_without_room()
   redis.call('HSET', KEYS[1], 'until', digits(ends))
   remember(math.max(record.forgotten, ends))
 end
@@ -69,7 +76,7 @@ local function settle(phase, request, owner, retention, answer)
     fence, attempt = record.fence, record.attempt
   end
   local forgotten = now + retention
-  redis.call('DEL', KEYS[1])
+  write_without_room()
   redis.call('HSET', KEYS[1], 'phase', phase, 'request', request, 'owner', owner, 'fence', digits(fence),
     'attempt', digits(attempt), 'forgotten', digits(forgotten), 'answer', answer)
   remember(forgotten)

@@ -7,9 +7,9 @@ if record.owner ~= owner or record.phase ~= 'running' then
 end
 if record.attempt > 1 then
   -- Nothing came of this run; but what came of the one before it, nobody knows to this day.
-  redis.call('HDEL', KEYS[1], 'owner')
-  redis.call('HSET', KEYS[1], 'attempt', digits(record.attempt - 1))
-  lease_ends(now)
+  write_without_room()
+  redis.call('HSET', KEYS[1], 'owner', '', 'attempt', digits(record.attempt - 1), 'until', digits(now))
+  remember(math.max(record.forgotten, now))
 else
   redis.call('DEL', KEYS[1])
 end

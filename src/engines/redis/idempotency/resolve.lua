@@ -4,7 +4,7 @@ if not record or record.phase ~= 'parked' then
   return { 'no' }
 end
 if answer then
-  redis.call('HDEL', KEYS[1], 'answer')
+  write_without_room()
   redis.call('HSET', KEYS[1], 'phase', 'done', 'answer', answer)
 else
   redis.call('DEL', KEYS[1])
