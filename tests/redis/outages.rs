@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use buttress::engines::redis::connection_config;
+use buttress::engines::redis::{RedisStore, connection_config};
 use buttress::idempotency::{Acquired, Begin, Commit, RefusalReason, Store, StoreError};
 use buttress::{Error, Rejection};
 use bytes::Bytes;
@@ -167,4 +167,27 @@ async fn who_asks_again_after_a_lost_answer_is_told_the_same() {
     assert!(matches!(lost, Err(StoreError::Ambiguous(_))) && !cut.is_due(), "{lost:?}");
     assert_eq!(near.look(&key(2), claim.fingerprint).await.expect("it answers"), Some(Begin::Done("tea".into())));
     assert_eq!(far.complete(&key(2), claim, "tea".into()).await.expect("it answers"), Commit::Stored);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_dead_is_not_asked_twice() {
+    let redis = Redis::start(&[]).await;
+    let (line, folder) = (Cut::default(), tempfile::tempdir().expect("a temporary folder"));
+    let socket = folder.path().join("line");
+    line.between(UnixListener::bind(&socket).expect("a socket"), redis.socket());
+    let (client, claim) = (client(&socket), claim());
+    let config = connection_config().set_connection_timeout(Some(PATIENCE)).set_response_timeout(Some(PATIENCE));
+    let manager = client.get_connection_manager_with_config(config).await.expect("it answers");
+    let theirs = RedisStore::new(manager).await.expect("it keeps records");
+    let ours = store(&client, PATIENCE).await;
+    assert!(matches!(ours.begin(&key(1), claim).await, Ok(Begin::Acquired(_))));
+
+    line.goes_dead();
+    for error in all_errors(&ours).await.into_iter().chain(all_errors(&theirs).await) {
+        assert!(matches!(error, StoreError::Ambiguous(_)), "nothing is said: {error:?}");
+    }
+    let stored = ours.complete(&key(1), claim, "tea".into()).await;
+    assert!(matches!(stored, Ok(Commit::Stored)), "a new connection is alive: {stored:?}");
+    let look = theirs.look(&key(1), claim.fingerprint).await;
+    assert!(matches!(look, Err(StoreError::Ambiguous(_))), "the control: a manager alone keeps the dead one: {look:?}");
 }

@@ -1,24 +1,35 @@
-//! A line to a server that is cut when an answer is on its way.
+//! A line to a server that is cut when an answer is on its way, or goes dead.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
 #[derive(Clone, Default)]
-pub(crate) struct Cut(Arc<AtomicBool>);
+pub(crate) struct Cut {
+    is_due: Arc<AtomicBool>,
+    /// How many connections were made.
+    made: Arc<AtomicU32>,
+    /// How many of them, the first ones, are dead.
+    dead: Arc<AtomicU32>,
+}
 
 impl Cut {
+    /// Loses all answers of the connections that there are, and says nothing, as a host does that is gone.
+    pub(crate) fn goes_dead(&self) {
+        self.dead.store(self.made.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
     /// Loses the next answer, and the connection with it.
     pub(crate) fn next_answer(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.is_due.store(true, Ordering::SeqCst);
     }
 
     /// Whether one is still to be lost.
     pub(crate) fn is_due(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.is_due.load(Ordering::SeqCst)
     }
 
     /// Takes connections for as long as the runtime is there.
@@ -33,13 +44,17 @@ impl Cut {
     }
 
     async fn line(self, client: UnixStream, server: UnixStream) {
+        let number = self.made.fetch_add(1, Ordering::SeqCst);
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_server, mut to_server) = server.into_split();
         let asked = async { drop(tokio::io::copy(&mut from_client, &mut to_server).await) };
         let answered = async {
             let mut answer = vec![0; 64 * 1024];
             while let Ok(length @ 1..) = from_server.read(&mut answer).await {
-                if self.0.swap(false, Ordering::SeqCst) || to_client.write_all(&answer[..length]).await.is_err() {
+                if number < self.dead.load(Ordering::SeqCst) {
+                    continue;
+                }
+                if self.is_due.swap(false, Ordering::SeqCst) || to_client.write_all(&answer[..length]).await.is_err() {
                     return;
                 }
             }

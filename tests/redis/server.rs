@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use buttress::engines::redis::{RedisStore, connection_config};
-use redis::aio::{ConnectionManager, MultiplexedConnection};
+use buttress::engines::redis::{Connection, RedisStore, connection_config};
+use redis::aio::MultiplexedConnection;
 use redis::{Client, ErrorKind};
 use tempfile::TempDir;
 
@@ -70,7 +70,7 @@ impl Redis {
     }
 
     /// A store that has all the time that a busy machine needs.
-    pub(crate) async fn store(&self) -> RedisStore<ConnectionManager> {
+    pub(crate) async fn store(&self) -> RedisStore<Connection> {
         store(&self.client(), Duration::from_secs(60)).await
     }
 
@@ -92,9 +92,9 @@ pub(crate) fn client(socket: &Path) -> Client {
 }
 
 /// A store that is connected as we recommend, but for the time that it has.
-pub(crate) async fn store(client: &Client, patience: Duration) -> RedisStore<ConnectionManager> {
+pub(crate) async fn store(client: &Client, patience: Duration) -> RedisStore<Connection> {
     let config = connection_config().set_connection_timeout(Some(patience)).set_response_timeout(Some(patience));
-    let connection = client.get_connection_manager_with_config(config).await.expect("it answers");
+    let connection = Connection::new(client.clone(), config).expect("valid");
     RedisStore::new(connection).await.expect("it keeps records")
 }
 

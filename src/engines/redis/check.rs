@@ -41,8 +41,11 @@ pub(super) async fn check(connection: &mut (impl ConnectionLike + Send), key: &s
         Some(_) => return Err(InvalidRedis::Cluster),
         None => return Err(InvalidRedis::Unknown(Arc::new("`INFO` says no `cluster_enabled`".into()))),
     }
+    let denied = |error: RedisError| InvalidRedis::Denies(Arc::new(error.into()));
+    // A server that knows the script is not told it otherwise, and may yet forget it.
+    WRITES.prepare_invoke().load_async(connection).await.map_err(denied)?;
     let written = WRITES.key(key).invoke_async::<Value>(connection).await.and_then(Value::extract_error);
-    written.map(drop).map_err(|error| InvalidRedis::Denies(Arc::new(error.into())))
+    written.map(drop).map_err(denied)
 }
 
 impl fmt::Display for InvalidRedis {

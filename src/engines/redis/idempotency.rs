@@ -16,9 +16,8 @@ use crate::idempotency::{Begin, Capabilities, Claim, Commit, Fingerprint, Owner,
 
 /// Records in a Redis server. Clones share the connection.
 ///
-/// It goes through any connection of `redis` that serves many at once: a
-/// [`ConnectionManager`](redis::aio::ConnectionManager), which connects again when it has to, best as
-/// [`connection_config`](super::connection_config) sets it.
+/// It goes through any connection of `redis` that serves many at once and asks nothing twice by itself, best through a
+/// [`Connection`](super::Connection), which is made anew when it has to be.
 #[derive(Clone)]
 pub struct RedisStore<C> {
     connection: C,

@@ -1,14 +1,13 @@
 //! Records in Redis, for processes that share them.
 //!
 //! ```no_run
-//! use buttress::engines::redis::{RedisStore, connection_config};
+//! use buttress::engines::redis::{Connection, RedisStore, connection_config};
 //! use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer};
 //! use redis::Client;
 //!
 //! # async fn f() -> Result<(), buttress::BoxError> {
 //! let client = Client::open("redis://127.0.0.1/")?;
-//! let connection = client.get_connection_manager_with_config(connection_config()).await?;
-//! let store = RedisStore::new(connection).await?;
+//! let store = RedisStore::new(Connection::new(client, connection_config())?).await?;
 //! let once = IdempotencyLayer::new(IdempotencyConfig::new(), store)?;
 //! # let _ = once;
 //! # Ok(())
@@ -17,19 +16,22 @@
 //!
 //! # What a server must be
 //!
-//! - It must have `maxmemory-policy noeviction`, which is [looked at](RedisStore::new) at the start: a record that makes room
-//!   for another one is a request that is run twice. Where there is no room, a new request is
+//! - It must have `maxmemory-policy noeviction`, which is [looked at](RedisStore::new) at the start and not again: a record that
+//!   makes room for another one is a request that is run twice. Where there is no room, a new request is
 //!   [refused](crate::idempotency::StoreError::Full), and what came of one that was begun is recorded all the same.
 //! - Its user may do `INFO`, `SCRIPT LOAD`, `EVALSHA` and, in scripts, `TIME`, `EXISTS`, `HMGET`, `HGET`, `HSET`, `HDEL`,
 //!   `DEL` and `PEXPIREAT`; and `WAIT` where [replicas](RedisStore::wait) are waited for. All but the last is tried at the
 //!   start, on the key `check` of the prefix. Who loses the right to one of them later is told that what it asked for is
 //!   [in doubt](crate::idempotency::StoreError::Ambiguous), and the record still says that the request was begun.
-//! - All time is the server's, to which it does not matter whose clocks in your processes are wrong.
+//! - All time is the server's, to which it does not matter whose clocks in your processes are wrong. Its own must not leap: one
+//!   that is set on by more than a lease ends all leases at once, also of requests that are still run.
 //! - It writes what it is told to its disk before it answers (`appendonly yes`, `appendfsync always`), or else it forgets what
 //!   came last when it crashes: up to a second of it by `appendfsync everysec`, and all since the last snapshot without.
 //! - One whose replica takes its place forgets what had not reached that one. [`RedisStore::wait`] makes that less likely, and
 //!   nothing rules it out: that is why this store does not call itself [durable](crate::idempotency::Capabilities::durable).
-//!   Where two effects must not be at any price, let the effect's own store say no as well.
+//!   Where two effects must not be at any price, let the effect's own store say no as well; it can tell the later one by the
+//!   [fence](crate::idempotency::Acquired::fence) only if the clock of the replica is not behind, or else the fences of
+//!   requests that it does not know are smaller than those before.
 //!
 //! Tested with Redis 7.0 and 6.2. Valkey speaks the same language and is not tested. A cluster is refused.
 //!
@@ -40,12 +42,13 @@
 //! so there is nothing to purge. Whatever is asked of it is one script, in one round trip.
 //!
 //! A fence is the server's time in microseconds, or one more than the one before: it is larger also after a record has been
-//! forgotten, or the server has forgotten everything, unless its clock was set back in between.
+//! forgotten, or the server has forgotten everything, unless its clock was set back in between, or a replica took its
+//! place whose clock is behind.
 
 mod check;
 mod connection;
 mod idempotency;
 
 pub use self::check::InvalidRedis;
-pub use self::connection::connection_config;
+pub use self::connection::{Connection, connection_config};
 pub use self::idempotency::RedisStore;
