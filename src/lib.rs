@@ -61,8 +61,8 @@
 //! route, put several layers into one `ServiceBuilder`: a chain leaves axum guessing at the error between them.
 //!
 //! - **Server**: rate limit, timeout, idempotency, handler. What is refused costs nothing more; the promise to the client
-//!   covers all that is behind it.
-//!   What was begun goes on when a client gives up, and whoever asks again gets its answer.
+//!   covers all that is behind it; what was begun goes on when a client gives up, and whoever asks again gets its answer.
+//!   Authentication stands outside of idempotency, whose keys are somebody's.
 //! - **Client**: fallback, total timeout, retry, circuit breaker, attempt timeout, client. The fallback answers
 //!   whatever the others refuse; the attempt's timeout stands inside retry and breaker, so that both see it fail.
 //!
@@ -94,6 +94,8 @@
 //! | `http` | [`http`](mod@http): refusals as responses, outcomes from status codes, deadlines in headers and extensions, bodies that are sent again, ready stacks | yes |
 //! | `tracing` | an event for every decision | yes |
 //! | `serde` | settings from files, durations as `"250ms"`; [`values`]: plain values as recorded answers | |
+//! | `redis`, `postgres`, `sqlite` | [`engines`]: idempotency records that outlive a process, or that several share; the latter two need Rust 1.94 | |
+//! | `test-util` | [`conformance`]: what an engine of your own has to hold | |
 //! | `full` | all of these | |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

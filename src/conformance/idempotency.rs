@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::clock::sleep;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::time::sleep;
 
 use crate::idempotency::{Acquired, Begin, Claim, Commit, Fingerprint, Owner, RecordKey, Store};
 

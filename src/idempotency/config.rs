@@ -196,7 +196,7 @@ impl IdempotencyConfig {
 /// Clocks and schedulers are not exact enough for less.
 const SHORTEST_LEASE: Duration = Duration::from_millis(100);
 
-/// Their places can be counted, and asked for all at once, on every machine.
+/// Their places can be counted on every machine.
 const MOST_RUNNING: usize = 1 << 28;
 
 impl Default for IdempotencyConfig {

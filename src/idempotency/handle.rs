@@ -3,10 +3,9 @@ mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
 pub use self::execution::Execution;
 pub(super) use self::execution::Keeper;
@@ -39,49 +38,42 @@ impl<St, I, P> Clone for Shared<St, I, P> {
 }
 
 /// One of the places to run in, until it is dropped.
-pub(super) struct Place {
-    running: Arc<Running>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Place {
-    fn of(running: Arc<Running>, permit: OwnedSemaphorePermit) -> Self {
-        running.taken.fetch_add(1, Ordering::Relaxed);
-        Self { running, _permit: permit }
-    }
-}
+pub(super) struct Place(Arc<Running>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.running.taken.fetch_sub(1, Ordering::Relaxed);
+        self.0.places.add_permits(1);
+        if self.0.places.is_closed() {
+            self.0.given_back.notify_waiters();
+        }
     }
 }
 
 /// What all services of a layer have in common, whatever they wrap.
 pub(super) struct Running {
     pub(super) rules: IdempotencyConfig,
-    places: Arc<Semaphore>,
-    /// How many have one; whoever drains takes those that are free.
-    taken: AtomicUsize,
-    is_draining: AtomicBool,
+    /// Closed by whoever drains.
+    places: Semaphore,
+    /// Told to whoever drains.
+    given_back: Notify,
     pub(super) waiting: Waiting,
 }
 
 impl Running {
     pub(super) fn new(rules: IdempotencyConfig) -> Self {
-        let places = Arc::new(Semaphore::new(rules.max_running));
-        let waiting = Waiting::new(rules.wait);
-        Self { rules, places, taken: AtomicUsize::new(0), is_draining: AtomicBool::new(false), waiting }
+        let (places, waiting) = (Semaphore::new(rules.max_running), Waiting::new(rules.wait));
+        Self { rules, places, given_back: Notify::new(), waiting }
     }
 
     /// A place to run in, until it is dropped.
     pub(super) fn place(self: &Arc<Self>) -> Result<Place, RefusalReason> {
-        // Asked after there is a place: whoever drains waits for all of them.
-        let place = self.places.clone().try_acquire_owned();
-        match place {
-            _ if self.is_draining.load(Ordering::SeqCst) => Err(RefusalReason::Draining),
-            Ok(permit) => Ok(Place::of(self.clone(), permit)),
-            Err(_) => Err(RefusalReason::TooManyRunning),
+        match self.places.try_acquire() {
+            Ok(permit) => {
+                permit.forget();
+                Ok(Place(self.clone()))
+            }
+            Err(TryAcquireError::NoPermits) => Err(RefusalReason::TooManyRunning),
+            Err(TryAcquireError::Closed) => Err(RefusalReason::Draining),
         }
     }
 
@@ -106,15 +98,24 @@ impl Idempotency {
     /// How many requests run now, also those whose sender has gone.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.0.taken.load(Ordering::Relaxed)
+        self.0.rules.max_running - self.0.places.available_permits()
     }
 
     /// Refuses new requests from now on, and waits until all that run have come to their end, and what came of them is
     /// recorded; `false` if `patience` ends before. Then somebody else may take over what still runs when its lease ends.
     pub async fn drain(&self, patience: Duration) -> bool {
-        self.0.is_draining.store(true, Ordering::SeqCst);
-        let all = u32::try_from(self.0.rules.max_running).unwrap_or(u32::MAX);
-        clock::within(patience, self.0.places.acquire_many(all)).await.is_some()
+        self.0.places.close();
+        let all_are_back = async {
+            loop {
+                // Before it is asked how many there are: else the last one could come back in between.
+                let given_back = self.0.given_back.notified();
+                if self.running() == 0 {
+                    return;
+                }
+                given_back.await;
+            }
+        };
+        clock::within(patience, all_are_back).await.is_some()
     }
 }
 

@@ -1,4 +1,4 @@
-//! A request that is repeated is answered with what came of it the first time, and never run twice.
+//! A request that is repeated is answered with what came of it the first time, and not run again.
 //!
 //! A customer clicks twice, a client retries because an answer was lost, a queue delivers again: the layer runs the request
 //! once, and tells the others what came of it. They are told apart from other requests by a key, such as the header
@@ -62,8 +62,8 @@
 //! lease: its process crashed or stood still, it did not reach the store for as long as a lease, or it hung for longer than a
 //! [run may take](IdempotencyConfig::longest_run). That is what fences are for, and it happens at most
 //! [`max_attempts`](IdempotencyConfig::max_attempts) times. A store that is
-//! [not durable](Capabilities::durable) forgets with its process, and so [`MemoryStore`] does not outlive a crash. Where two effects must not be at any price, let the effect's
-//! own store say no as well: by the fence, or by a unique index.
+//! [not durable](Capabilities::durable) forgets with its process, and so [`MemoryStore`] does not outlive a crash. Where two
+//! effects must not be at any price, let the effect's own store say no as well: by the fence, or by a unique index.
 //!
 //! A run does not inherit the deadline of who sent the request: what was begun is done. A server that shuts down stops taking
 //! requests first, and then lets what was begun come to its end:

@@ -283,3 +283,21 @@ async fn a_short_lease_is_kept_while_the_store_is_away_for_less_than_that() {
     assert_eq!(service.call(order(1)).await.expect("the same answer"), 1);
     assert_eq!(runs.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn whenever_its_sender_goes_it_is_run_once() {
+    for after in 0..32 {
+        let (calls, far) = (Arc::default(), Far::to(store()));
+        far.set(|link| link.takes = Duration::from_millis(200));
+        let layer = layer_on(far, IdempotencyConfig::new());
+        let mut service = layer.layer(slow(&calls));
+        let patience = after * Duration::from_millis(50) + Duration::from_millis(25);
+        let answer = tokio::time::timeout(patience, service.call(order(1))).await;
+        // It takes as long to claim it, a second to run it, and as long to record it.
+        assert_eq!(answer.is_ok(), after >= 28, "after {after}: {answer:?}");
+        sleep(5 * SEC).await;
+        assert_eq!(layer.idempotency().running(), 0);
+        assert_eq!(service.call(order(1)).await.expect("the one answer"), 11);
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+    }
+}

@@ -88,9 +88,13 @@ mod tests {
     fn nothing_is_left_of_who_has_waited() {
         let waiting = Waiting::new(Some(Wait::default()));
         let key = |of| RecordKey::of(&(), &of);
+        let keys_and_waiters = || {
+            let line = waiting.line();
+            (line.keys.len(), line.in_all)
+        };
         let waiters: Vec<_> = [1_u8, 1, 2].map(|of| waiting.enter(key(of)).expect("there is room")).into();
-        assert_eq!((waiting.line().keys.len(), waiting.line().in_all), (2, 3));
+        assert_eq!(keys_and_waiters(), (2, 3));
         drop(waiters);
-        assert_eq!((waiting.line().keys.len(), waiting.line().in_all), (0, 0));
+        assert_eq!(keys_and_waiters(), (0, 0));
     }
 }

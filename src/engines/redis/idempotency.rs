@@ -1,0 +1,167 @@
+mod reply;
+mod scripts;
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::aio::ConnectionLike;
+use redis::{ErrorKind, Pipeline, RedisResult, Script, ServerErrorKind, Value};
+
+use self::reply::Reply;
+use super::connection::{self, InvalidRedis};
+use crate::idempotency::{Begin, Capabilities, Claim, Commit, Fingerprint, Owner, RecordKey, Store, StoreError};
+
+/// Records in a Redis server. Clones share the connection.
+///
+/// It goes through any connection of `redis` that serves many at once: a
+/// [`ConnectionManager`](redis::aio::ConnectionManager), which connects again when it has to, best as
+/// [`connection_config`](super::connection_config) sets it.
+#[derive(Clone)]
+pub struct RedisStore<C> {
+    connection: C,
+    prefix: Arc<str>,
+    replicas: Option<Replicas>,
+}
+
+/// How many replicas must have a claim, and how long they may take.
+#[derive(Clone, Copy, Debug)]
+struct Replicas {
+    number: NonZeroU32,
+    within: Duration,
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
+    /// A store in the server at the other end of a connection.
+    ///
+    /// # Errors
+    ///
+    /// If the server may forget records before their time, or does not say.
+    pub async fn new(mut connection: C) -> Result<Self, InvalidRedis> {
+        connection::check(&mut connection).await?;
+        Ok(Self { connection, prefix: "buttress:idempotency:".into(), replicas: None })
+    }
+
+    /// What the keys of the records begin with; `buttress:idempotency:` by default.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// A request is somebody's only when so many replicas know it, which is asked in the same round trip (`WAIT`). If they do
+    /// not within so long, the claim fails, [in doubt](StoreError::Ambiguous).
+    ///
+    /// Others that use the connection wait as well meanwhile: give the store a connection of its own, which waits longer for an
+    /// answer than this.
+    #[must_use]
+    pub const fn wait(mut self, replicas: NonZeroU32, within: Duration) -> Self {
+        self.replicas = Some(Replicas { number: replicas, within });
+        self
+    }
+
+    async fn ask(&self, script: &Script, key: &RecordKey, arguments: &[&[u8]]) -> Result<Reply, StoreError> {
+        let answer =
+            script.key(self.name(key)).arg(arguments).invoke_async::<Value>(&mut self.connection.clone()).await;
+        Reply::of(answer)
+    }
+
+    /// The same, and how many replicas know it. Both are asked at once: on a connection that was made in between, no replica
+    /// would have to know anything.
+    async fn ask_replicas(
+        &self,
+        script: &Script,
+        key: &RecordKey,
+        arguments: &[&[u8]],
+        replicas: Replicas,
+    ) -> Result<Reply, StoreError> {
+        let mut both = Pipeline::new();
+        both.cmd("EVALSHA").arg(script.get_hash()).arg(1).arg(self.name(key)).arg(arguments);
+        // To wait for 0 ms is to wait for ever.
+        let within = u64::try_from(replicas.within.as_millis()).unwrap_or(u64::MAX).max(1);
+        both.cmd("WAIT").arg(replicas.number.get()).arg(within);
+        let mut connection = self.connection.clone();
+        let mut answers: RedisResult<(Value, i64)> = both.query_async(&mut connection).await;
+        if let Err(error) = &answers
+            && error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+        {
+            script.prepare_invoke().load_async(&mut connection).await.map_err(reply::error)?;
+            answers = both.query_async(&mut connection).await;
+        }
+        let (answer, known_by) = answers.map_err(reply::error)?;
+        let reply = Reply::of(Ok(answer))?;
+        if reply.is_acquired() && known_by < i64::from(replicas.number.get()) {
+            return Err(reply::in_doubt(format!("{known_by} replicas know of the claim")));
+        }
+        Ok(reply)
+    }
+
+    fn name(&self, key: &RecordKey) -> String {
+        format!("{}{key}", self.prefix)
+    }
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> {
+    async fn begin(&self, key: &RecordKey, claim: Claim) -> Result<Begin, StoreError> {
+        let Claim { fingerprint, owner, lease, retention } = claim;
+        let arguments: [&[u8]; 4] = [fingerprint.as_bytes(), owner.as_bytes(), &micros(lease), &micros(retention)];
+        let reply = match self.replicas {
+            None => self.ask(&scripts::BEGIN, key, &arguments).await?,
+            Some(replicas) => self.ask_replicas(&scripts::BEGIN, key, &arguments, replicas).await?,
+        };
+        reply.begin()
+    }
+
+    async fn complete(&self, key: &RecordKey, claim: Claim, answer: Bytes) -> Result<Commit, StoreError> {
+        let Claim { fingerprint, owner, retention, .. } = claim;
+        let arguments: [&[u8]; 4] = [fingerprint.as_bytes(), owner.as_bytes(), &micros(retention), &answer];
+        self.ask(&scripts::COMPLETE, key, &arguments).await?.commit()
+    }
+
+    async fn renew(&self, key: &RecordKey, owner: Owner, lease: Duration) -> Result<bool, StoreError> {
+        self.ask(&scripts::RENEW, key, &[owner.as_bytes(), &micros(lease)]).await?.yes()
+    }
+
+    async fn release(&self, key: &RecordKey, owner: Owner) -> Result<bool, StoreError> {
+        self.ask(&scripts::RELEASE, key, &[owner.as_bytes()]).await?.yes()
+    }
+
+    async fn park(&self, key: &RecordKey, claim: Claim, why: &str) -> Result<bool, StoreError> {
+        let Claim { fingerprint, owner, retention, .. } = claim;
+        let arguments: [&[u8]; 4] = [fingerprint.as_bytes(), owner.as_bytes(), &micros(retention), why.as_bytes()];
+        self.ask(&scripts::PARK, key, &arguments).await?.yes()
+    }
+
+    async fn look(&self, key: &RecordKey, fingerprint: Fingerprint) -> Result<Option<Begin>, StoreError> {
+        self.ask(&scripts::LOOK, key, &[fingerprint.as_bytes()]).await?.look()
+    }
+
+    async fn resolve(&self, key: &RecordKey, answer: Option<Bytes>) -> Result<bool, StoreError> {
+        let arguments: Vec<&[u8]> = answer.as_deref().into_iter().collect();
+        self.ask(&scripts::RESOLVE, key, &arguments).await?.yes()
+    }
+
+    /// Nothing: the server forgets what is over.
+    async fn purge(&self, _: u32) -> Result<u32, StoreError> {
+        Ok(0)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new().shared()
+    }
+}
+
+impl<C> fmt::Debug for RedisStore<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { prefix, replicas, .. } = self;
+        f.debug_struct("RedisStore").field("prefix", prefix).field("replicas", replicas).finish_non_exhaustive()
+    }
+}
+
+/// So that all of Lua's sums stay whole numbers, nothing lasts longer than a hundred years.
+fn micros(duration: Duration) -> Vec<u8> {
+    let longest = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    duration.min(longest).as_micros().to_string().into_bytes()
+}

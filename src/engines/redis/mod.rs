@@ -1,0 +1,46 @@
+//! Records in Redis, for processes that share them.
+//!
+//! ```no_run
+//! use buttress::engines::redis::{RedisStore, connection_config};
+//! use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer};
+//! use redis::Client;
+//!
+//! # async fn f() -> Result<(), buttress::BoxError> {
+//! let client = Client::open("redis://127.0.0.1/")?;
+//! let connection = client.get_connection_manager_with_config(connection_config()).await?;
+//! let store = RedisStore::new(connection).await?;
+//! let once = IdempotencyLayer::new(IdempotencyConfig::new(), store)?;
+//! # let _ = once;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What a server must be
+//!
+//! - It must have `maxmemory-policy noeviction`, which is [looked at](RedisStore::new) at the start: a record that makes room
+//!   for another one is a request that is run twice. Where there is no room, a new request is
+//!   [refused](crate::idempotency::StoreError::Full), and what came of one that was begun is recorded all the same.
+//! - It answers scripts, `TIME` and `INFO memory`. All time is the server's, to which it does not matter whose clocks in your
+//!   processes are wrong.
+//! - It writes what it is told to its disk before it answers (`appendonly yes`, `appendfsync always`), or else it forgets what
+//!   came last when it crashes: up to a second of it by `appendfsync everysec`, and all since the last snapshot without.
+//! - One whose replica takes its place forgets what had not reached that one. [`RedisStore::wait`] makes that less likely, and
+//!   nothing rules it out: that is why this store does not call itself [durable](crate::idempotency::Capabilities::durable).
+//!   Where two effects must not be at any price, let the effect's own store say no as well.
+//!
+//! Tested with Redis 7.0 and 6.2. Valkey speaks the same language and is not tested, and neither is a cluster.
+//!
+//! # What is there
+//!
+//! A request is one hash, under the [prefix](RedisStore::prefix) and what it is
+//! [recorded under](crate::idempotency::RecordKey), as events write that. It expires when it need not be remembered any more,
+//! so there is nothing to purge. Whatever is asked of it is one script, in one round trip.
+//!
+//! A fence is the server's time in microseconds, or one more than the one before: it is larger also after a record has been
+//! forgotten, or the server has forgotten everything, unless its clock was set back in between.
+
+mod connection;
+mod idempotency;
+
+pub use self::connection::{InvalidRedis, connection_config};
+pub use self::idempotency::RedisStore;
