@@ -4,4 +4,5 @@ mod clock;
 mod connection;
 mod idempotency;
 mod row;
+mod steady;
 mod writer;

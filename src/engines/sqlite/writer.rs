@@ -171,7 +171,7 @@ impl Writer {
         let (Some(largest), Ok(fence)) = (moment(time), u64::try_from(fence)) else {
             return Err(Failure::All(corrupt("the largest time or fence is negative")));
         };
-        let now = self.clock.time(largest, Moment::now());
+        let now = self.clock.time(largest).map_err(Failure::All)?;
         let mut progress = Progress { now, fence, has_changed: false };
         for job in jobs {
             let done = match job {
