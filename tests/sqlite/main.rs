@@ -14,7 +14,7 @@ use buttress::idempotency::{
     Acquired, Begin, Claim, Commit, Fingerprint, IdempotencyConfig, Owner, RecordKey, RefusalReason, Store, StoreError,
 };
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::future::{FutureExt, join_all};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection, raw_sql};
 use tempfile::TempDir;
@@ -246,6 +246,19 @@ async fn those_who_ask_at_once_are_written_at_once() {
         acquire(&store, of, claim(Owner::random())).await;
     }
     assert_eq!(store.commits(), commits + 10, "the control: one after another");
+}
+
+/// One thread: whoever asks is gone before the writer has its turn.
+#[tokio::test]
+async fn nothing_is_claimed_for_whoever_is_gone() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let owner = Owner::random();
+    assert!(store.begin(&key(1), claim(owner)).now_or_never().is_none(), "it is dropped while it waits");
+    assert!(store.complete(&key(2), claim(owner), tea()).now_or_never().is_none(), "it is dropped while it waits");
+    let look = async |of| store.look(&key(of), Fingerprint::of(&1_u8)).await.expect("said");
+    assert_eq!(look(1).await, None);
+    assert_eq!(look(2).await, Some(Begin::Done(tea())), "the control: what came of a request is recorded");
 }
 
 /// One thread: all have asked before the writer has its turn.

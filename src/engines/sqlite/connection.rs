@@ -8,6 +8,7 @@ use sqlx::{Connection as _, Error, query_as, query_scalar, raw_sql};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
+use super::file::File;
 use super::row::{corrupt, moment, select_clock, update_clock};
 use super::steady::Steady;
 use super::writer::{Ask, Decide, Job, Question, Writer};
@@ -97,7 +98,9 @@ impl SqlStore<Sqlite> {
             .create_if_missing(true)
             .busy_timeout(BUSY)
             .locking_mode(locking)
-            .synchronous(SqliteSynchronous::Full);
+            .synchronous(SqliteSynchronous::Full)
+            // On macOS the disk is asked for no less only so; elsewhere it changes nothing.
+            .pragma("fullfsync", "on");
         let mut connection = SqliteConnection::connect_with(&options).await.map_err(in_use)?;
         if is_alone {
             raw_sql("BEGIN EXCLUSIVE; COMMIT").execute(&mut connection).await.map_err(in_use)?;
@@ -105,7 +108,7 @@ impl SqlStore<Sqlite> {
         let clock = migrate(&mut connection, steady, now).await?;
         let (jobs, waiting) = mpsc::channel(MOST_WAITING);
         let commits = Arc::default();
-        tokio::spawn(Writer::new(connection, clock, Arc::clone(&commits)).run(waiting));
+        tokio::spawn(Writer::new(File::new(options, connection), clock, Arc::clone(&commits)).run(waiting));
         Ok(Self { connection: Connection { jobs, commits } })
     }
 
@@ -121,7 +124,24 @@ impl SqlStore<Sqlite> {
         key: &RecordKey,
         decide: impl Decide<T>,
     ) -> Result<T, StoreError> {
+        self.ask(key, Question::new(decide)).await
+    }
+
+    /// The same, unless whoever asks is gone by then.
+    pub(super) async fn decide_if_awaited<T: Send + 'static>(
+        &self,
+        key: &RecordKey,
+        decide: impl Decide<T>,
+    ) -> Result<T, StoreError> {
         let (question, answer) = Question::new(decide);
+        self.ask(key, (question.if_awaited(), answer)).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        key: &RecordKey,
+        (question, answer): (Question<T, impl Decide<T>>, oneshot::Receiver<Result<T, StoreError>>),
+    ) -> Result<T, StoreError> {
         let ask: Box<dyn Ask> = Box::new(question);
         self.send(Job::Record(*key, ask), answer).await
     }
@@ -140,7 +160,11 @@ impl SqlStore<Sqlite> {
 }
 
 /// Makes the tables, unless they are there, and sets the clock. Two processes do so one after the other.
-async fn migrate(connection: &mut SqliteConnection, steady: Steady, now: SystemTime) -> Result<Clock, StoreError> {
+pub(super) async fn migrate(
+    connection: &mut SqliteConnection,
+    steady: Steady,
+    now: SystemTime,
+) -> Result<Clock, StoreError> {
     // Before anything is changed, and a file that is not ours is not.
     is_made(connection).await?;
     let mode: String = query_scalar("PRAGMA journal_mode = WAL").fetch_one(&mut *connection).await.map_err(failed)?;

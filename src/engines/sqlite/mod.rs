@@ -2,6 +2,7 @@
 
 mod clock;
 mod connection;
+mod file;
 mod idempotency;
 mod row;
 mod steady;
