@@ -115,6 +115,11 @@ impl Database {
         options.connect_lazy_with(self.options())
     }
 
+    /// The same, as another role.
+    pub(crate) fn pool_of(&self, role: &str) -> PgPool {
+        PgPoolOptions::new().max_connections(1).connect_lazy_with(self.options().username(role))
+    }
+
     /// The store of an instance of a program, which has just started.
     pub(crate) async fn store(&self, connections: u32) -> SqlStore<Postgres> {
         let store = SqlStore::<Postgres>::new(self.pool(connections));
