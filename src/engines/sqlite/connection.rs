@@ -209,9 +209,9 @@ async fn is_made(connection: &mut SqliteConnection) -> Result<bool, StoreError> 
 
 /// Of whoever is to be alone with the file, or cannot be because somebody is.
 fn in_use(error: Error) -> StoreError {
-    match error.as_database_error().and_then(|error| error.code()).as_deref() {
+    match kind(&error) {
         // SQLITE_BUSY.
-        Some("5") => StoreError::Unavailable(Arc::new(
+        Some(5) => StoreError::Unavailable(Arc::new(
             "another process has the file open, and the machine does not say how long it is up, so that they had no clock in \
              common"
                 .into(),
@@ -222,10 +222,8 @@ fn in_use(error: Error) -> StoreError {
 
 /// What cannot be done is undone, as long as it is not being committed.
 pub(super) fn failed(error: Error) -> StoreError {
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
     let is_unreadable = matches!(error, Error::ColumnDecode { .. } | Error::Decode(_));
-    // The lowest byte is the kind of error, and the others are what exactly it is.
-    match code.map(|code| code & 0xff) {
+    match kind(&error) {
         // SQLITE_FULL.
         Some(13) => StoreError::Full,
         // SQLITE_CORRUPT and SQLITE_NOTADB.
@@ -233,6 +231,12 @@ pub(super) fn failed(error: Error) -> StoreError {
         _ if is_unreadable => StoreError::Corrupt(Arc::new(error.into())),
         _ => StoreError::Unavailable(Arc::new(error.into())),
     }
+}
+
+/// The lowest byte of a code; the others are what exactly it is.
+fn kind(error: &Error) -> Option<i32> {
+    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
 }
 
 #[cfg(test)]
