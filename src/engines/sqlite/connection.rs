@@ -99,7 +99,7 @@ impl SqlStore<Sqlite> {
             .busy_timeout(BUSY)
             .locking_mode(locking)
             .synchronous(SqliteSynchronous::Full)
-            // On macOS the disk is asked for no less only so; elsewhere it changes nothing.
+            // Without, macOS leaves what is synced in the cache of the disk; elsewhere it changes nothing.
             .pragma("fullfsync", "on");
         let mut connection = SqliteConnection::connect_with(&options).await.map_err(in_use)?;
         if is_alone {
