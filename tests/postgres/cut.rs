@@ -1,8 +1,7 @@
 //! A line to the database that is cut after the database did what it was asked, and before it has said so.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tempfile::TempDir;
@@ -14,9 +13,12 @@ const SOCKET: &str = ".s.PGSQL.5432";
 /// All that a server says who is asked whether it is there.
 const IS_THERE: usize = 6;
 
+/// What is said in place of the next answer, if it is to be lost.
+type Instead = Arc<Mutex<Option<Vec<u8>>>>;
+
 pub(crate) struct Line {
     folder: TempDir,
-    is_to_be_cut: Arc<AtomicBool>,
+    instead: Instead,
 }
 
 impl Line {
@@ -24,25 +26,36 @@ impl Line {
     pub(crate) fn to(server: &Path) -> Self {
         let folder = TempDir::new().expect("a folder");
         let listener = UnixListener::bind(folder.path().join(SOCKET)).expect("a socket");
-        let (server, is_to_be_cut) = (server.join(SOCKET), Arc::<AtomicBool>::default());
-        let flag = is_to_be_cut.clone();
+        let (server, instead) = (server.join(SOCKET), Instead::default());
+        let shared = instead.clone();
         tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.expect("a client");
                 let server = UnixStream::connect(&server).await.expect("a server");
-                tokio::spawn(carry(client, server, flag.clone()));
+                tokio::spawn(carry(client, server, shared.clone()));
             }
         });
-        Self { folder, is_to_be_cut }
+        Self { folder, instead }
     }
 
     /// The next answer is lost, and the connection with it.
     pub(crate) fn cut(&self) {
-        self.is_to_be_cut.store(true, Ordering::SeqCst);
+        self.cut_after(Vec::new());
+    }
+
+    /// The same, and the last that is heard is an error of this severity and code.
+    pub(crate) fn fail(&self, severity: &str, code: &str) {
+        let fields = format!("S{severity}\0V{severity}\0C{code}\0Mthe end\0\0");
+        let length = u32::try_from(fields.len() + 4).expect("a short message");
+        self.cut_after([b"E", &length.to_be_bytes()[..], fields.as_bytes()].concat());
+    }
+
+    fn cut_after(&self, last: Vec<u8>) {
+        *self.instead.lock().expect("no panic") = Some(last);
     }
 
     pub(crate) fn was_cut(&self) -> bool {
-        !self.is_to_be_cut.load(Ordering::SeqCst)
+        self.instead.lock().expect("no panic").is_none()
     }
 
     pub(crate) fn pool(&self) -> PgPool {
@@ -51,13 +64,15 @@ impl Line {
     }
 }
 
-async fn carry(client: UnixStream, server: UnixStream, is_to_be_cut: Arc<AtomicBool>) {
+async fn carry(client: UnixStream, server: UnixStream, instead: Instead) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let questions = tokio::spawn(async move { copy(&mut from_client, &mut to_server).await });
     let mut answer = vec![0; 1 << 16];
     while let Ok(length @ 1..) = from_server.read(&mut answer).await {
-        if length > IS_THERE && is_to_be_cut.swap(false, Ordering::SeqCst) {
+        let last = if length > IS_THERE { instead.lock().expect("no panic").take() } else { None };
+        if let Some(last) = last {
+            _ = to_client.write_all(&last).await;
             break;
         }
         if to_client.write_all(&answer[..length]).await.is_err() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use buttress::engines::{Postgres, SqlStore};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, query, query_scalar};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, query, query_scalar};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
@@ -63,10 +63,12 @@ impl Database {
             self.server = None;
             self.server = Some(Server::start(&log, &command));
             for _ in 0..200 {
-                if PgPoolOptions::new().max_connections(1).connect_with(self.options()).await.is_ok() {
+                if PgConnection::connect_with(&self.options()).await.is_ok() {
                     return;
                 }
-                if fs::read_to_string(&log).is_ok_and(|log| log.contains("FATAL:  pre-existing")) {
+                if fs::read_to_string(&log)
+                    .is_ok_and(|log| log.contains("FATAL:  pre-existing") || log.contains("FATAL:  lock file"))
+                {
                     // A process of the server before has not noticed yet that it is gone.
                     break;
                 }
@@ -111,6 +113,11 @@ impl Database {
     pub(crate) fn pool(&self, connections: u32) -> PgPool {
         let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(5));
         options.connect_lazy_with(self.options())
+    }
+
+    /// The same, as another role.
+    pub(crate) fn pool_of(&self, role: &str) -> PgPool {
+        PgPoolOptions::new().max_connections(1).connect_lazy_with(self.options().username(role))
     }
 
     /// The store of an instance of a program, which has just started.

@@ -201,11 +201,89 @@ async fn a_row_that_makes_no_sense_is_not_taken_for_none() {
     let owner = Owner::random();
     acquire(&store, 1, claim(owner)).await;
     store.park(&key(1), claim(owner), "why").await.expect("parked");
-    for change in ["outcome = '\\xff'", "outcome = NULL"] {
+    let strange = sqlx::query("UPDATE buttress_idempotency SET phase = 0").execute(&database.pool(1)).await;
+    assert!(strange.is_err(), "what runs has a lease");
+    database.run("ALTER TABLE buttress_idempotency DROP CONSTRAINT buttress_idempotency_check").await;
+    database.run("ALTER TABLE buttress_idempotency DROP CONSTRAINT buttress_idempotency_phase_check").await;
+    let without_lease = "phase = 0, lease_until = NULL";
+    for change in ["outcome = '\\xff'", "outcome = NULL", "phase = 3", without_lease] {
         database.run(&format!("UPDATE buttress_idempotency SET {change}")).await;
         let said = store.begin(&key(1), claim(Owner::random())).await;
-        assert!(matches!(said, Err(StoreError::Corrupt(_))), "{said:?}");
+        assert!(matches!(said, Err(StoreError::Corrupt(_))), "{change}: {said:?}");
+        let said = store.look(&key(1), Fingerprint::of(&1_u8)).await;
+        assert!(matches!(said, Err(StoreError::Corrupt(_))), "{change}: {said:?}");
     }
+}
+
+/// Of a server that could not write its log, nobody knows whether it wrote that it did what it was asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_says_last_is_in_doubt() {
+    let database = Database::start().await;
+    database.store(1).await;
+    let line = Line::to(database.folder());
+    let store = SqlStore::<Postgres>::new(line.pool());
+    let is_there = async || store.purge(1).await.expect("there is a connection");
+    for severity in ["PANIC", "FATAL"] {
+        is_there().await;
+        line.fail(severity, "53100");
+        let said = store.begin(&key(1), claim(Owner::random())).await;
+        assert!(line.was_cut() && matches!(said, Err(StoreError::Ambiguous(_))), "{severity}: {said:?}");
+    }
+    is_there().await;
+    line.fail("ERROR", "53100");
+    let said = store.begin(&key(1), claim(Owner::random())).await;
+    assert!(line.was_cut() && matches!(said, Err(StoreError::Full)), "the control: it goes on, {said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_is_repeated_a_hundred_times_whatever_is_wrong_with_it() {
+    let database = Database::start().await;
+    let store = database.store(1).await;
+    database.run("CREATE SEQUENCE asked").await;
+    database
+        .run(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF nextval('asked') % 2 = 1 THEN RAISE EXCEPTION USING ERRCODE = '40001'; END IF; RETURN NULL; END $$",
+        )
+        .await;
+    database
+        .run("CREATE TRIGGER refuse BEFORE INSERT ON buttress_idempotency FOR EACH ROW EXECUTE FUNCTION refuse()")
+        .await;
+    let said = store.begin(&key(1), claim(Owner::random())).await;
+    assert!(matches!(said, Err(StoreError::Unavailable(_))), "{said:?}");
+    assert!(database.is("SELECT last_value = 100 FROM asked").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_may_make_no_tables_finds_those_that_are_there() {
+    let database = Database::start().await;
+    database.store(1).await;
+    database.run("CREATE ROLE clerk LOGIN").await;
+    database.run("REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
+    database.run("GRANT SELECT, INSERT, UPDATE, DELETE ON buttress_idempotency TO clerk").await;
+    database.run("GRANT USAGE ON SEQUENCE buttress_idempotency_fence TO clerk").await;
+    let store = SqlStore::<Postgres>::new(database.pool_of("clerk"));
+    store.migrate().await.expect("they are there");
+    acquire(&store, 1, claim(Owner::random())).await;
+    database.run("ALTER TABLE buttress_idempotency RENAME TO gone").await;
+    assert!(store.migrate().await.is_err(), "the control: it may make none");
+}
+
+/// What was cut off once kept its connection until the server had answered, and the pool with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_gone_leaves_no_connection_that_waits() {
+    let database = Database::start().await;
+    let store = database.store(1).await;
+    acquire(&store, 1, Claim { lease: Duration::ZERO, ..claim(Owner::random()) }).await;
+    let mut held = database.pool(1).begin().await.expect("a transaction");
+    query("SELECT FROM buttress_idempotency FOR UPDATE").execute(&mut *held).await.expect("a lock");
+    let gone = store.clone();
+    let gone = tokio::spawn(async move { gone.begin(&key(1), claim(Owner::random())).await });
+    database.until("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock')").await;
+    gone.abort();
+    assert!(gone.await.expect_err("it is gone").is_cancelled());
+    acquire(&store, 2, claim(Owner::random())).await;
+    drop(held);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use buttress::idempotency::{
     Acquired, Begin, Claim, Commit, Fingerprint, IdempotencyConfig, Owner, RecordKey, RefusalReason, Store, StoreError,
 };
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::future::{FutureExt, join_all};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection, raw_sql};
 use tempfile::TempDir;
@@ -189,12 +189,44 @@ async fn a_clock_that_is_set_back_changes_nothing_about_leases() {
     assert!(second.attempt == 2 && second.fence > first.fence, "it ends when it would have: {second:?}");
 }
 
+/// Two processes once had a clock each: one that was opened after the wall clock was set back began what the other took for over.
 #[tokio::test(flavor = "multi_thread")]
-async fn time_goes_by_while_nobody_has_the_file_open() {
+async fn a_clock_that_is_set_back_while_another_has_the_file_open_changes_nothing_about_leases() {
     let (folder, now) = (Folder::new(), a_day());
-    acquire(&folder.store_at(now).await, 1, claim(Owner::random())).await;
+    let before = folder.store_at(now).await;
+    let set_back = folder.store_at(now - 600 * SEC).await;
+    acquire(&set_back, 1, Claim { lease: 30 * SEC, ..claim(Owner::random()) }).await;
+    assert!(is_running(&before, 1).await);
+    acquire(&before, 2, Claim { lease: 30 * SEC, ..claim(Owner::random()) }).await;
+    assert!(is_running(&set_back, 2).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_on_while_another_has_the_file_open_ends_no_lease() {
+    let (folder, now) = (Folder::new(), a_day());
+    let before = folder.store_at(now).await;
+    acquire(&before, 1, Claim { lease: 30 * SEC, ..claim(Owner::random()) }).await;
+    let set_on = folder.store_at(now + 3600 * SEC).await;
+    assert!(is_running(&set_on, 1).await);
+    acquire(&set_on, 2, Claim { lease: LEASE, ..claim(Owner::random()) }).await;
+    assert!(is_running(&before, 2).await);
+    sleep(LEASE + LEASE / 4).await;
+    assert_eq!(acquire(&before, 2, claim(Owner::random())).await.attempt, 2, "the control: time goes by");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_goes_by_while_the_machine_is_down() {
+    let (folder, now) = (Folder::new(), a_day());
+    let store = folder.store_at(now).await;
+    acquire(&store, 1, claim(Owner::random())).await;
+    drop(store);
+    run(&mut folder.connection().await, "UPDATE machine SET boot = 'the one before'").await;
     let later = folder.store_at(now + 10 * LEASE).await;
     assert_eq!(acquire(&later, 1, claim(Owner::random())).await.attempt, 2);
+    drop(later);
+    run(&mut folder.connection().await, "UPDATE machine SET boot = 'the one before'").await;
+    let set_back = folder.store_at(now).await;
+    assert!(is_running(&set_back, 1).await, "it goes on from when the file was last written");
 }
 
 /// One thread: all have asked before the writer has its turn.
@@ -214,6 +246,19 @@ async fn those_who_ask_at_once_are_written_at_once() {
         acquire(&store, of, claim(Owner::random())).await;
     }
     assert_eq!(store.commits(), commits + 10, "the control: one after another");
+}
+
+/// One thread: whoever asks is gone before the writer has its turn.
+#[tokio::test]
+async fn nothing_is_claimed_for_whoever_is_gone() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let owner = Owner::random();
+    assert!(store.begin(&key(1), claim(owner)).now_or_never().is_none(), "it is dropped while it waits");
+    assert!(store.complete(&key(2), claim(owner), tea()).now_or_never().is_none(), "it is dropped while it waits");
+    let look = async |of| store.look(&key(of), Fingerprint::of(&1_u8)).await.expect("said");
+    assert_eq!(look(1).await, None);
+    assert_eq!(look(2).await, Some(Begin::Done(tea())), "the control: what came of a request is recorded");
 }
 
 /// One thread: all have asked before the writer has its turn.
@@ -316,6 +361,9 @@ async fn a_file_of_something_else_is_refused_and_left_as_it_is() {
     later.close().await.expect("closed");
     let opened = SqlStore::<Sqlite>::open(folder.file()).await;
     assert!(matches!(opened, Err(StoreError::Corrupt(_))), "it is of a later version: {opened:?}");
+
+    let opened = SqlStore::<Sqlite>::open(":memory:").await;
+    assert!(matches!(opened, Err(StoreError::Unavailable(_))), "it is no file: {opened:?}");
 
     let opened = SqlStore::<Sqlite>::open(folder.file().join("in no folder")).await;
     assert!(matches!(opened, Err(StoreError::Unavailable(_))), "{opened:?}");

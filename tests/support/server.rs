@@ -32,10 +32,12 @@ impl Server {
 
     /// The same, to the processes too that it has made.
     pub(crate) fn signal_all(&self, signal: &str) {
+        // A server that goes on meanwhile makes others in place of those that are killed, which outlive it for a while.
+        self.signal("STOP");
         let children = format!("/proc/{0}/task/{0}/children", self.pid);
         let children = std::fs::read_to_string(children).expect("what Linux says of a process");
         let signal = format!("-{signal}");
-        // The children first, so that nobody makes others for them; one may have ended by itself.
+        // One of them may have ended by itself.
         for pid in children.split_whitespace().chain([&*self.pid]) {
             Command::new("kill").args([&signal, pid]).stderr(Stdio::null()).status().expect("the command kill");
         }

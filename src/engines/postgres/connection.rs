@@ -1,10 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::PgPool;
-use sqlx::{Error, Postgres, raw_sql};
+use sqlx::postgres::{PgDatabaseError, PgPool, PgSeverity};
+use sqlx::{Error, Postgres, query_as, raw_sql};
 
+use super::reached::Reached;
 use crate::engines::sql::{SqlStore, sealed};
 use crate::idempotency::StoreError;
 
@@ -30,11 +30,14 @@ impl SqlStore<Postgres> {
     ///
     /// ```no_run
     /// use buttress::engines::{Postgres, SqlStore};
-    /// use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer, StoreError};
-    /// use sqlx::postgres::PgPoolOptions;
+    /// use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer};
+    /// use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
     ///
     /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
-    /// let pool = PgPoolOptions::new().max_connections(16).connect("postgres://shop@localhost/shop").await?;
+    /// let server = "postgres://shop@localhost/shop".parse::<PgConnectOptions>()?;
+    /// // Nobody waits for what takes longer than the layer does, and the server gives it up.
+    /// let server = server.options([("statement_timeout", "2s"), ("client_connection_check_interval", "1s")]);
+    /// let pool = PgPoolOptions::new().max_connections(16).connect_with(server).await?;
     /// let store = SqlStore::<Postgres>::new(pool);
     /// store.migrate().await?;
     /// let once = IdempotencyLayer::new(IdempotencyConfig::new(), store)?;
@@ -43,12 +46,26 @@ impl SqlStore<Postgres> {
     /// # }
     /// ```
     ///
-    /// The only clock is that of the database. Each operation is one statement, which is repeated if another one was faster,
-    /// and whoever asks what is known already writes nothing.
+    /// Give it a pool of its own: requests that wait for connections which others use are refused. A call that is cut off, as
+    /// the layer does after its time, closes its connection. What it asked for may go on in the server until that sees so,
+    /// which the settings above bound.
     ///
-    /// Records are as durable as the database is told to be: with `synchronous_commit = off`, or after a failover to a replica
-    /// that was not waited for, the last ones may be forgotten, and what they say is run is run again. A request that is
-    /// acquired takes an advisory lock of its key for that statement.
+    /// Each operation is one statement, which is repeated if another one was faster, and whoever asks what is known already
+    /// writes nothing. They are prepared and kept: behind a PgBouncer that pools transactions, either that keeps them as well
+    /// (`max_prepared_statements`), or the options of the pool say
+    /// [`statement_cache_capacity(0)`](sqlx::postgres::PgConnectOptions::statement_cache_capacity).
+    ///
+    /// A request that is acquired takes an advisory lock for that statement, numbered by the first 64 bits of its key, and
+    /// [`migrate`](Self::migrate) takes 7163680517295269729. The numbers are those that advisory locks of yours in the same
+    /// database have: where one is the same as yours, one waits for the other.
+    ///
+    /// The only clock is that of the database. If it is set on, all leases are over at once that end before what it says then,
+    /// and what runs may be run again; if it is set back, leases last longer. Fences are drawn from a sequence, and do not
+    /// depend on it.
+    ///
+    /// Records are as durable as the database is told to be, which the store [promises](crate::idempotency::Capabilities) as if
+    /// it was told the most: with `synchronous_commit = off`, or after a failover to a replica that was not waited for, the last
+    /// ones may be forgotten. What they say is run is run again then, and fences may begin again at one that was given before.
     ///
     /// By default a pool asks whether a connection is still there before it gives it away, which is a round trip of its own;
     /// without ([`test_before_acquire`](sqlx::pool::PoolOptions::test_before_acquire)), what is asked of each connection first
@@ -59,20 +76,26 @@ impl SqlStore<Postgres> {
     }
 
     /// Makes the table, its index and the sequence of its fences, unless they are there. Programs that do so at once do not
-    /// disturb each other.
+    /// disturb each other. A role that finds them needs no right to make tables.
     ///
     /// # Errors
     ///
-    /// The database is not reached, or the role may not make tables.
+    /// The database is not reached, or they are to be made and the role may not.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        let are_there = "SELECT to_regclass('buttress_idempotency') IS NOT NULL \
+                         AND to_regclass('buttress_idempotency_fence') IS NOT NULL";
         let mut connection = self.reach().await?;
-        raw_sql(Self::SCHEMA).execute(&mut *connection).await.map_err(failed)?;
+        if let Some((true,)) = connection.fetch_optional(query_as(are_there)).await.map_err(failed)? {
+            return Ok(());
+        }
+        connection.execute(raw_sql(Self::SCHEMA)).await.map_err(failed)?;
         Ok(())
     }
 
     /// Nothing is sent before there is a connection.
-    pub(super) async fn reach(&self) -> Result<PoolConnection<Postgres>, StoreError> {
-        self.connection.acquire().await.map_err(|error| StoreError::Unavailable(Arc::new(error.into())))
+    pub(super) async fn reach(&self) -> Result<Reached, StoreError> {
+        let connection = self.connection.acquire().await;
+        connection.map(Reached::new).map_err(|error| StoreError::Unavailable(Arc::new(error.into())))
     }
 }
 
@@ -86,8 +109,11 @@ pub(super) fn is_to_be_repeated(error: &Error) -> bool {
 pub(super) fn failed(error: Error) -> StoreError {
     let code = code(&error);
     let code = code.as_deref();
+    let is_the_end = is_the_end(&error);
     let cause = |error: Error| Arc::new(error.into());
     match error {
+        // It may have been so while it committed, whatever the code says.
+        Error::Database(_) if is_the_end => StoreError::Ambiguous(cause(error)),
         Error::Database(_) => match code {
             Some("53100") => StoreError::Full,
             Some("XX001" | "XX002") => StoreError::Corrupt(cause(error)),
@@ -102,6 +128,12 @@ pub(super) fn failed(error: Error) -> StoreError {
         }
         _ => StoreError::Ambiguous(cause(error)),
     }
+}
+
+/// Whether it ends the connection, or the server.
+fn is_the_end(error: &Error) -> bool {
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    error.is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 fn code(error: &Error) -> Option<String> {

@@ -7,6 +7,7 @@ use sqlx::query::{Query, QueryAs};
 use sqlx::{FromRow, Postgres, query, query_as};
 
 use super::connection::{TRIES, failed, is_to_be_repeated, micros};
+use crate::clock::sleep;
 use crate::engines::sql::SqlStore;
 use crate::idempotency::{
     Acquired, Begin, Capabilities, Claim, Commit, Fingerprint, Owner, RecordKey, Store, StoreError,
@@ -14,6 +15,9 @@ use crate::idempotency::{
 
 /// So many rows go in one transaction: nobody waits long for it, and it is begun seldom.
 const PURGED_AT_ONCE: u32 = 1000;
+
+/// In milliseconds.
+const LONGEST_PAUSE: u32 = 10;
 
 /// What `begin.sql` and `look.sql` say, and the fence, the attempt, the outcome and the microseconds that are left.
 type Said = (i16, i64, i64, Option<Vec<u8>>, Option<i64>);
@@ -106,7 +110,7 @@ impl Store for SqlStore<Postgres> {
 }
 
 impl SqlStore<Postgres> {
-    /// Repeats a statement that was overtaken: it says nothing where the row that it saw was changed before it came to it.
+    /// Repeats a statement that was overtaken as well: it says nothing where the row that it saw was changed before it came to it.
     async fn until_it_says<'q, T>(
         &self,
         statement: impl Fn() -> QueryAs<'q, Postgres, T, PgArguments>,
@@ -114,10 +118,15 @@ impl SqlStore<Postgres> {
     where
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        for _ in 0..TRIES {
-            if let Some(said) = self.first(&statement).await? {
-                return Ok(said);
+        let mut connection = self.reach().await?;
+        for tried in 0..TRIES {
+            match connection.fetch_optional(statement()).await {
+                Ok(Some(said)) => return Ok(said),
+                Ok(None) => {}
+                Err(error) if is_to_be_repeated(&error) => {}
+                Err(error) => return Err(failed(error)),
             }
+            pause(tried).await;
         }
         Err(overtaken())
     }
@@ -130,9 +139,9 @@ impl SqlStore<Postgres> {
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
         let mut connection = self.reach().await?;
-        for _ in 0..TRIES {
-            match statement().fetch_optional(&mut *connection).await {
-                Err(error) if is_to_be_repeated(&error) => {}
+        for tried in 0..TRIES {
+            match connection.fetch_optional(statement()).await {
+                Err(error) if is_to_be_repeated(&error) => pause(tried).await,
                 said => return said.map_err(failed),
             }
         }
@@ -142,14 +151,19 @@ impl SqlStore<Postgres> {
     /// How many rows the statement has changed.
     async fn count<'q>(&self, statement: impl Fn() -> Query<'q, Postgres, PgArguments>) -> Result<u64, StoreError> {
         let mut connection = self.reach().await?;
-        for _ in 0..TRIES {
-            match statement().execute(&mut *connection).await {
-                Err(error) if is_to_be_repeated(&error) => {}
+        for tried in 0..TRIES {
+            match connection.execute(statement()).await {
+                Err(error) if is_to_be_repeated(&error) => pause(tried).await,
                 done => return done.map(|done| done.rows_affected()).map_err(failed),
             }
         }
         Err(overtaken())
     }
+}
+
+/// Those who are overtaken again and again let each other go ahead.
+async fn pause(tried: u32) {
+    sleep(Duration::from_millis(fastrand::u64(0..=u64::from(tried.min(LONGEST_PAUSE))))).await;
 }
 
 fn overtaken() -> StoreError {
@@ -173,16 +187,12 @@ fn read((says, fence, attempt, outcome, micros_left): Said) -> Result<Begin, Sto
             let left = micros_left.and_then(|left| u64::try_from(left).ok());
             Ok(Begin::Running { left: Duration::from_micros(left.unwrap_or(0).max(1)) })
         }
+        2 => Ok(Begin::Done(outcome.ok_or_else(|| corrupt("it is done, and nothing came of it"))?.into())),
         3 => Ok(Begin::Mismatch),
-        _ => {
-            let outcome = outcome.ok_or_else(|| corrupt("it is over, and nothing came of it"))?;
-            match says {
-                2 => Ok(Begin::Done(outcome.into())),
-                _ => {
-                    let why = String::from_utf8(outcome).map_err(|_| corrupt("why it is parked is no text"))?;
-                    Ok(Begin::Parked(why.into()))
-                }
-            }
+        4 => {
+            let why = outcome.and_then(|why| String::from_utf8(why).ok());
+            Ok(Begin::Parked(why.ok_or_else(|| corrupt("why it is parked is no text"))?.into()))
         }
+        _ => Err(corrupt("it is in no phase that there is")),
     }
 }

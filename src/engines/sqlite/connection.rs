@@ -3,12 +3,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{Connection as _, Error, query_as, raw_sql};
+use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqliteLockingMode, SqliteSynchronous};
+use sqlx::{Connection as _, Error, query_as, query_scalar, raw_sql};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
-use super::row::corrupt;
+use super::file::File;
+use super::row::{corrupt, moment, select_clock, update_clock};
+use super::steady::Steady;
 use super::writer::{Ask, Decide, Job, Question, Writer};
 use crate::clock::{Moment, wall_time};
 use crate::engines::sql::{SqlStore, sealed};
@@ -59,8 +61,11 @@ impl SqlStore<Sqlite> {
     /// next, in one transaction, and each of them is answered when that is on the disk. It ends with the last clone of the
     /// store.
     ///
-    /// Several processes may open a file, on one machine: each waits for the others' transactions. Not over a network, where
-    /// locks of files do not hold. Next to the file are two more, `-wal` and `-shm`, which belong to it.
+    /// Several processes of one machine may open a file: each waits for the others' transactions, and they have one clock, which
+    /// counts how long the machine is up. Linux says that (in `/proc`, which is to be the same for all of them: not that of a
+    /// time namespace, or of a container that counts from its own start). Where the machine does not say, one process may have the
+    /// file open, and another one that opens it is refused. Not over a network, where locks of files do not hold, and not one
+    /// after the other on machines whose clocks differ. Next to the file are two more, `-wal` and `-shm`, which belong to it.
     ///
     /// # Errors
     ///
@@ -72,25 +77,38 @@ impl SqlStore<Sqlite> {
 
     /// The same at a time that you say it is.
     ///
-    /// The wall clock, which may be set, is asked for no more than this; from then on time goes on by itself. It never is before
-    /// what it was when the file was last written, so a clock that is set back changes nothing about leases. One that is set
-    /// on while no process has the file open ends them: then as much time has gone by, for all that anybody can know.
+    /// It counts if nobody has opened the file since the machine was started: from then on time goes on by itself, for all who
+    /// open it, until the machine is started again. A wall clock that is set meanwhile changes nothing. Nor does one that is set
+    /// back while the machine is down, since time never is before what it was when the file was last written; one that is set on
+    /// ends leases: then as much time has gone by, for all that anybody can know. Where the machine does not say how long it is
+    /// up, all of this is so from one opening of the file to the next.
     ///
     /// # Errors
     ///
     /// Those of [`open`](Self::open).
     pub async fn open_at(path: impl AsRef<Path>, now: SystemTime) -> Result<Self, StoreError> {
+        Self::open_by(Steady::find(), path.as_ref(), now).await
+    }
+
+    async fn open_by(steady: Steady, path: &Path, now: SystemTime) -> Result<Self, StoreError> {
+        let is_alone = steady.boot().is_none();
+        let locking = if is_alone { SqliteLockingMode::Exclusive } else { SqliteLockingMode::Normal };
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .busy_timeout(BUSY)
-            .synchronous(SqliteSynchronous::Full);
-        let mut connection = SqliteConnection::connect_with(&options).await.map_err(failed)?;
-        migrate(&mut connection).await?;
+            .locking_mode(locking)
+            .synchronous(SqliteSynchronous::Full)
+            // Without, macOS leaves what is synced in the cache of the disk; elsewhere it changes nothing.
+            .pragma("fullfsync", "on");
+        let mut connection = SqliteConnection::connect_with(&options).await.map_err(in_use)?;
+        if is_alone {
+            raw_sql("BEGIN EXCLUSIVE; COMMIT").execute(&mut connection).await.map_err(in_use)?;
+        }
+        let clock = migrate(&mut connection, steady, now).await?;
         let (jobs, waiting) = mpsc::channel(MOST_WAITING);
         let commits = Arc::default();
-        let clock = Clock::set(now, Moment::now());
-        tokio::spawn(Writer::new(connection, clock, Arc::clone(&commits)).run(waiting));
+        tokio::spawn(Writer::new(File::new(options, connection), clock, Arc::clone(&commits)).run(waiting));
         Ok(Self { connection: Connection { jobs, commits } })
     }
 
@@ -106,7 +124,24 @@ impl SqlStore<Sqlite> {
         key: &RecordKey,
         decide: impl Decide<T>,
     ) -> Result<T, StoreError> {
+        self.ask(key, Question::new(decide)).await
+    }
+
+    /// The same, unless whoever asks is gone by then.
+    pub(super) async fn decide_if_awaited<T: Send + 'static>(
+        &self,
+        key: &RecordKey,
+        decide: impl Decide<T>,
+    ) -> Result<T, StoreError> {
         let (question, answer) = Question::new(decide);
+        self.ask(key, (question.if_awaited(), answer)).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        key: &RecordKey,
+        (question, answer): (Question<T, impl Decide<T>>, oneshot::Receiver<Result<T, StoreError>>),
+    ) -> Result<T, StoreError> {
         let ask: Box<dyn Ask> = Box::new(question);
         self.send(Job::Record(*key, ask), answer).await
     }
@@ -124,17 +159,40 @@ impl SqlStore<Sqlite> {
     }
 }
 
-/// Makes the tables, unless they are there. Two processes do so one after the other.
-async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+/// Makes the tables, unless they are there, and sets the clock. Two processes do so one after the other.
+pub(super) async fn migrate(
+    connection: &mut SqliteConnection,
+    steady: Steady,
+    now: SystemTime,
+) -> Result<Clock, StoreError> {
     // Before anything is changed, and a file that is not ours is not.
     is_made(connection).await?;
-    raw_sql("PRAGMA journal_mode = WAL").execute(&mut *connection).await.map_err(failed)?;
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-    if is_made(&mut transaction).await? {
-        return Ok(());
+    let mode: String = query_scalar("PRAGMA journal_mode = WAL").fetch_one(&mut *connection).await.map_err(failed)?;
+    if mode != "wal" {
+        return Err(StoreError::Unavailable(Arc::new("the file cannot have a log that is written ahead".into())));
     }
-    raw_sql(include_str!("schema.sql")).execute(&mut *transaction).await.map_err(failed)?;
-    transaction.commit().await.map_err(failed)
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    if !is_made(&mut transaction).await? {
+        raw_sql(include_str!("schema.sql")).execute(&mut *transaction).await.map_err(failed)?;
+    }
+    let clock = set_clock(&mut transaction, steady, now).await?;
+    transaction.commit().await.map_err(failed)?;
+    Ok(clock)
+}
+
+/// Whoever is the first since the machine was started says what time it is.
+async fn set_clock(connection: &mut SqliteConnection, steady: Steady, now: SystemTime) -> Result<Clock, StoreError> {
+    let (largest, boot, began) = select_clock().fetch_one(&mut *connection).await.map_err(failed)?;
+    let (Some(largest), Some(began)) = (moment(largest), moment(began)) else {
+        return Err(corrupt("the largest time is negative, or that of the machine"));
+    };
+    if boot.is_some() && boot.as_deref() == steady.boot() {
+        return Ok(Clock::new(steady, began));
+    }
+    let wall = Moment::EPOCH + now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let clock = Clock::set(steady, wall.max(largest))?;
+    update_clock(clock.boot(), clock.began()).execute(connection).await.map_err(failed)?;
+    Ok(clock)
 }
 
 /// Whether it holds our tables; if not, it is empty.
@@ -149,17 +207,58 @@ async fn is_made(connection: &mut SqliteConnection) -> Result<bool, StoreError> 
     }
 }
 
+/// Of whoever is to be alone with the file, or cannot be because somebody is.
+fn in_use(error: Error) -> StoreError {
+    match kind(&error) {
+        // SQLITE_BUSY.
+        Some(5) => StoreError::Unavailable(Arc::new(
+            "another process has the file open, and the machine does not say how long it is up, so that they had no clock in \
+             common"
+                .into(),
+        )),
+        _ => failed(error),
+    }
+}
+
 /// What cannot be done is undone, as long as it is not being committed.
 pub(super) fn failed(error: Error) -> StoreError {
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
     let is_unreadable = matches!(error, Error::ColumnDecode { .. } | Error::Decode(_));
-    // The lowest byte is the kind of error, and the others are what exactly it is.
-    match code.map(|code| code & 0xff) {
+    match kind(&error) {
         // SQLITE_FULL.
         Some(13) => StoreError::Full,
         // SQLITE_CORRUPT and SQLITE_NOTADB.
         Some(11 | 26) => StoreError::Corrupt(Arc::new(error.into())),
         _ if is_unreadable => StoreError::Corrupt(Arc::new(error.into())),
         _ => StoreError::Unavailable(Arc::new(error.into())),
+    }
+}
+
+/// The lowest byte of a code; the others are what exactly it is.
+fn kind(error: &Error) -> Option<i32> {
+    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::idempotency::{Fingerprint, Store as _};
+
+    #[tokio::test]
+    async fn where_the_machine_says_nothing_a_second_opener_is_refused() {
+        let folder = TempDir::new().expect("a folder");
+        let file = folder.path().join("records");
+        let open = async |steady| SqlStore::<Sqlite>::open_by(steady, &file, wall_time()).await;
+        let first = open(Steady::Process).await.expect("nobody has it open");
+        for steady in [Steady::Process, Steady::find()] {
+            let refused = open(steady).await;
+            assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+        }
+        let said = first.look(&RecordKey::of(&"test", &1), Fingerprint::of(&1)).await;
+        assert!(matches!(said, Ok(None)), "the first one keeps it: {said:?}");
+        drop(first);
+        open(Steady::Process).await.expect("nobody has it open any more");
     }
 }

@@ -17,7 +17,8 @@ type Fence<'a> = &'a mut dyn FnMut() -> u64;
 
 impl Store for SqlStore<Sqlite> {
     async fn begin(&self, key: &RecordKey, claim: Claim) -> Result<Begin, StoreError> {
-        self.decide(key, move |known: &mut Known, now: Moment, fence: Fence<'_>| {
+        // A claim of somebody who is gone would be in the way of all others until its lease is over.
+        self.decide_if_awaited(key, move |known: &mut Known, now: Moment, fence: Fence<'_>| {
             Record::begin(known, &claim, now, fence)
         })
         .await

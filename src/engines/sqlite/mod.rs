@@ -2,6 +2,8 @@
 
 mod clock;
 mod connection;
+mod file;
 mod idempotency;
 mod row;
+mod steady;
 mod writer;

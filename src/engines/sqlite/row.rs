@@ -83,6 +83,15 @@ pub(super) fn update_largest<'q>(time: Moment, fence: u64) -> Statement<'q> {
     query("UPDATE largest SET time = ?1, fence = ?2").bind(number(time)).bind(i64::try_from(fence).unwrap_or(i64::MAX))
 }
 
+/// The largest time there ever was, of which start of the machine the clock is, and when that counts from.
+pub(super) fn select_clock<'q>() -> QueryAs<'q, Sqlite, (i64, Option<String>, i64), SqliteArguments> {
+    query_as("SELECT time, boot, began FROM largest, machine")
+}
+
+pub(super) fn update_clock(boot: Option<&str>, began: Moment) -> Statement<'_> {
+    query("UPDATE machine SET boot = ?1, began = ?2").bind(boot).bind(number(began))
+}
+
 pub(super) fn moment(number: i64) -> Option<Moment> {
     u64::try_from(number).ok().map(Moment::from_nanos)
 }

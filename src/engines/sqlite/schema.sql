@@ -23,6 +23,11 @@ CREATE TABLE largest (time INTEGER NOT NULL, fence INTEGER NOT NULL) STRICT;
 
 INSERT INTO largest VALUES (0, 0);
 
+-- When the machine began to count how long it is up, as whoever opened the file first since it was started has told the time.
+CREATE TABLE machine (boot TEXT, began INTEGER NOT NULL) STRICT;
+
+INSERT INTO machine VALUES (NULL, 0);
+
 PRAGMA application_id = 1651864691;
 
 PRAGMA user_version = 1;

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sqlx::query;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection as _, query};
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
 use super::connection::failed;
+use super::file::File;
 use super::row::{corrupt, delete, delete_what_is_over, moment, read, select, select_largest, update_largest, upsert};
 use crate::clock::Moment;
 use crate::idempotency::state::Record;
@@ -17,7 +18,7 @@ const MOST_TOGETHER: usize = 256;
 
 /// Writes for all, alone with the file while it does: what was asked for while it wrote is written next, together.
 pub(super) struct Writer {
-    connection: SqliteConnection,
+    file: File,
     clock: Clock,
     commits: Arc<AtomicU64>,
 }
@@ -41,24 +42,35 @@ pub(super) struct Question<T, F> {
     decide: F,
     said: Result<T, StoreError>,
     answer: oneshot::Sender<Result<T, StoreError>>,
+    is_only_if_awaited: bool,
 }
 
 impl<T, F: Decide<T>> Question<T, F> {
     pub(super) fn new(decide: F) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
         let (answer, receiver) = oneshot::channel();
         let said = Err(StoreError::Unavailable(Arc::new("nothing was decided".into())));
-        (Self { decide, said, answer }, receiver)
+        (Self { decide, said, answer, is_only_if_awaited: false }, receiver)
+    }
+
+    /// Nothing is decided for whoever is gone.
+    pub(super) fn if_awaited(self) -> Self {
+        Self { is_only_if_awaited: true, ..self }
     }
 }
 
 /// A [`Question`], whatever its answer is.
 pub(super) trait Ask: Send {
+    fn is_given_up(&self) -> bool;
     fn decide(&mut self, known: &mut Option<Record>, now: Moment, fence: &mut dyn FnMut() -> u64);
     fn fail(&mut self, error: StoreError);
     fn answer(self: Box<Self>);
 }
 
 impl<T: Send, F: Decide<T>> Ask for Question<T, F> {
+    fn is_given_up(&self) -> bool {
+        self.is_only_if_awaited && self.answer.is_closed()
+    }
+
     fn decide(&mut self, known: &mut Option<Record>, now: Moment, fence: &mut dyn FnMut() -> u64) {
         self.said = Ok((self.decide)(known, now, fence));
     }
@@ -104,8 +116,8 @@ struct Progress {
 }
 
 impl Writer {
-    pub(super) const fn new(connection: SqliteConnection, clock: Clock, commits: Arc<AtomicU64>) -> Self {
-        Self { connection, clock, commits }
+    pub(super) const fn new(file: File, clock: Clock, commits: Arc<AtomicU64>) -> Self {
+        Self { file, clock, commits }
     }
 
     pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
@@ -116,8 +128,7 @@ impl Writer {
                 job.answer();
             }
         }
-        // What is left of the log is written into the file; if not, by whoever opens it next.
-        _ = self.connection.close().await;
+        self.file.close().await;
     }
 
     /// Does these together, or if something is wrong with one of them each by itself.
@@ -125,37 +136,35 @@ impl Writer {
         let fail = |jobs: &mut [Job], error: StoreError| jobs.iter_mut().for_each(|job| job.fail(error.clone()));
         match self.transact(jobs).await {
             Ok(()) => {}
-            Err(Failure::One(error)) if jobs.len() == 1 => fail(jobs, error),
-            Err(Failure::One(_)) => {
-                for job in jobs {
-                    if let Err(Failure::One(error) | Failure::All(error)) =
-                        self.transact(std::slice::from_mut(job)).await
-                    {
-                        job.fail(error);
+            Err(Failure::One(_)) if jobs.len() > 1 => {
+                for next in 0..jobs.len() {
+                    match self.transact(&mut jobs[next..=next]).await {
+                        Ok(()) => {}
+                        Err(Failure::One(error)) => jobs[next].fail(error),
+                        Err(Failure::All(error)) => {
+                            jobs[next].fail(error.clone());
+                            return fail(&mut jobs[next + 1..], not_begun(error));
+                        }
                     }
                 }
             }
-            Err(Failure::All(error)) => fail(jobs, error),
+            Err(Failure::One(error) | Failure::All(error)) => fail(jobs, error),
         }
     }
 
     async fn transact(&mut self, jobs: &mut [Job]) -> Result<(), Failure> {
-        let begun = query("BEGIN IMMEDIATE").execute(&mut self.connection).await;
-        begun.map_err(|error| Failure::All(failed(error)))?;
-        let written = self.write_all(jobs).await;
-        let committed = match written {
-            Ok(has_changed) => self.commit(has_changed).await,
-            Err(failure) => Err(failure),
-        };
-        if committed.is_err() {
-            // There may be nothing to undo any more.
-            _ = query("ROLLBACK").execute(&mut self.connection).await;
+        let done = self.begin_and_commit(jobs).await;
+        if done.is_err() {
+            self.file.undo().await;
         }
-        committed
+        done
     }
 
-    async fn commit(&mut self, has_changed: bool) -> Result<(), Failure> {
-        let committed = query("COMMIT").execute(&mut self.connection).await;
+    async fn begin_and_commit(&mut self, jobs: &mut [Job]) -> Result<(), Failure> {
+        let connection = self.file.reach().await.map_err(all)?;
+        query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(all)?;
+        let has_changed = write_all(connection, &self.clock, jobs).await?;
+        let committed = query("COMMIT").execute(connection).await;
         committed.map_err(|error| match failed(error) {
             // It may be in the log, and the disk has not said so.
             StoreError::Unavailable(cause) => Failure::All(StoreError::Ambiguous(cause)),
@@ -164,31 +173,50 @@ impl Writer {
         self.commits.fetch_add(u64::from(has_changed), Ordering::Relaxed);
         Ok(())
     }
+}
 
-    async fn write_all(&mut self, jobs: &mut [Job]) -> Result<bool, Failure> {
-        let all = |error| Failure::All(failed(error));
-        let (time, fence) = select_largest().fetch_one(&mut self.connection).await.map_err(all)?;
-        let (Some(largest), Ok(fence)) = (moment(time), u64::try_from(fence)) else {
-            return Err(Failure::All(corrupt("the largest time or fence is negative")));
-        };
-        let now = self.clock.time(largest, Moment::now());
-        let mut progress = Progress { now, fence, has_changed: false };
-        for job in jobs {
-            let done = match job {
-                Job::Record(key, ask) => self.decide(key, ask.as_mut(), &mut progress).await,
-                Job::Purge { most, said, .. } => self.purge(*most, said, &mut progress).await,
-            };
-            done.map_err(|error| Failure::One(failed(error)))?;
-        }
-        if progress.has_changed {
-            let largest = update_largest(progress.now, progress.fence);
-            largest.execute(&mut self.connection).await.map_err(all)?;
-        }
-        Ok(progress.has_changed)
+/// What is told to those whose turn did not come, when the one before them was told this.
+fn not_begun(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Ambiguous(cause) => StoreError::Unavailable(cause),
+        other => other,
     }
+}
 
-    async fn decide(&mut self, key: &RecordKey, ask: &mut dyn Ask, progress: &mut Progress) -> Result<(), sqlx::Error> {
-        let row = select(key).fetch_optional(&mut self.connection).await?;
+fn all(error: sqlx::Error) -> Failure {
+    Failure::All(failed(error))
+}
+
+/// Whether anything has changed.
+async fn write_all(connection: &mut SqliteConnection, clock: &Clock, jobs: &mut [Job]) -> Result<bool, Failure> {
+    let (time, fence) = select_largest().fetch_one(&mut *connection).await.map_err(all)?;
+    let (Some(largest), Ok(fence)) = (moment(time), u64::try_from(fence)) else {
+        return Err(Failure::All(corrupt("the largest time or fence is negative")));
+    };
+    let now = clock.time(largest).map_err(Failure::All)?;
+    let mut progress = Progress { now, fence, has_changed: false };
+    for job in jobs {
+        let done = match job {
+            Job::Record(_, ask) if ask.is_given_up() => Ok(()),
+            Job::Record(key, ask) => progress.decide(connection, key, ask.as_mut()).await,
+            Job::Purge { most, said, .. } => progress.purge(connection, *most, said).await,
+        };
+        done.map_err(|error| Failure::One(failed(error)))?;
+    }
+    if progress.has_changed {
+        update_largest(progress.now, progress.fence).execute(connection).await.map_err(all)?;
+    }
+    Ok(progress.has_changed)
+}
+
+impl Progress {
+    async fn decide(
+        &mut self,
+        connection: &mut SqliteConnection,
+        key: &RecordKey,
+        ask: &mut dyn Ask,
+    ) -> Result<(), sqlx::Error> {
+        let row = select(key).fetch_optional(&mut *connection).await?;
         let known = row.map(read);
         if let Some(None) = known {
             ask.fail(corrupt("a row makes no sense"));
@@ -196,31 +224,124 @@ impl Writer {
         }
         let before = known.flatten();
         let mut after = before.clone();
+        let now = self.now;
         // Larger than those of a file that was here before and is lost, unless the clock was set back since.
         let mut fence = || {
-            progress.fence = (progress.fence + 1).max(progress.now.to_nanos() / 1000);
-            progress.fence
+            self.fence = (self.fence + 1).max(now.to_nanos() / 1000);
+            self.fence
         };
-        ask.decide(&mut after, progress.now, &mut fence);
+        ask.decide(&mut after, now, &mut fence);
         if after != before {
             match &after {
-                Some(record) => upsert(key, record).execute(&mut self.connection).await?,
-                None => delete(key).execute(&mut self.connection).await?,
+                Some(record) => upsert(key, record).execute(connection).await?,
+                None => delete(key).execute(connection).await?,
             };
-            progress.has_changed = true;
+            self.has_changed = true;
         }
         Ok(())
     }
 
     async fn purge(
         &mut self,
+        connection: &mut SqliteConnection,
         most: u32,
         said: &mut Result<u32, StoreError>,
-        progress: &mut Progress,
     ) -> Result<(), sqlx::Error> {
-        let gone = delete_what_is_over(progress.now, most).execute(&mut self.connection).await?.rows_affected();
-        progress.has_changed |= gone > 0;
+        let gone = delete_what_is_over(self.now, most).execute(connection).await?.rows_affected();
+        self.has_changed |= gone > 0;
         *said = Ok(u32::try_from(gone).unwrap_or(most));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{AssertSqlSafe, Connection as _, raw_sql};
+    use tempfile::TempDir;
+
+    use super::super::connection::migrate;
+    use super::super::steady::Steady;
+    use super::*;
+    use crate::idempotency::{Claim, Fingerprint, Owner};
+
+    async fn writer(folder: &TempDir) -> Writer {
+        let options = SqliteConnectOptions::new().filename(folder.path().join("records")).create_if_missing(true);
+        let mut connection = SqliteConnection::connect_with(&options).await.expect("a file");
+        let clock = migrate(&mut connection, Steady::find(), SystemTime::UNIX_EPOCH).await.expect("tables");
+        Writer::new(File::new(options, connection), clock, Arc::default())
+    }
+
+    async fn run(writer: &mut Writer, statements: &'static str) {
+        let connection = writer.file.reach().await.expect("a connection");
+        raw_sql(AssertSqlSafe(statements)).execute(connection).await.expect("statements that can be run");
+    }
+
+    /// Begins a request, and counts how often that was decided.
+    fn job(of: u32, decided: &Arc<AtomicU64>) -> (Job, oneshot::Receiver<Result<bool, StoreError>>) {
+        let (decided, forever) = (Arc::clone(decided), Duration::from_secs(3600));
+        let claim =
+            Claim { fingerprint: Fingerprint::of(&of), owner: Owner::random(), lease: forever, retention: forever };
+        let (question, answer) =
+            Question::new(move |known: &mut Option<Record>, now: Moment, fence: &mut dyn FnMut() -> u64| {
+                decided.fetch_add(1, Ordering::Relaxed);
+                Record::begin(known, &claim, now, fence);
+                known.is_some()
+            });
+        (Job::Record(RecordKey::of(&"test", &of), Box::new(question)), answer)
+    }
+
+    #[tokio::test]
+    async fn after_what_fails_for_all_nothing_more_is_tried() {
+        let folder = TempDir::new().expect("a folder");
+        let mut writer = writer(&folder).await;
+        let decided = Arc::default();
+        let (mut jobs, answers): (Vec<_>, Vec<_>) = (0..8).map(|of| job(of, &decided)).unzip();
+        run(
+            &mut writer,
+            "CREATE TRIGGER one BEFORE INSERT ON record WHEN (SELECT count(*) FROM record) = 7 \
+             BEGIN SELECT RAISE(ABORT, 'one of them'); END; \
+             CREATE TRIGGER each BEFORE UPDATE ON largest BEGIN SELECT RAISE(ABORT, 'all of them'); END",
+        )
+        .await;
+        writer.write(&mut jobs).await;
+        assert_eq!(decided.load(Ordering::Relaxed), 8 + 1, "together, and the first by itself");
+        jobs.into_iter().for_each(Job::answer);
+        for answer in answers {
+            let said = answer.await.expect("it is answered");
+            assert!(matches!(said, Err(StoreError::Unavailable(_))), "{said:?}");
+        }
+    }
+
+    /// Writes one, which fails, and another one, which does not.
+    async fn fails_once(mut writer: Writer) {
+        let decided = Arc::default();
+        for is_done in [false, true] {
+            let (job, answer) = job(1, &decided);
+            let mut jobs = [job];
+            writer.write(&mut jobs).await;
+            jobs.into_iter().for_each(Job::answer);
+            let said = answer.await.expect("it is answered");
+            assert_eq!(matches!(said, Ok(true)), is_done, "{said:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_was_left_open_is_undone() {
+        let folder = TempDir::new().expect("a folder");
+        let mut writer = writer(&folder).await;
+        run(&mut writer, "BEGIN").await;
+        fails_once(writer).await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_undoes_nothing_is_opened_anew() {
+        let folder = TempDir::new().expect("a folder");
+        let mut writer = writer(&folder).await;
+        let connection = writer.file.reach().await.expect("a connection");
+        connection.lock_handle().await.expect("its worker").set_progress_handler(1, || false);
+        fails_once(writer).await;
     }
 }

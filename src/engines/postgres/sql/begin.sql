@@ -6,7 +6,7 @@ known AS MATERIALIZED (
     FROM buttress_idempotency, (SELECT clock_timestamp() AS now) AS clock
     WHERE key = $1
         AND greatest(forgotten_at, lease_until) > now
-        AND (fingerprint <> $2 OR phase <> 0 OR (lease_until > now AND owner IS DISTINCT FROM $3))
+        AND (fingerprint <> $2 OR phase <> 0 OR lease_until IS NULL OR (lease_until > now AND owner IS DISTINCT FROM $3))
 ),
 -- A fence is drawn only by whoever is alone with the key: one that was drawn before another's and inserted after that was
 -- forgotten would be smaller.
@@ -44,7 +44,8 @@ SELECT
         WHEN fingerprint <> $2 THEN 3
         WHEN phase = 1 THEN 2
         WHEN phase = 2 THEN 4
-        ELSE 1
+        WHEN phase = 0 AND lease_left IS NOT NULL THEN 1
+        ELSE 5
     END::smallint,
     fence,
     attempt,

@@ -4,7 +4,8 @@ SELECT
         WHEN fingerprint <> $2 THEN 3
         WHEN phase = 1 THEN 2
         WHEN phase = 2 THEN 4
-        ELSE 1
+        WHEN phase = 0 AND lease_until IS NOT NULL THEN 1
+        ELSE 5
     END::smallint AS says,
     fence,
     attempt,
@@ -13,4 +14,4 @@ SELECT
 FROM buttress_idempotency, (SELECT clock_timestamp() AS now) AS clock
 WHERE key = $1
     AND greatest(forgotten_at, lease_until) > now
-    AND (fingerprint <> $2 OR phase <> 0 OR lease_until > now)
+    AND (fingerprint <> $2 OR phase <> 0 OR lease_until IS NULL OR lease_until > now)
