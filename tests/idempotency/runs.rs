@@ -15,7 +15,8 @@ use tokio::time::sleep;
 use tower::{Layer, Service, service_fn};
 
 use crate::support::far::Far;
-use crate::world::{Failure, Numbers, Order, SEC, layer, layer_on, once, order, reason, slow, store};
+use crate::support::numbers::Numbers;
+use crate::world::{Failure, Order, SEC, layer, layer_on, once, order, reason, slow, store};
 
 #[tokio::test(start_paused = true)]
 async fn a_run_goes_on_when_its_sender_has_gone() {

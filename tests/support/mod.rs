@@ -6,4 +6,5 @@ pub(crate) mod allocations;
 pub(crate) mod drops;
 pub(crate) mod far;
 pub(crate) mod model;
+pub(crate) mod numbers;
 pub(crate) mod readiness;
