@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use pin_project::pin_project;
 
 use crate::outcome::{Failure, FailureKind};
+use crate::rejection::Rejection;
 
 thread_local! {
     /// `None` where nobody wants to know.
@@ -19,9 +20,19 @@ thread_local! {
 
 /// The answer that failed so does not come out.
 pub(crate) fn by_another(failure: &Failure) {
-    let was_called = !matches!(failure.kind(), FailureKind::Refused | FailureKind::Expired);
-    if was_called && IN_SCOPE.get().is_some() {
+    if was_called(failure) && IN_SCOPE.get().is_some() {
         IN_SCOPE.set(Some(true));
+    }
+}
+
+/// Whether anything may have come of a call that failed so: not if it was kept from the service, nor if that turned it away.
+fn was_called(failure: &Failure) -> bool {
+    match failure.rejection() {
+        Some(Rejection::Idempotency(refused)) => refused.reason().was_run(),
+        _ => !matches!(
+            failure.kind(),
+            FailureKind::Refused | FailureKind::Expired | FailureKind::Throttled | FailureKind::RequestTimeout
+        ),
     }
 }
 
@@ -67,6 +78,7 @@ impl<F: Future> Future for Scoped<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rejection::{RefusalReason, Refused};
 
     #[tokio::test]
     async fn of_an_answer_that_was_given_up_the_scope_around_it_hears_and_no_other() {
@@ -78,6 +90,22 @@ mod tests {
         let (failed, refused) = futures::join!(scope(seen(FailureKind::Error)), scope(seen(FailureKind::Refused)));
         assert!(failed && !refused, "whoever was refused was not called");
         assert!(!seen(FailureKind::Error).await, "nobody wants to know");
-        assert!(!scope(scope(seen(FailureKind::Expired))).await);
+        for turned_away in [FailureKind::Expired, FailureKind::Throttled, FailureKind::RequestTimeout] {
+            assert!(!scope(seen(turned_away)).await, "{turned_away:?}");
+        }
+        let nested = scope(async { (scope(seen(FailureKind::TimedOut)).await, any()) });
+        assert_eq!(nested.await, (true, false), "each scope hears of its own");
+    }
+
+    #[tokio::test]
+    async fn of_a_run_that_may_have_done_something_it_is_heard_although_it_is_refused() {
+        let seen = |reason| {
+            scope(async move {
+                by_another(&Rejection::from(Refused::new("orders".into(), reason)).into());
+                any()
+            })
+        };
+        assert!(seen(RefusalReason::Interrupted).await && seen(RefusalReason::OutcomeUnknown).await);
+        assert!(!seen(RefusalReason::Running).await && !seen(RefusalReason::TooManyRunning).await);
     }
 }

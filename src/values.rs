@@ -18,7 +18,8 @@ use crate::superseded;
 ///
 /// An error cannot be told again. After one, a repeated request is told that nobody knows what came of the first; but not if
 /// the error is a refusal by a breaker or a limiter inside, or by a timeout that came too late to call, which kept the call from
-/// the service (unless another one was made before it, by a retry inside), and not if [errors have no effect](Self::errors_have_no_effect).
+/// the service (unless another one was made before it, by a retry of this crate inside; of what the service has done by itself
+/// before it calls something that refuses, nothing is known: map that error to one of your own), and not if [errors have no effect](Self::errors_have_no_effect).
 ///
 /// ```
 /// use std::num::NonZeroUsize;
@@ -104,7 +105,10 @@ where
 }
 
 fn kept_from_the_service(rejection: Rejection) -> bool {
-    matches!(crate::outcome::Failure::from(rejection).kind(), FailureKind::Refused | FailureKind::Expired)
+    match &rejection {
+        Rejection::Idempotency(refused) => !refused.reason().was_run(),
+        _ => matches!(crate::outcome::Failure::from(rejection).kind(), FailureKind::Refused | FailureKind::Expired),
+    }
 }
 
 #[cfg(test)]
@@ -211,5 +215,16 @@ mod tests {
         let cut = Rejection::from(Elapsed::limit("bank".into(), Duration::from_secs(1)));
         let cut = verdict(Values::new(), Err::<(), _>(Error::Rejected(cut)));
         assert_eq!(cut, Verdict::Unknown("it failed".into()));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_after_another_call_does_not_say_that_nothing_was_done() {
+        let refused = || Err::<u32, Failure>(Error::Rejected(Open::new("bank".into(), TripReason::ForcedOpen).into()));
+        let after = superseded::scope(async {
+            superseded::by_another(&crate::outcome::Failure::new(FailureKind::Error));
+            verdict(Values::new(), refused())
+        });
+        assert_eq!(after.await, Verdict::Unknown("it failed".into()));
+        assert_eq!(superseded::scope(async { verdict(Values::new(), refused()) }).await, Verdict::NoEffect);
     }
 }

@@ -58,10 +58,10 @@ impl<St, I, P, R> IdempotencyLayer<St, I, P, R> {
 
 impl<St: Store, I, P, R> IdempotencyLayer<St, I, P, R> {
     /// For whoever has found out what came of a [parked](Store::park) request: this, which a repeated one is answered with from
-    /// now on; or, if that says so, nothing, and then it is run again. `false` if it is not parked, or if an answer like this
-    /// does not say either.
+    /// now on; it is of the type of the service's results, over HTTP `Ok(response)`. `false` if it is not parked, or if such an
+    /// answer is not one that is kept: then say over HTTP that it is [final](crate::http::Effect::Final).
     ///
-    /// A service behind the layer would be answered so; over HTTP `Ok(response)`.
+    /// That nothing came of it, and it is to be run again, says [`Store::resolve`] without an answer.
     ///
     /// # Errors
     ///
@@ -72,8 +72,7 @@ impl<St: Store, I, P, R> IdempotencyLayer<St, I, P, R> {
     {
         match self.shared.keep.keep(result).await.verdict {
             Verdict::Final(kept) => self.shared.store.resolve(key, Some(kept)).await,
-            Verdict::NoEffect => self.shared.store.resolve(key, None).await,
-            Verdict::Unknown(_) => Ok(false),
+            Verdict::NoEffect | Verdict::Unknown(_) => Ok(false),
         }
     }
 }

@@ -7,7 +7,7 @@
 //! | a request whose key | is |
 //! |---|---|
 //! | nobody has sent | run, in a task of its own: a sender that goes away does not stop it |
-//! | is of one that is running | refused, and told to come back in 5 s, or when its lease ends ([`Running`](RefusalReason::Running), over HTTP 409 with `Retry-After`); or it [waits](IdempotencyConfig::wait) for the one answer |
+//! | is of one that is running | refused, and told to come back in 5 s or when its lease ends, whichever is sooner ([`Running`](RefusalReason::Running), over HTTP 409 with `Retry-After`); or it [waits](IdempotencyConfig::wait) for the one answer |
 //! | is of one that was run | answered with what came of that (over HTTP marked `idempotency-replayed: true`) |
 //! | is of another request | refused ([`Mismatch`](RefusalReason::Mismatch), 422) |
 //! | is missing or cannot be read | refused (400) |
@@ -46,22 +46,25 @@
 //!   told that there was [a run before](Execution::is_recovered), and should look what that one did.
 //! - A **fence** is a number that is larger for each run of a request. A process that stood still for longer than its lease
 //!   does not know that it was taken over from. Nobody can stop it, but the database that it writes to can refuse it: the
-//!   handler writes its [fence](Execution::fence) (`Execution::current()`) beside what the operation changes, and nothing where
-//!   there is a larger one (`UPDATE orders SET state = 'paid', pay_fence = 17 WHERE order_no = 1 AND pay_fence <= 17`; each
-//!   operation has a column of its own). What cannot refuse, such as a payment provider, is to be sent one key of its own for
+//!   handler writes its [fence](Execution::fence) (`Execution::current()`) beside what the request changes, and nothing where
+//!   there is a larger one (`UPDATE orders SET state = 'paid', pay_fence = 17 WHERE order_no = 1 AND pay_fence <= 17`). Compare
+//!   fences of one request only: each operation has a column of its own, and where two requests may change the same row, their
+//!   keys belong beside their fences. What cannot refuse, such as a payment provider, is to be sent one key of its own for
 //!   all runs, derived from the order and the operation, or [what the request is recorded under](Execution::key).
 //! - **Retention** is for how long what came of a request is remembered. It must be longer than anybody repeats one.
 //!
 //! Nobody knows what came of a request whose handler says so, failed in a way that tells nothing, or crashed or hung as often as
 //! a request [may be run](IdempotencyConfig::max_attempts): then it is **parked**, and repeated ones are refused
-//! ([`OutcomeUnknown`](RefusalReason::OutcomeUnknown)) until somebody finds out and [says so](IdempotencyLayer::resolve).
+//! ([`OutcomeUnknown`](RefusalReason::OutcomeUnknown)) until somebody finds out and [says so](IdempotencyLayer::resolve), or the
+//! retention is over.
 //!
 //! # What it promises, and what it does not
 //!
-//! While the store keeps its records, a request is run again only if the run before said that nothing came of it, or lost its
-//! lease: its process crashed or stood still, it did not reach the store for as long as a lease, or it hung for longer than a
-//! [run may take](IdempotencyConfig::longest_run). That is what fences are for, and it happens at most
-//! [`max_attempts`](IdempotencyConfig::max_attempts) times. A store that is
+//! While the store keeps its records, a request is run again only if the run before, or whoever looked into it, said that
+//! nothing came of it, or if it lost its lease: its process crashed or stood still, it did not reach the store for as long as a
+//! lease, or it hung for longer than a [run may take](IdempotencyConfig::longest_run). That is what fences are for; so many
+//! runs there are at most ([`max_attempts`](IdempotencyConfig::max_attempts)). Requests that may be
+//! [run without the store](WhenUnavailable::Run) may be run twice while it is not reached. A store that is
 //! [not durable](Capabilities::durable) forgets with its process, and so [`MemoryStore`] does not outlive a crash. Where two
 //! effects must not be at any price, let the effect's own store say no as well: by the fence, or by a unique index.
 //!
@@ -83,9 +86,10 @@
 //!
 //! Around what has an effect and is asked for over a network. Outside of it belongs what concerns a sender: limits, timeouts
 //! (who is told "too late" and asks again gets the answer), authentication; inside of it what concerns the effect: breaker,
-//! retries. A refusal by them lets the request be run again, but for one that comes after another call was made. A retry
-//! belongs around what the handler calls, with a key of its own, and not around the handler, which it would run several times
-//! in one run.
+//! retries. A refusal by them lets the request be run again, unless a retry or a fallback of this crate has made another call
+//! in the same run. Of what a handler has done by itself before it passes such a refusal on, nothing is known: it has to say so
+//! (over HTTP by [`Effect`](crate::http::Effect)). A retry belongs around what the handler calls, with a key of its own, and not
+//! around the handler, which it would run several times in one run.
 
 mod config;
 mod future;

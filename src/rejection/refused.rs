@@ -103,7 +103,8 @@ pub enum RefusalReason {
     NotReplayable,
     /// It was run, and nobody knows what came of it.
     OutcomeUnknown,
-    /// It was run, and the run did not come to its end. Whoever asks again runs it anew.
+    /// It was run, and the run did not come to its end. Whoever asks again may run it anew, as often as it
+    /// [may be run](crate::idempotency::IdempotencyConfig::max_attempts).
     Interrupted,
     /// It has no key, and needs one.
     WithoutKey,
@@ -150,12 +151,20 @@ impl RefusalReason {
         }
     }
 
+    /// Whether something may have come of the request: it was run, and there is no answer to tell.
+    #[must_use]
+    pub const fn was_run(self) -> bool {
+        matches!(self, Self::NotReplayable | Self::OutcomeUnknown | Self::Interrupted)
+    }
+
     /// Whether the same request may be answered otherwise later, when it is sent again as it is.
     #[must_use]
     pub const fn may_pass_later(self) -> bool {
         match self {
             Self::Running
             | Self::Interrupted
+            | Self::Cut
+            | Self::TooSlow
             | Self::StoreUnavailable
             | Self::StoreFull
             | Self::TooManyRunning
@@ -166,9 +175,7 @@ impl RefusalReason {
             | Self::WithoutKey
             | Self::WithoutScope
             | Self::MalformedKey
-            | Self::TooLarge
-            | Self::Cut
-            | Self::TooSlow => false,
+            | Self::TooLarge => false,
         }
     }
 }

@@ -196,7 +196,9 @@ where
                 return this.state.set(State::Answered { result });
             }
         };
-        superseded::by_another(failure);
+        if !result.as_ref().err().is_some_and(|error| this.plan.never_sent.never_sent(error)) {
+            superseded::by_another(failure);
+        }
         // The caller waits, and the last answer must not: it may hold a connection.
         drop(result);
         telemetry::retrying(name, attempt, failure, wait);

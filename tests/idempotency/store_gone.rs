@@ -15,7 +15,8 @@ use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::support::far::Far;
-use crate::world::{Failure, Numbers, Order, SEC, layer_on, once, order, reason, slow, store};
+use crate::support::numbers::Numbers;
+use crate::world::{Failure, Order, SEC, layer_on, once, order, reason, slow, store};
 
 #[tokio::test(start_paused = true)]
 async fn without_the_store_nothing_is_run_unless_it_may_be_run_twice() {

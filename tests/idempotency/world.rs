@@ -1,6 +1,5 @@
 //! Orders, and the layer that has each of them carried out once.
 
-use std::future::{Ready, ready};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,38 +7,17 @@ use std::time::Duration;
 
 use buttress::Error;
 use buttress::idempotency::{
-    IdempotencyConfig, IdempotencyLayer, Identify, Keep, Kept, MemoryStore, RefusalReason, RunOnce, ScopeOf,
-    Unreadable, Verdict,
+    IdempotencyConfig, IdempotencyLayer, Identify, MemoryStore, RefusalReason, RunOnce, ScopeOf,
 };
-use bytes::Bytes;
 use tokio::time::sleep;
 use tower::{Service, service_fn};
 
 use crate::support::far::Far;
+use crate::support::numbers::Numbers;
 
 pub(crate) const SEC: Duration = Duration::from_secs(1);
 
 pub(crate) type Failure = Error<&'static str>;
-
-/// Keeps numbers; an error has had no effect.
-pub(crate) struct Numbers;
-
-impl<E: Send> Keep<u32, E> for Numbers {
-    type Future = Ready<Kept<u32, E>>;
-
-    fn keep(&self, result: Result<u32, E>) -> Self::Future {
-        let verdict = match &result {
-            Ok(number) => Verdict::Final(Bytes::copy_from_slice(&number.to_le_bytes())),
-            Err(_) => Verdict::NoEffect,
-        };
-        ready(Kept { result, verdict })
-    }
-
-    fn replay(&self, kept: Bytes) -> Result<u32, Unreadable> {
-        let bytes = kept.as_ref().try_into().map_err(|_| Unreadable::new("not four bytes"))?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Order {

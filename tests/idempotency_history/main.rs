@@ -9,49 +9,26 @@ mod plain;
 mod support;
 
 use std::collections::HashMap;
-use std::future::Ready;
-use std::future::ready;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use buttress::Error;
-use buttress::idempotency::{
-    Execution, IdempotencyConfig, IdempotencyLayer, Keep, Kept, MemoryStore, RunOnce, Store, Unreadable, Verdict,
-};
-use bytes::Bytes;
+use buttress::idempotency::{Execution, IdempotencyConfig, IdempotencyLayer, MemoryStore, RunOnce, Store};
 use tokio::time::sleep;
 use tower::{Layer, Service, service_fn};
 
 use crate::book::{Book, Page};
 use crate::plain::{Bug, Plain};
 use crate::support::far::Far;
+use crate::support::numbers::Numbers;
 
 const MS: Duration = Duration::from_millis(1);
 const LEASE: Duration = Duration::from_secs(3);
 const LONGEST_RUN: Duration = Duration::from_secs(6);
 
 type Failure = Error<&'static str>;
-
-/// Numbers are final; errors have had no effect.
-struct Numbers;
-
-impl<E: Send> Keep<u32, E> for Numbers {
-    type Future = Ready<Kept<u32, E>>;
-
-    fn keep(&self, result: Result<u32, E>) -> Self::Future {
-        let verdict = match &result {
-            Ok(number) => Verdict::Final(Bytes::copy_from_slice(&number.to_le_bytes())),
-            Err(_) => Verdict::NoEffect,
-        };
-        ready(Kept { result, verdict })
-    }
-
-    fn replay(&self, kept: Bytes) -> Result<u32, Unreadable> {
-        kept.as_ref().try_into().map(u32::from_le_bytes).map_err(|_| Unreadable::new("not four bytes"))
-    }
-}
 
 /// A store that may be told that a client has gone.
 trait Told: Store + Clone {

@@ -282,3 +282,44 @@ async fn an_answer_that_somebody_has_found_out_is_told_like_any_other() {
     assert_eq!((text(answer).await, calls.so_far()), ("order 7".to_owned(), 1));
     assert!(!layer.resolve(&key, created()).await.expect("in memory"), "it is not parked any more");
 }
+
+/// Whoever was turned away twice has done as little as whoever was turned away once.
+#[tokio::test(start_paused = true)]
+async fn what_was_turned_away_more_than_once_may_be_asked_for_again() {
+    let (calls, store) = (Calls::default(), store());
+    let counter = calls.clone();
+    let bank = service_fn(move |_: Request<Full<Bytes>>| {
+        let status = if counter.count() <= 2 { 429 } else { 201 };
+        ready(Ok::<_, BoxError>(Response::builder().status(status).body(Body::empty()).expect("a response")))
+    });
+    let retry = RetryLayer::new(RetryConfig::new().max_attempts(2)).expect("valid").http_client();
+    let charge = ServiceBuilder::new().layer(once(&store)).layer(retry).service(bank);
+    let order = || Request::post("/").header("idempotency-key", "k").body(Full::from("tea")).expect("a request");
+    assert_eq!(charge.clone().oneshot(order()).await.expect("a response").status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!((calls.so_far(), store.is_empty()), (2, true));
+    assert_eq!(charge.oneshot(order()).await.expect("a response").status(), StatusCode::CREATED);
+}
+
+/// A breaker of the shop's that opened at the first try refuses the second one, with a response.
+#[tokio::test(start_paused = true)]
+async fn a_response_that_refuses_after_a_call_that_was_made_is_the_answer() {
+    let (calls, store) = (Calls::default(), store());
+    let counter = calls.clone();
+    let bank = service_fn(move |_: Request<Full<Bytes>>| {
+        counter.count();
+        ready(Ok::<_, BoxError>(Response::builder().status(500).body(Body::empty()).expect("a response")))
+    });
+    let breaker = CircuitBreakerConfig::new().consecutive_failures(1).open_for(400 * SEC);
+    let charge = ServiceBuilder::new()
+        .layer(once(&store))
+        .layer(RetryLayer::new(RetryConfig::new()).expect("valid").http_client())
+        .layer(CircuitBreakerLayer::new(breaker).expect("valid").http_server())
+        .service(bank);
+    let order = || Request::post("/").header("idempotency-key", "k").body(Full::from("tea")).expect("a request");
+    let first = charge.clone().oneshot(order()).await.expect("a response");
+    assert!(first.extensions().get::<Rejection>().is_some(), "the control: it is refused");
+    tokio::time::sleep(500 * SEC).await;
+    let again = charge.oneshot(order()).await.expect("a response");
+    assert_eq!((again.status(), is_a_replay(&again)), (first.status(), true));
+    assert_eq!(calls.so_far(), 1);
+}

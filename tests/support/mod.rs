@@ -6,6 +6,7 @@ pub(crate) mod allocations;
 pub(crate) mod drops;
 pub(crate) mod far;
 pub(crate) mod model;
+pub(crate) mod numbers;
 pub(crate) mod orders;
 pub(crate) mod readiness;
 pub(crate) mod reference;

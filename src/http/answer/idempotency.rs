@@ -43,7 +43,7 @@ pub(super) const fn problem(reason: RefusalReason) -> Problem {
         ),
         RefusalReason::Interrupted => (
             StatusCode::SERVICE_UNAVAILABLE,
-            r#"{"type":"urn:problem-type:buttress:idempotency-interrupted","title":"Interrupted","status":503,"detail":"The request was begun, and did not come to its end. Send it again, under the same key: whoever processes it looks first what was done."}"#,
+            r#"{"type":"urn:problem-type:buttress:idempotency-interrupted","title":"Interrupted","status":503,"detail":"The request was begun, and did not come to its end. Sent again under the same key, it is looked up, and may be processed again."}"#,
         ),
         RefusalReason::WithoutKey => (
             StatusCode::BAD_REQUEST,

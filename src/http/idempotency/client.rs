@@ -174,11 +174,15 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
         let Self { inner, layer } = self;
-        if layer.methods.contains(request.method()) && !request.headers().contains_key(&layer.name) {
-            let key = layer.key.call_key(&request);
-            if let Some(value) = key.and_then(|key| layer.value(&key)) {
+        if layer.methods.contains(request.method()) {
+            if !request.headers().contains_key(&layer.name)
+                && let Some(value) = layer.key.call_key(&request).and_then(|key| layer.value(&key))
+            {
                 request.headers_mut().insert(layer.name.clone(), value);
-                if layer.name != IDEMPOTENCY_KEY {
+            }
+            if layer.name != IDEMPOTENCY_KEY {
+                let key = request.headers().get(&layer.name);
+                if key.is_some_and(|key| !key.as_bytes().trim_ascii().is_empty()) {
                     request.extensions_mut().insert(HasKey);
                 }
             }

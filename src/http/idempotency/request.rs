@@ -23,7 +23,7 @@ use crate::idempotency::{
 /// recorded of either. Trailers of a request are not handed on, and its body is made anew of what was read (`From<Bytes>`). Only requests of `POST` and `PATCH` are run once, by default;
 /// the others may be repeated as they are.
 ///
-/// The path is the one that the layer sees. A router that takes away what it has matched, as axum's `nest` does, hides the rest
+/// Hosts are not told apart, which the scope may do. The path is the one that the layer sees. A router that takes away what it has matched, as axum's `nest` does, hides the rest
 /// from layers inside: put the layer outside of it, or what is hidden (axum's `OriginalUri`) into the scope.
 ///
 /// ```
@@ -107,7 +107,7 @@ impl<S, K, P> IdempotencyKeys<S, K, P> {
         IdempotencyKeys { scope: Arc::new(scope), key, fingerprint, methods, max_body, read_within, needs_key }
     }
 
-    /// There is one tenant and one operation.
+    /// There is one tenant and one operation, and one host.
     #[must_use]
     pub fn global_scope(self) -> IdempotencyKeys<Global, K, P> {
         self.scope(Global)
@@ -124,7 +124,7 @@ impl<S, K, P> IdempotencyKeys<S, K, P> {
     /// that say the same in other bytes, such as JSON whose fields have no order or a form whose boundary is drawn each time.
     ///
     /// What it leaves out a repeated request may have changed, and is answered with what came of the first one all the same.
-    /// The method and the path belong to it unless they are in the scope.
+    /// The method, the path and the query belong to it unless they are in the scope.
     ///
     /// ```
     /// use buttress::http::IdempotencyKeys;
@@ -136,7 +136,7 @@ impl<S, K, P> IdempotencyKeys<S, K, P> {
     ///     // Maps of `serde_json` are sorted. What is no JSON is its own bytes.
     ///     .fingerprint(|head: &Parts, body: &Bytes| {
     ///         let canonical = serde_json::from_slice(body).map(|json: serde_json::Value| json.to_string().into_bytes());
-    ///         (head.method.as_str().to_owned(), canonical.unwrap_or_else(|_| body.to_vec()))
+    ///         (head.method.as_str().to_owned(), head.uri.to_string(), canonical.unwrap_or_else(|_| body.to_vec()))
     ///     });
     /// # let _ = keys;
     /// ```

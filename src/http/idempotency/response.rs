@@ -55,7 +55,7 @@ pub enum Effect {
 /// |---|---|
 /// | 401, 403, 407, 408, 413, 415, 425, 429 | is run |
 /// | a refusal by a breaker, a limiter or this layer inside, or by a timeout that came too late to call | is run |
-/// | one of these after another call was made, by a retry or a fallback inside, of which something may have come | is told it again |
+/// | one of these after a retry or a fallback inside has made another call, also one that only reads | is told it again |
 /// | 500 in the place of a panic, since it is not known to have done nothing | is told it again |
 /// | an error of the service, instead of a response | is told that nobody knows what came of it |
 /// | any other, 500 and the like as well, and that of a timeout inside which cut a call off, whatever its status | is told it again |

@@ -116,6 +116,12 @@ impl<St: Store, P> Runner<St, P> {
         &self.running.rules.name
     }
 
+    /// What the sender hears, and what is recorded, when there is no further attempt.
+    fn used_up<Res, E>(&self) -> (Told<Res, E>, Verdict) {
+        let why = "as many runs as may be have ended without anybody knowing how";
+        (self.refused(RefusalReason::OutcomeUnknown), Verdict::Unknown(why.into()))
+    }
+
     fn refused<Res, E>(&self, reason: RefusalReason) -> Told<Res, E> {
         Told::Refused(self.running.refused(reason))
     }
@@ -138,15 +144,16 @@ impl<St: Store, P> Runner<St, P> {
         P: Keep<S::Response, S::Error>,
     {
         let (key, claim) = (lease.key, lease.claim);
+        let is_last = acquired.attempt == self.running.rules.max_attempts.get();
         let (told, verdict) = if acquired.attempt > self.running.rules.max_attempts.get() {
-            let why = Verdict::Unknown("as many runs as may be have ended without anybody knowing how".into());
-            (self.refused(RefusalReason::OutcomeUnknown), why)
+            self.used_up()
         } else {
             telemetry::run_began(self.name(), &key, acquired.fence, acquired.attempt);
             let (keeper, execution) = Execution::new(key, acquired);
             let run = tokio::spawn(telemetry::in_this_span(execution.scope(self.call(call))));
             match self.come_to_its_end(self.watch(&mut lease, Some(&keeper), run).await) {
                 (told, Some(verdict)) => (told, verdict),
+                (_, None) if is_last => self.used_up(),
                 // Somebody else may have it by now, and what this one did is for them to find out.
                 (told, None) => {
                     tell(to, told);

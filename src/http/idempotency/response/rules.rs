@@ -96,7 +96,8 @@ impl Rules {
 pub(super) const fn was_not_called(rejection: &Rejection) -> bool {
     match rejection {
         Rejection::Elapsed(elapsed) => !elapsed.was_called(),
-        Rejection::CircuitOpen(_) | Rejection::RateLimited(_) | Rejection::Idempotency(_) => true,
+        Rejection::CircuitOpen(_) | Rejection::RateLimited(_) => true,
+        Rejection::Idempotency(refused) => !refused.reason().was_run(),
     }
 }
 

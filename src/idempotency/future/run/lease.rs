@@ -124,7 +124,9 @@ impl<St: Store, P> Runner<St, P> {
             Ok(true) => lease.renewed = before,
             Ok(false) => lose(lease, "somebody else has taken over"),
             // Asked again soon, for as long as there is a lease.
-            Err(_) if Moment::now() < lease.renewed + lease.claim.lease => clock::sleep(pauses::FIRST).await,
+            Err(_) if Moment::now() < lease.renewed + lease.claim.lease => {
+                clock::sleep(pauses::FIRST.min(lease.claim.lease / 6)).await;
+            }
             Err(_) => lose(lease, "the store was not reached for as long as a lease"),
         }
     }
