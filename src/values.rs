@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::idempotency::{Keep, Kept, Unreadable, Verdict};
+use crate::idempotency::{Execution, Keep, Kept, Unreadable, Verdict};
 use crate::outcome::FailureKind;
 use crate::rejection::{MayCarryRejection, Rejection};
 use crate::superseded;
@@ -87,7 +87,7 @@ where
                     Err(error) => Verdict::Unknown(format!("its answer cannot be written down: {error}")),
                 }
             }
-            Err(_) if self.errors_have_no_effect => Verdict::NoEffect,
+            Err(_) if self.errors_have_no_effect || Execution::current_is_in_transaction() => Verdict::NoEffect,
             Err(error) if error.rejection().is_some_and(kept_from_the_service) && !superseded::any() => {
                 Verdict::NoEffect
             }

@@ -2,6 +2,7 @@ use http::{Request, Response};
 
 use crate::clock::{Moment, Now};
 use crate::deadline::{self, Deadline, DeadlineOf, ExportDeadline};
+use crate::idempotency::{HandTransaction, InTransaction};
 use crate::outcome::{Degraded, MarkDegraded};
 use crate::rejection::Rejection;
 
@@ -22,6 +23,12 @@ impl<B> DeadlineOf<Request<B>> for InExtensions {
 impl<B> ExportDeadline<Request<B>> for InExtensions {
     fn export(&self, request: &mut Request<B>, deadline: Deadline, _: Moment) {
         request.extensions_mut().insert(deadline);
+    }
+}
+
+impl<B, Tx: Send + 'static> HandTransaction<Request<B>, Tx> for InExtensions {
+    fn hand(&self, request: &mut Request<B>, transaction: InTransaction<Tx>) {
+        request.extensions_mut().insert(transaction);
     }
 }
 

@@ -24,14 +24,14 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// What a response that is told again is marked with.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-impl<St, I, Ke, R> IdempotencyLayer<St, I, Ke, R> {
+impl<St, I, Ke, R, T> IdempotencyLayer<St, I, Ke, R, T> {
     /// For an HTTP server: requests are known by `keys`, responses are kept and told again with
     /// [`KeptResponses`] and refused as responses. `into_body` makes the service's body of one that was read: axum's `Body::new`.
     pub fn http_server<S, K, P, F>(
         self,
         keys: IdempotencyKeys<S, K, P>,
         into_body: F,
-    ) -> IdempotencyLayer<St, IdempotencyKeys<S, K, P>, KeptResponses<F>, AsResponse> {
+    ) -> IdempotencyLayer<St, IdempotencyKeys<S, K, P>, KeptResponses<F>, AsResponse, T> {
         self.identify(keys).keep(KeptResponses::new().into_body(into_body)).reject_with(AsResponse::new())
     }
 }

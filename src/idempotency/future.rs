@@ -11,7 +11,7 @@ use tower::{Service, ServiceExt};
 
 use self::run::{Once, Runner, Told};
 use super::config::{Identified, Identify, Keep};
-use super::handle::Shared;
+use super::handle::{Enlist, Shared};
 use super::store::Store;
 use crate::attempt::{self, Attempt};
 use crate::rejection::{RefusalReason, Refused, Reject};
@@ -28,10 +28,10 @@ pub struct ResponseFuture<Res, E> {
 }
 
 impl<Res, E> ResponseFuture<Res, E> {
-    pub(super) fn new<S, Req, St, I, P, R>(
+    pub(super) fn new<S, Req, St, I, P, R, T>(
         identifying: I::Future,
         service: S,
-        shared: Shared<St, I, P>,
+        shared: Shared<St, I, P, T>,
         reject: R,
     ) -> Self
     where
@@ -43,12 +43,14 @@ impl<Res, E> ResponseFuture<Res, E> {
         St: Store,
         P: Keep<Res, E>,
         R: Reject<Res, E> + Send + 'static,
+        T: Enlist<St, I::Request>,
     {
         let response = async move {
             let (refused, key) = match identifying.await {
                 Ok(Identified::Free(request)) => return service.oneshot(request).await,
-                Ok(Identified::Once { request, key, fingerprint }) => {
-                    let once = Once { request, key, fingerprint, inbound: Attempt::current() };
+                Ok(Identified::Once { mut request, key, fingerprint }) => {
+                    let enlistment = shared.enlist.enlist(&shared.store, &mut request);
+                    let once = Once { request, key, fingerprint, inbound: Attempt::current(), enlistment };
                     match listen(&shared, service, once).await {
                         Ok(result) => return result,
                         Err(refused) => (refused, Some(key)),
@@ -64,8 +66,8 @@ impl<Res, E> ResponseFuture<Res, E> {
 }
 
 /// Has a request run, and listens for what comes of it.
-async fn listen<S, Req, St, I, P>(
-    shared: &Shared<St, I, P>,
+async fn listen<S, Req, St, I, P, T>(
+    shared: &Shared<St, I, P, T>,
     service: S,
     once: Once<Req>,
 ) -> Result<Result<S::Response, S::Error>, Refused>

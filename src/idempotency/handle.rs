@@ -1,4 +1,5 @@
 mod execution;
+mod transaction;
 mod waiting;
 
 use std::fmt;
@@ -9,6 +10,8 @@ use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
 pub use self::execution::Execution;
 pub(super) use self::execution::Keeper;
+pub(super) use self::transaction::{Ended, Enlistment};
+pub use self::transaction::{Enlist, HandTransaction, InTransaction, InTransactions, Locked, OnItsOwn};
 pub(super) use self::waiting::{Waiter, Waiting};
 use super::config::IdempotencyConfig;
 use crate::clock;
@@ -23,17 +26,24 @@ const SOON: Duration = Duration::from_secs(1);
 pub struct Idempotency(Arc<Running>);
 
 /// What all services of a layer share.
-pub(super) struct Shared<St, I, P> {
+pub(super) struct Shared<St, I, P, T> {
     pub(super) running: Arc<Running>,
     pub(super) store: Arc<St>,
     pub(super) identify: Arc<I>,
     pub(super) keep: Arc<P>,
+    pub(super) enlist: Arc<T>,
 }
 
-impl<St, I, P> Clone for Shared<St, I, P> {
+impl<St, I, P, T> Clone for Shared<St, I, P, T> {
     fn clone(&self) -> Self {
-        let Self { running, store, identify, keep } = self;
-        Self { running: running.clone(), store: store.clone(), identify: identify.clone(), keep: keep.clone() }
+        let Self { running, store, identify, keep, enlist } = self;
+        Self {
+            running: running.clone(),
+            store: store.clone(),
+            identify: identify.clone(),
+            keep: keep.clone(),
+            enlist: enlist.clone(),
+        }
     }
 }
 

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use tower::Layer;
 
 use super::config::{IdempotencyConfig, InvalidIdempotency, Keep, NotSaid, RecordKey, Verdict};
-use super::handle::{Idempotency, Running, Shared};
+use super::handle::{Idempotency, InTransactions, OnItsOwn, Running, Shared};
 use super::service::IdempotencyService;
-use super::store::{Store, StoreError};
+use super::store::{Store, StoreError, Transactional};
 use crate::rejection::AsError;
 
 /// Runs a request once, however often it is sent; [the module](super) tells the whole story.
 #[must_use = "a layer does nothing until it wraps a service"]
-pub struct IdempotencyLayer<St, I = NotSaid, P = NotSaid, R = AsError> {
-    shared: Shared<St, I, P>,
+pub struct IdempotencyLayer<St, I = NotSaid, P = NotSaid, R = AsError, T = OnItsOwn> {
+    shared: Shared<St, I, P, T>,
     reject: R,
 }
 
@@ -26,26 +26,28 @@ impl<St> IdempotencyLayer<St> {
     pub fn new(config: IdempotencyConfig, store: St) -> Result<Self, InvalidIdempotency> {
         config.check()?;
         let (running, store) = (Arc::new(Running::new(config)), Arc::new(store));
-        let shared = Shared { running, store, identify: Arc::new(NotSaid), keep: Arc::new(NotSaid) };
-        Ok(Self { shared, reject: AsError })
+        let (identify, keep, enlist) = (Arc::new(NotSaid), Arc::new(NotSaid), Arc::new(OnItsOwn));
+        Ok(Self { shared: Shared { running, store, identify, keep, enlist }, reject: AsError })
     }
 }
 
-impl<St, I, P, R> IdempotencyLayer<St, I, P, R> {
+impl<St, I, P, R, T> IdempotencyLayer<St, I, P, R, T> {
     /// Learns of each request what it is recorded under.
-    pub fn identify<I2>(self, identify: I2) -> IdempotencyLayer<St, I2, P, R> {
-        let Shared { running, store, keep, .. } = self.shared;
-        IdempotencyLayer { shared: Shared { running, store, identify: Arc::new(identify), keep }, reject: self.reject }
+    pub fn identify<I2>(self, identify: I2) -> IdempotencyLayer<St, I2, P, R, T> {
+        let Shared { running, store, keep, enlist, .. } = self.shared;
+        let shared = Shared { running, store, identify: Arc::new(identify), keep, enlist };
+        IdempotencyLayer { shared, reject: self.reject }
     }
 
     /// Learns of each answer what is kept of it.
-    pub fn keep<P2>(self, keep: P2) -> IdempotencyLayer<St, I, P2, R> {
-        let Shared { running, store, identify, .. } = self.shared;
-        IdempotencyLayer { shared: Shared { running, store, identify, keep: Arc::new(keep) }, reject: self.reject }
+    pub fn keep<P2>(self, keep: P2) -> IdempotencyLayer<St, I, P2, R, T> {
+        let Shared { running, store, identify, enlist, .. } = self.shared;
+        let shared = Shared { running, store, identify, keep: Arc::new(keep), enlist };
+        IdempotencyLayer { shared, reject: self.reject }
     }
 
     /// Refuses by way of [`reject`](crate::Reject).
-    pub fn reject_with<R2>(self, reject: R2) -> IdempotencyLayer<St, I, P, R2> {
+    pub fn reject_with<R2>(self, reject: R2) -> IdempotencyLayer<St, I, P, R2, T> {
         IdempotencyLayer { shared: self.shared, reject }
     }
 
@@ -56,7 +58,75 @@ impl<St, I, P, R> IdempotencyLayer<St, I, P, R> {
     }
 }
 
-impl<St: Store, I, P, R> IdempotencyLayer<St, I, P, R> {
+impl<St: Transactional, I, P, R, T> IdempotencyLayer<St, I, P, R, T> {
+    /// Hands each request that is run a transaction of the store: what its handler writes in it is committed with what came of
+    /// the request, in one transaction, or undone. Then it is done once, also if the process crashes in the midst of it or stands
+    /// still for longer than its lease, without any fence to compare. Over HTTP the transaction is among the request's extensions
+    /// ([`http::InExtensions`](crate::http::InExtensions)):
+    ///
+    /// ```
+    /// # #[cfg(feature = "postgres")]
+    /// # mod shop {
+    /// use axum::body::Body;
+    /// use axum::extract::Extension;
+    /// use axum::http::StatusCode;
+    /// use axum::routing::post;
+    /// use buttress::engines::{Postgres, SqlStore};
+    /// use buttress::http::{IdempotencyKeys, InExtensions};
+    /// use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer, InTransaction};
+    /// use http::request::Parts;
+    /// use sqlx::postgres::{PgPool, PgTransaction};
+    ///
+    /// async fn order(
+    ///     Extension(transaction): Extension<InTransaction<PgTransaction<'static>>>,
+    ///     number: String,
+    /// ) -> Result<(StatusCode, String), (StatusCode, String)> {
+    ///     let failed = |error: &dyn std::error::Error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+    ///     let mut transaction = transaction.lock().await.map_err(|error| failed(&error))?;
+    ///     let insert = sqlx::query("INSERT INTO orders (number) VALUES ($1)").bind(&number);
+    ///     insert.execute(&mut **transaction).await.map_err(|error| failed(&error))?;
+    ///     Ok((StatusCode::CREATED, number)) // committed before it is sent
+    /// }
+    ///
+    /// pub fn app(records: PgPool, orders: PgPool) -> Result<axum::Router, Box<dyn std::error::Error>> {
+    ///     let store = SqlStore::<Postgres>::new(records).transactions_from(orders);
+    ///     let keys = IdempotencyKeys::new().scope(|_: &Parts| Some(("the one tenant", "order.create")));
+    ///     let once = IdempotencyLayer::new(IdempotencyConfig::new(), store)?
+    ///         .http_server(keys, Body::new)
+    ///         .in_transactions(InExtensions);
+    ///     Ok(axum::Router::new().route("/orders", post(order)).layer(once))
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// The claim is committed first, by itself, so that who repeats a request is told at once that it runs. A transaction begins
+    /// when the handler first [locks](super::InTransaction::lock) it. It ends when the answer has been read, before any of it is sent:
+    ///
+    /// | what came of the run | the transaction | a repeated request |
+    /// |---|---|---|
+    /// | an answer that is [final](Verdict::Final) | is committed | is told it again |
+    /// | 500 and the like, an error, a panic | is undone | is run, unless the answer [says that it is final](crate::http::Effect::Final) |
+    /// | nothing, or nobody knows what | is undone | is run, or told that nobody knows, as without a transaction |
+    /// | the run lost its lease, and somebody else took over | is undone | is told what came of the other run |
+    /// | the process crashed | is undone | is run when the lease is over |
+    /// | an answer, while a task that was left behind still holds the transaction, or one that cannot be committed | is undone | is run; the sender is told that it was [rolled back](super::RefusalReason::RolledBack) |
+    /// | the connection broke while it was committed | one or the other | is told the answer, or run; the sender is told which, or that it was [interrupted](super::RefusalReason::Interrupted) if that cannot be found out at once |
+    ///
+    /// An answer that refuses, such as 409 or 422, is final too: whoever gives it after having written something takes that back
+    /// by [`roll_back`](super::InTransaction::roll_back). What is done outside of the transaction, such as a call of a payment provider,
+    /// is not undone with it: a handler that has done so and fails says what it has done, or leaves it to something that reads
+    /// what was committed.
+    ///
+    /// A request that is [run without the store](crate::idempotency::WhenUnavailable::Run) is given a transaction that cannot be
+    /// begun, and one without a key none.
+    pub fn in_transactions<H>(self, hand: H) -> IdempotencyLayer<St, I, P, R, InTransactions<H>> {
+        let Shared { running, store, identify, keep, .. } = self.shared;
+        let shared = Shared { running, store, identify, keep, enlist: Arc::new(InTransactions(hand)) };
+        IdempotencyLayer { shared, reject: self.reject }
+    }
+}
+
+impl<St: Store, I, P, R, T> IdempotencyLayer<St, I, P, R, T> {
     /// For whoever has found out what came of a [parked](Store::park) request: this, which a repeated one is answered with from
     /// now on; it is of the type of the service's results, over HTTP `Ok(response)`. `false` if it is not parked, or if such an
     /// answer is not one that is kept: then say over HTTP that it is [final](crate::http::Effect::Final).
@@ -77,21 +147,21 @@ impl<St: Store, I, P, R> IdempotencyLayer<St, I, P, R> {
     }
 }
 
-impl<St, I, P, R: Clone> Clone for IdempotencyLayer<St, I, P, R> {
+impl<St, I, P, R: Clone, T> Clone for IdempotencyLayer<St, I, P, R, T> {
     fn clone(&self) -> Self {
         Self { shared: self.shared.clone(), reject: self.reject.clone() }
     }
 }
 
-impl<S, St, I, P, R: Clone> Layer<S> for IdempotencyLayer<St, I, P, R> {
-    type Service = IdempotencyService<S, St, I, P, R>;
+impl<S, St, I, P, R: Clone, T> Layer<S> for IdempotencyLayer<St, I, P, R, T> {
+    type Service = IdempotencyService<S, St, I, P, R, T>;
 
     fn layer(&self, inner: S) -> Self::Service {
         IdempotencyService { inner, shared: self.shared.clone(), reject: self.reject.clone() }
     }
 }
 
-impl<St, I, P, R> fmt::Debug for IdempotencyLayer<St, I, P, R> {
+impl<St, I, P, R, T> fmt::Debug for IdempotencyLayer<St, I, P, R, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IdempotencyLayer").field("name", &self.shared.running.rules.name).finish_non_exhaustive()
     }

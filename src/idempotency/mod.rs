@@ -105,10 +105,12 @@ pub use self::config::{
     NotSaid, Parts, RecordKey, RunOnce, ScopeOf, ToParts, Unreadable, Verdict, Wait, WhenUnavailable,
 };
 pub use self::future::ResponseFuture;
-pub use self::handle::{Execution, Idempotency};
+pub use self::handle::{
+    Enlist, Execution, HandTransaction, Idempotency, InTransaction, InTransactions, Locked, OnItsOwn,
+};
 pub use self::layer::IdempotencyLayer;
 pub use self::memory::MemoryStore;
 pub use self::service::IdempotencyService;
 pub use self::state::{Acquired, Begin, Claim, Commit, Owner};
-pub use self::store::{Capabilities, Store, StoreError};
+pub use self::store::{Capabilities, Store, StoreError, Transactional};
 pub use crate::rejection::{RefusalReason, Refused};

@@ -5,18 +5,18 @@ use tower::Service;
 
 use super::config::{Identify, Keep};
 use super::future::ResponseFuture;
-use super::handle::Shared;
+use super::handle::{Enlist, Shared};
 use super::store::Store;
 use crate::rejection::Reject;
 
 /// A service that runs each request once; made by an [`IdempotencyLayer`](super::IdempotencyLayer).
-pub struct IdempotencyService<S, St, I, P, R> {
+pub struct IdempotencyService<S, St, I, P, R, T> {
     pub(super) inner: S,
-    pub(super) shared: Shared<St, I, P>,
+    pub(super) shared: Shared<St, I, P, T>,
     pub(super) reject: R,
 }
 
-impl<S, St, I, P, R> IdempotencyService<S, St, I, P, R> {
+impl<S, St, I, P, R, T> IdempotencyService<S, St, I, P, R, T> {
     /// The wrapped service.
     pub const fn get_ref(&self) -> &S {
         &self.inner
@@ -33,7 +33,7 @@ impl<S, St, I, P, R> IdempotencyService<S, St, I, P, R> {
     }
 }
 
-impl<S, St, I, P, R, Req> Service<Req> for IdempotencyService<S, St, I, P, R>
+impl<S, St, I, P, R, T, Req> Service<Req> for IdempotencyService<S, St, I, P, R, T>
 where
     Req: 'static,
     I: Identify<Req, Future: 'static>,
@@ -41,6 +41,7 @@ where
     St: Store,
     P: Keep<S::Response, S::Error>,
     R: Reject<S::Response, S::Error> + Clone + Send + 'static,
+    T: Enlist<St, I::Request>,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -54,7 +55,7 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let identifying = self.shared.identify.identify(request);
-        ResponseFuture::new::<_, Req, _, _, _, _>(
+        ResponseFuture::new::<_, Req, _, _, _, _, _>(
             identifying,
             self.inner.clone(),
             self.shared.clone(),
@@ -63,13 +64,13 @@ where
     }
 }
 
-impl<S: Clone, St, I, P, R: Clone> Clone for IdempotencyService<S, St, I, P, R> {
+impl<S: Clone, St, I, P, R: Clone, T> Clone for IdempotencyService<S, St, I, P, R, T> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), shared: self.shared.clone(), reject: self.reject.clone() }
     }
 }
 
-impl<S: fmt::Debug, St, I, P, R> fmt::Debug for IdempotencyService<S, St, I, P, R> {
+impl<S: fmt::Debug, St, I, P, R, T> fmt::Debug for IdempotencyService<S, St, I, P, R, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IdempotencyService").field("inner", &self.inner).finish_non_exhaustive()
     }

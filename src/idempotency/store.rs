@@ -1,3 +1,5 @@
+mod transactional;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -5,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use self::transactional::Transactional;
 use super::config::{Fingerprint, RecordKey};
 use super::state::{Begin, Claim, Commit, Owner};
 use crate::rejection::BoxError;

@@ -106,6 +106,9 @@ pub enum RefusalReason {
     /// It was run, and the run did not come to its end. Whoever asks again may run it anew, as often as it
     /// [may be run](crate::idempotency::IdempotencyConfig::max_attempts).
     Interrupted,
+    /// It was run, and all that was done in its [transaction](crate::idempotency::InTransaction) is undone, since it could not be
+    /// committed. Whoever asks again runs it anew.
+    RolledBack,
     /// It has no key, and needs one.
     WithoutKey,
     /// Nobody says whose request it is, and so its key could be another's.
@@ -138,6 +141,7 @@ impl RefusalReason {
             Self::NotReplayable => "not_replayable",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::Interrupted => "interrupted",
+            Self::RolledBack => "rolled_back",
             Self::WithoutKey => "without_key",
             Self::WithoutScope => "without_scope",
             Self::MalformedKey => "malformed_key",
@@ -163,6 +167,7 @@ impl RefusalReason {
         match self {
             Self::Running
             | Self::Interrupted
+            | Self::RolledBack
             | Self::Cut
             | Self::TooSlow
             | Self::StoreUnavailable
@@ -188,6 +193,7 @@ impl fmt::Display for RefusalReason {
             Self::NotReplayable => "it was run, and its answer could not be kept",
             Self::OutcomeUnknown => "it was run, and nobody knows what came of it",
             Self::Interrupted => "its run did not come to its end",
+            Self::RolledBack => "it was run, and what it did is undone",
             Self::WithoutKey => "it has no key",
             Self::WithoutScope => "nobody says whose it is",
             Self::MalformedKey => "its key cannot be read",

@@ -6,5 +6,6 @@ mod settings;
 mod store_gone;
 #[path = "../support/mod.rs"]
 mod support;
+mod transactions;
 mod waiting;
 mod world;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 pub(crate) mod allocations;
+pub(crate) mod books;
 pub(crate) mod drops;
 pub(crate) mod far;
 pub(crate) mod model;

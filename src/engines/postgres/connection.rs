@@ -15,8 +15,15 @@ pub(super) const TRIES: u32 = 100;
 /// Longer than anybody waits, and within what the database can add to its time.
 const A_THOUSAND_YEARS: Duration = Duration::from_secs(1000 * 365 * 86_400);
 
+/// Where records are kept, and where handlers write.
+#[derive(Clone)]
+pub struct Pools {
+    pub(super) records: PgPool,
+    pub(super) transactions: PgPool,
+}
+
 impl sealed::Engine for Postgres {
-    type Connection = PgPool;
+    type Connection = Pools;
 
     const NAME: &'static str = "postgres";
 }
@@ -71,8 +78,20 @@ impl SqlStore<Postgres> {
     /// without ([`test_before_acquire`](sqlx::pool::PoolOptions::test_before_acquire)), what is asked of each connection first
     /// after the server was gone is [in doubt](StoreError::Ambiguous), and asked again by the layer.
     #[must_use]
-    pub const fn new(pool: PgPool) -> Self {
-        Self { connection: pool }
+    pub fn new(pool: PgPool) -> Self {
+        Self { connection: Pools { records: pool.clone(), transactions: pool } }
+    }
+
+    /// Takes the connections of [transactions](IdempotencyLayer::in_transactions) from another pool, of the same database. By
+    /// default it is the same one.
+    ///
+    /// Each run has one from when it first writes until it is answered. Where such runs may be more than the pool has
+    /// connections, nothing else gets one: new requests are refused, and leases end, since they are not renewed. Nothing is
+    /// done twice by that, since who has lost the lease commits nothing.
+    #[must_use]
+    pub fn transactions_from(mut self, pool: PgPool) -> Self {
+        self.connection.transactions = pool;
+        self
     }
 
     /// Makes the table, its index and the sequence of its fences, unless they are there. Programs that do so at once do not
@@ -94,7 +113,7 @@ impl SqlStore<Postgres> {
 
     /// Nothing is sent before there is a connection.
     pub(super) async fn reach(&self) -> Result<Reached, StoreError> {
-        let connection = self.connection.acquire().await;
+        let connection = self.connection.records.acquire().await;
         connection.map(Reached::new).map_err(|error| StoreError::Unavailable(Arc::new(error.into())))
     }
 }

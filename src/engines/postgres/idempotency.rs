@@ -37,19 +37,7 @@ impl Store for SqlStore<Postgres> {
     }
 
     async fn complete(&self, key: &RecordKey, claim: Claim, answer: Bytes) -> Result<Commit, StoreError> {
-        let statement = || {
-            query_as(include_str!("sql/complete.sql"))
-                .bind(key.as_bytes())
-                .bind(claim.fingerprint.as_bytes())
-                .bind(claim.owner.as_bytes())
-                .bind(micros(claim.retention))
-                .bind(&*answer)
-        };
-        match self.until_it_says(statement).await? {
-            (0_i16,) => Ok(Commit::Stored),
-            (1,) => Ok(Commit::Recreated),
-            _ => Ok(Commit::Lost),
-        }
+        self.until_it_says(|| complete(key, claim, &answer)).await.map(committed)
     }
 
     async fn renew(&self, key: &RecordKey, owner: Owner, lease: Duration) -> Result<bool, StoreError> {
@@ -161,12 +149,33 @@ impl SqlStore<Postgres> {
     }
 }
 
+pub(super) fn complete<'q>(
+    key: &'q RecordKey,
+    claim: Claim,
+    answer: &'q [u8],
+) -> QueryAs<'q, Postgres, (i16,), PgArguments> {
+    query_as(include_str!("sql/complete.sql"))
+        .bind(key.as_bytes())
+        .bind(claim.fingerprint.as_bytes().to_owned())
+        .bind(claim.owner.as_bytes().to_owned())
+        .bind(micros(claim.retention))
+        .bind(answer)
+}
+
+pub(super) const fn committed((said,): (i16,)) -> Commit {
+    match said {
+        0 => Commit::Stored,
+        1 => Commit::Recreated,
+        _ => Commit::Lost,
+    }
+}
+
 /// Those who are overtaken again and again let each other go ahead.
-async fn pause(tried: u32) {
+pub(super) async fn pause(tried: u32) {
     sleep(Duration::from_millis(fastrand::u64(0..=u64::from(tried.min(LONGEST_PAUSE))))).await;
 }
 
-fn overtaken() -> StoreError {
+pub(super) fn overtaken() -> StoreError {
     StoreError::Unavailable(Arc::new("others have changed the record again and again".into()))
 }
 

@@ -3,3 +3,4 @@
 mod connection;
 mod idempotency;
 mod reached;
+mod transaction;

@@ -45,6 +45,10 @@ pub(super) const fn problem(reason: RefusalReason) -> Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             r#"{"type":"urn:problem-type:buttress:idempotency-interrupted","title":"Interrupted","status":503,"detail":"The request was begun, and did not come to its end. Sent again under the same key, it is looked up, and may be processed again."}"#,
         ),
+        RefusalReason::RolledBack => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            r#"{"type":"urn:problem-type:buttress:idempotency-rolled-back","title":"Rolled back","status":500,"detail":"The request was processed, and what it did was undone. Sent again, it is processed again."}"#,
+        ),
         RefusalReason::WithoutKey => (
             StatusCode::BAD_REQUEST,
             r#"{"type":"urn:problem-type:buttress:idempotency-key-missing","title":"Idempotency key missing","status":400,"detail":"The request needs an idempotency key, so that it is processed once however often it is sent."}"#,
@@ -96,12 +100,13 @@ mod tests {
     use super::*;
     use crate::rejection::Refused;
 
-    const ALL: [RefusalReason; 15] = [
+    const ALL: [RefusalReason; 16] = [
         RefusalReason::Running,
         RefusalReason::Mismatch,
         RefusalReason::NotReplayable,
         RefusalReason::OutcomeUnknown,
         RefusalReason::Interrupted,
+        RefusalReason::RolledBack,
         RefusalReason::WithoutKey,
         RefusalReason::WithoutScope,
         RefusalReason::MalformedKey,

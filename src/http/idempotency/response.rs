@@ -15,7 +15,7 @@ use self::rules::{Rules, check, is_endless, was_not_called};
 use super::read::{PartlyRead, Read, read};
 use super::record::{Recorded, encode};
 use crate::http::AsResponse;
-use crate::idempotency::{Keep, Kept, NotSaid, Unreadable, Verdict};
+use crate::idempotency::{Execution, Keep, Kept, NotSaid, Unreadable, Verdict};
 use crate::rejection::MayCarryRejection;
 use crate::superseded;
 
@@ -176,6 +176,7 @@ where
                 Err(error) => {
                     let verdict = match error.rejection() {
                         Some(rejection) if was_not_called(&rejection) && !superseded::any() => Verdict::NoEffect,
+                        _ if Execution::current_is_in_transaction() => Verdict::NoEffect,
                         _ => Verdict::Unknown("it failed".into()),
                     };
                     return Kept { result: Err(error), verdict };
@@ -190,6 +191,9 @@ where
                     _ => Verdict::Unknown("its handler says so".into()),
                 };
                 return Kept { result: Ok(response), verdict };
+            }
+            if response.status().is_server_error() {
+                Execution::roll_back_current();
             }
             let (head, body) = response.into_parts();
             let read = if is_endless(&head) {
@@ -214,6 +218,7 @@ where
                 }
                 // Something was done, and who sent the request has seen what there was of the answer.
                 Read::Cut(body) => {
+                    Execution::roll_back_current();
                     let effect = head.extensions.get().copied().unwrap_or_else(|| rules.server_error());
                     (body, rules.failed(effect))
                 }

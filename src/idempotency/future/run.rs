@@ -4,6 +4,7 @@ mod claim;
 mod lease;
 mod pauses;
 mod settle;
+mod transaction;
 mod waits;
 
 use std::any::Any;
@@ -21,7 +22,7 @@ use self::settle::Settled;
 use crate::attempt::Attempt;
 use crate::clock;
 use crate::idempotency::config::{Fingerprint, Keep, Kept, RecordKey, Verdict};
-use crate::idempotency::handle::{Execution, Place, Running, Shared};
+use crate::idempotency::handle::{Enlistment, Execution, Place, Running, Shared};
 use crate::idempotency::state::{Acquired, Begin};
 use crate::idempotency::store::{Store, StoreError};
 use crate::name::Name;
@@ -45,6 +46,7 @@ pub(super) struct Once<Req> {
     pub(super) fingerprint: Fingerprint,
     /// As which attempt it came.
     pub(super) inbound: Option<Attempt>,
+    pub(super) enlistment: Option<Enlistment>,
 }
 
 /// What is called, and with what.
@@ -79,7 +81,7 @@ fn tell<Res, E>(to: Tell<Res, E>, told: Told<Res, E>) {
 }
 
 impl<St: Store, P> Runner<St, P> {
-    pub(super) fn of<I>(shared: &Shared<St, I, P>) -> Self {
+    pub(super) fn of<I, T>(shared: &Shared<St, I, P, T>) -> Self {
         let Shared { running, store, keep, .. } = shared;
         Self { running: running.clone(), store: store.clone(), keep: keep.clone() }
     }
@@ -91,15 +93,17 @@ impl<St: Store, P> Runner<St, P> {
         Req: Send + 'static,
         P: Keep<S::Response, S::Error>,
     {
-        let Once { request, key, fingerprint, inbound } = once;
+        let Once { request, key, fingerprint, inbound, enlistment } = once;
         let call = Call { service, request, inbound };
         let (claim, mut place) = (self.claim(fingerprint), Some(place));
         match self.claim_it(&mut place, key, claim, &to).await {
             Claimed::Acquired(acquired, begun) => {
                 let lease = Lease::of(key, claim, begun, &self.running.rules);
-                self.acquired(acquired, lease, call, to).await;
+                self.acquired((acquired, enlistment), lease, call, to).await;
             }
             Claimed::Unrecorded(begun) => {
+                // What came of it may never be recorded, and what is done in a transaction is done only with that.
+                enlistment.iter().for_each(Enlistment::roll_back);
                 let lease = Lease::of(key, claim, begun, &self.running.rules).nobodys();
                 self.unrecorded(lease, call, to).await;
             }
@@ -134,7 +138,7 @@ impl<St: Store, P> Runner<St, P> {
     /// Runs a request that is this run's own, unless it was run too often already.
     async fn acquired<S, Req>(
         &self,
-        acquired: Acquired,
+        (acquired, enlistment): (Acquired, Option<Enlistment>),
         mut lease: Lease,
         call: Call<S, Req>,
         to: Tell<S::Response, S::Error>,
@@ -149,13 +153,15 @@ impl<St: Store, P> Runner<St, P> {
             self.used_up()
         } else {
             telemetry::run_began(self.name(), &key, acquired.fence, acquired.attempt);
-            let (keeper, execution) = Execution::new(key, acquired);
-            let run = tokio::spawn(telemetry::in_this_span(execution.scope(self.call(call))));
-            match self.come_to_its_end(self.watch(&mut lease, Some(&keeper), run).await) {
+            let (keeper, execution) = Execution::new(key, acquired, enlistment.clone());
+            let run = tokio::spawn(telemetry::in_this_span(execution.clone().scope(self.call(call))));
+            let ended = self.watch(&mut lease, Some(&keeper), run).await;
+            match execution.within(|| self.come_to_its_end(ended)) {
                 (told, Some(verdict)) => (told, verdict),
                 (_, None) if is_last => self.used_up(),
                 // Somebody else may have it by now, and what this one did is for them to find out.
                 (told, None) => {
+                    enlistment.iter().for_each(Enlistment::roll_back);
                     tell(to, told);
                     return self.running.waiting.ended(&key);
                 }
@@ -163,7 +169,10 @@ impl<St: Store, P> Runner<St, P> {
         };
         // The sender has its answer as soon as it is recorded, or the store was asked once in vain.
         let mut told = Some((to, told));
-        let settled = self.settle(&mut lease, &verdict, &mut told).await;
+        let settled = match self.commit(&lease, enlistment, verdict, &mut told).await {
+            Ok(settled) => settled,
+            Err(verdict) => self.settle(&mut lease, &verdict, &mut told).await,
+        };
         if let Some((to, answer)) = told {
             let newer = match settled {
                 Settled::Lost => self.ask(self.store.look(&key, claim.fingerprint)).await.ok().flatten(),

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use pin_project::pin_project;
 use tokio::sync::watch;
 
+use super::transaction::Enlistment;
 use crate::idempotency::config::RecordKey;
 use crate::idempotency::state::Acquired;
 
@@ -22,15 +23,16 @@ pub struct Execution {
     key: RecordKey,
     acquired: Acquired,
     is_lost: watch::Receiver<bool>,
+    enlistment: Option<Enlistment>,
 }
 
 /// Says to whoever runs a request that it is not theirs any more.
 pub(in super::super) struct Keeper(watch::Sender<bool>);
 
 impl Execution {
-    pub(in super::super) fn new(key: RecordKey, acquired: Acquired) -> (Keeper, Self) {
+    pub(in super::super) fn new(key: RecordKey, acquired: Acquired, enlistment: Option<Enlistment>) -> (Keeper, Self) {
         let (sender, is_lost) = watch::channel(false);
-        (Keeper(sender), Self { key, acquired, is_lost })
+        (Keeper(sender), Self { key, acquired, is_lost, enlistment })
     }
 
     /// The run that the current task is on behalf of; `None` outside of one, in a task that it spawned, and where a request is
@@ -80,8 +82,32 @@ impl Execution {
         }
     }
 
+    /// Whether something may have been done [in a transaction](super::super::InTransaction), which is undone unless what came of
+    /// the run is [final](super::super::Verdict::Final).
+    #[must_use]
+    pub fn is_in_transaction(&self) -> bool {
+        self.enlistment.as_ref().is_some_and(Enlistment::was_begun)
+    }
+
+    /// Whether [that](Self::is_in_transaction) is so of the run that the current task is on behalf of.
+    pub(crate) fn current_is_in_transaction() -> bool {
+        IN_SCOPE.with_borrow(|run| run.as_ref().is_some_and(Self::is_in_transaction))
+    }
+
+    /// Undoes what the run that the current task is on behalf of did in a transaction, also if what came of it is final.
+    pub(crate) fn roll_back_current() {
+        let enlistment = IN_SCOPE.with_borrow(|run| run.as_ref()?.enlistment.clone());
+        enlistment.iter().for_each(Enlistment::roll_back);
+    }
+
     pub(in super::super) fn scope<F: Future>(self, future: F) -> Scoped<F> {
         Scoped { future, execution: Some(self) }
+    }
+
+    pub(in super::super) fn within<T>(self, run: impl FnOnce() -> T) -> T {
+        let mut execution = Some(self);
+        let _entered = Entered::into(&mut execution);
+        run()
     }
 }
 
@@ -112,19 +138,27 @@ impl<F: Future> Future for Scoped<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        /// Puts things back where they were, also when the future panics.
-        struct Entered<'a> {
-            here: &'a mut Option<Execution>,
-            outer: Option<Execution>,
-        }
-        impl Drop for Entered<'_> {
-            fn drop(&mut self) {
-                *self.here = IN_SCOPE.replace(self.outer.take());
-            }
-        }
         let this = self.project();
-        let outer = IN_SCOPE.replace(this.execution.take());
-        let _entered = Entered { here: this.execution, outer };
+        let _entered = Entered::into(this.execution);
         this.future.poll(cx)
+    }
+}
+
+/// Puts things back where they were, also after a panic.
+struct Entered<'a> {
+    here: &'a mut Option<Execution>,
+    outer: Option<Execution>,
+}
+
+impl<'a> Entered<'a> {
+    fn into(here: &'a mut Option<Execution>) -> Self {
+        let outer = IN_SCOPE.replace(here.take());
+        Self { here, outer }
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        *self.here = IN_SCOPE.replace(self.outer.take());
     }
 }

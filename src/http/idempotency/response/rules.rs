@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, Response};
 use super::Effect;
 use crate::http::AsResponse;
 use crate::http::idempotency::{REPLAYED, essence};
+use crate::idempotency::Execution;
 use crate::rejection::Rejection;
 use crate::superseded;
 
@@ -78,8 +79,13 @@ impl Rules {
         if superseded::any() { self.server_error() } else { Effect::None }
     }
 
-    pub(super) const fn server_error(&self) -> Effect {
-        if self.server_errors_are_final { Effect::Final } else { Effect::None }
+    /// What was done in a transaction is undone then.
+    pub(super) fn server_error(&self) -> Effect {
+        if self.server_errors_are_final && !Execution::current_is_in_transaction() {
+            Effect::Final
+        } else {
+            Effect::None
+        }
     }
 
     pub(super) fn kept(&self, headers: &HeaderMap) -> HeaderMap {

@@ -1,0 +1,82 @@
+//! Where a transaction is while nobody writes in it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::idempotency::store::StoreError;
+
+type Begun<Tx> = Pin<Box<dyn Future<Output = Result<Tx, StoreError>> + Send>>;
+
+pub(super) struct Slot<Tx> {
+    begin: Box<dyn Fn() -> Begun<Tx> + Send + Sync>,
+    transaction: Arc<Mutex<Option<Tx>>>,
+    was_begun: AtomicBool,
+    /// Nobody writes in it any more: whoever finds it drops it, and so does who gives it back.
+    is_over: AtomicBool,
+}
+
+/// Who ends a transaction.
+pub(super) enum Last<Tx> {
+    /// And has it.
+    Has(Tx),
+    /// And need not do anything about it: it was never begun, or has ended before.
+    HasNone,
+    /// While somebody else has it, who will drop it.
+    TooEarly,
+}
+
+impl<Tx: Send + 'static> Slot<Tx> {
+    pub(super) fn new<F>(begin: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Tx, StoreError>> + Send + 'static,
+    {
+        Self {
+            begin: Box::new(move || Box::pin(begin())),
+            transaction: Arc::default(),
+            was_begun: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) async fn lock(&self) -> Result<OwnedMutexGuard<Option<Tx>>, StoreError> {
+        let mut transaction = self.transaction.clone().lock_owned().await;
+        if self.is_over.load(Ordering::SeqCst) {
+            *transaction = None;
+            return Err(StoreError::Unavailable(Arc::new("the transaction has ended with its run".into())));
+        }
+        if transaction.is_none() {
+            *transaction = Some((self.begin)().await?);
+            self.was_begun.store(true, Ordering::SeqCst);
+        }
+        Ok(transaction)
+    }
+}
+
+impl<Tx> Slot<Tx> {
+    pub(super) fn was_begun(&self) -> bool {
+        self.was_begun.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn end(&self) -> Last<Tx> {
+        let was_over = self.is_over.swap(true, Ordering::SeqCst);
+        // One that is given back in between is found here, or finds that it is over.
+        match self.transaction.try_lock() {
+            Ok(mut transaction) => transaction.take().map_or(Last::HasNone, Last::Has),
+            Err(_) if was_over => Last::HasNone,
+            Err(_) => Last::TooEarly,
+        }
+    }
+
+    /// For who has given it back.
+    pub(super) fn tidy(&self) {
+        if self.is_over.load(Ordering::SeqCst)
+            && let Ok(mut transaction) = self.transaction.try_lock()
+        {
+            *transaction = None;
+        }
+    }
+}
