@@ -31,10 +31,10 @@ pub(super) struct Shared<St, I, P, T> {
     pub(super) store: Arc<St>,
     pub(super) identify: Arc<I>,
     pub(super) keep: Arc<P>,
-    pub(super) enlist: Arc<T>,
+    pub(super) enlist: T,
 }
 
-impl<St, I, P, T> Clone for Shared<St, I, P, T> {
+impl<St, I, P, T: Clone> Clone for Shared<St, I, P, T> {
     fn clone(&self) -> Self {
         let Self { running, store, identify, keep, enlist } = self;
         Self {

@@ -26,7 +26,7 @@ impl<St> IdempotencyLayer<St> {
     pub fn new(config: IdempotencyConfig, store: St) -> Result<Self, InvalidIdempotency> {
         config.check()?;
         let (running, store) = (Arc::new(Running::new(config)), Arc::new(store));
-        let (identify, keep, enlist) = (Arc::new(NotSaid), Arc::new(NotSaid), Arc::new(OnItsOwn));
+        let (identify, keep, enlist) = (Arc::new(NotSaid), Arc::new(NotSaid), OnItsOwn);
         Ok(Self { shared: Shared { running, store, identify, keep, enlist }, reject: AsError })
     }
 }
@@ -121,7 +121,7 @@ impl<St: Transactional, I, P, R, T> IdempotencyLayer<St, I, P, R, T> {
     /// begun, and one without a key none.
     pub fn in_transactions<H>(self, hand: H) -> IdempotencyLayer<St, I, P, R, InTransactions<H>> {
         let Shared { running, store, identify, keep, .. } = self.shared;
-        let shared = Shared { running, store, identify, keep, enlist: Arc::new(InTransactions(hand)) };
+        let shared = Shared { running, store, identify, keep, enlist: InTransactions(Arc::new(hand)) };
         IdempotencyLayer { shared, reject: self.reject }
     }
 }
@@ -147,13 +147,13 @@ impl<St: Store, I, P, R, T> IdempotencyLayer<St, I, P, R, T> {
     }
 }
 
-impl<St, I, P, R: Clone, T> Clone for IdempotencyLayer<St, I, P, R, T> {
+impl<St, I, P, R: Clone, T: Clone> Clone for IdempotencyLayer<St, I, P, R, T> {
     fn clone(&self) -> Self {
         Self { shared: self.shared.clone(), reject: self.reject.clone() }
     }
 }
 
-impl<S, St, I, P, R: Clone, T> Layer<S> for IdempotencyLayer<St, I, P, R, T> {
+impl<S, St, I, P, R: Clone, T: Clone> Layer<S> for IdempotencyLayer<St, I, P, R, T> {
     type Service = IdempotencyService<S, St, I, P, R, T>;
 
     fn layer(&self, inner: S) -> Self::Service {

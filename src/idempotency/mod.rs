@@ -66,7 +66,8 @@
 //! runs there are at most ([`max_attempts`](IdempotencyConfig::max_attempts)). Requests that may be
 //! [run without the store](WhenUnavailable::Run) may be run twice while it is not reached. A store that is
 //! [not durable](Capabilities::durable) forgets with its process, and so [`MemoryStore`] does not outlive a crash. Where two
-//! effects must not be at any price, let the effect's own store say no as well: by the fence, or by a unique index.
+//! effects must not be at any price, let the effect's own store say no as well: by the fence, by a unique index, or by
+//! [one transaction](IdempotencyLayer::in_transactions) for both, where the records are in the same database.
 //!
 //! A run does not inherit the deadline of who sent the request: what was begun is done. A server that shuts down stops taking
 //! requests first, and then lets what was begun come to its end:

@@ -64,7 +64,7 @@ where
     }
 }
 
-impl<S: Clone, St, I, P, R: Clone, T> Clone for IdempotencyService<S, St, I, P, R, T> {
+impl<S: Clone, St, I, P, R: Clone, T: Clone> Clone for IdempotencyService<S, St, I, P, R, T> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), shared: self.shared.clone(), reject: self.reject.clone() }
     }

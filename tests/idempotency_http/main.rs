@@ -8,6 +8,9 @@ mod memory;
 mod replay;
 mod server;
 mod settings;
+#[path = "../support/mod.rs"]
+mod support;
+mod transactions;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

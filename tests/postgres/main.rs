@@ -4,6 +4,7 @@ mod cut;
 mod database;
 #[path = "../support/mod.rs"]
 mod support;
+mod transactions;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -82,7 +82,7 @@ impl SqlStore<Postgres> {
         Self { connection: Pools { records: pool.clone(), transactions: pool } }
     }
 
-    /// Takes the connections of [transactions](IdempotencyLayer::in_transactions) from another pool, of the same database. By
+    /// Takes the connections of [transactions](crate::idempotency::IdempotencyLayer::in_transactions) from another pool, of the same database. By
     /// default it is the same one.
     ///
     /// Each run has one from when it first writes until it is answered. Where such runs may be more than the pool has

@@ -24,7 +24,7 @@ mod sealed {
 
     use super::Enlistment;
 
-    pub trait Enlist<St, Req>: Send + Sync + 'static {
+    pub trait Enlist<St, Req>: Clone + Send + Sync + 'static {
         fn enlist(&self, store: &Arc<St>, request: &mut Req) -> Option<Enlistment>;
     }
 }
@@ -34,8 +34,14 @@ mod sealed {
 pub struct OnItsOwn;
 
 /// What a request asks for may be written in the transaction that records what came of it.
-#[derive(Clone, Copy, Debug)]
-pub struct InTransactions<H>(pub(in crate::idempotency) H);
+#[derive(Debug)]
+pub struct InTransactions<H>(pub(in crate::idempotency) Arc<H>);
+
+impl<H> Clone for InTransactions<H> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 /// Hands a request the transaction that it is run in. Closures serve, and over HTTP
 /// [`InExtensions`](crate::http::InExtensions).
