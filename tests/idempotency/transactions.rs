@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use buttress::Error;
 use buttress::idempotency::{
-    Execution, IdempotencyConfig, IdempotencyLayer, InTransaction, Locked, RefusalReason, RunOnce, StoreError, Wait,
-    WhenUnavailable,
+    Execution, IdempotencyConfig, IdempotencyLayer, Identify, InTransaction, InTransactions, Locked, RefusalReason,
+    RunOnce, StoreError, Wait, WhenUnavailable,
 };
+use buttress::{AsError, Error};
 use futures::FutureExt;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
@@ -35,7 +35,7 @@ impl Sale {
 
     async fn write(&self) -> Result<u32, Failure> {
         let mut draft = self.transaction().lock().await.map_err(|_| Error::Inner("no transaction"))?;
-        draft.0.push(self.pieces);
+        draft.numbers.push(self.pieces);
         Ok(self.pieces)
     }
 }
@@ -48,6 +48,23 @@ fn books() -> Books {
     Books::new(store())
 }
 
+fn layer(
+    books: &Books,
+    config: IdempotencyConfig,
+) -> IdempotencyLayer<
+    Books,
+    impl Identify<Sale, Request = Sale, Future: 'static> + use<>,
+    Numbers,
+    AsError,
+    InTransactions<Hand>,
+> {
+    let hand: Hand = |sale, transaction| sale.transaction = Some(transaction);
+    let once =
+        RunOnce::new().global_scope().key(|sale: &Sale| Some(sale.pieces)).fingerprint(|sale: &Sale| sale.pieces);
+    let layer = IdempotencyLayer::new(config, books.clone()).expect("valid").identify(once).keep(Numbers);
+    layer.in_transactions(hand)
+}
+
 /// Runs sales by `sell`, of which there is one for each number of pieces.
 fn shop<H, F>(
     books: &Books,
@@ -58,11 +75,7 @@ where
     H: Fn(Sale) -> F + Clone + Send + 'static,
     F: Future<Output = Result<u32, Failure>> + Send + 'static,
 {
-    let hand: Hand = |sale, transaction| sale.transaction = Some(transaction);
-    let once =
-        RunOnce::new().global_scope().key(|sale: &Sale| Some(sale.pieces)).fingerprint(|sale: &Sale| sale.pieces);
-    let layer = IdempotencyLayer::new(config, books.clone()).expect("valid").identify(once).keep(Numbers);
-    layer.in_transactions(hand).layer(service_fn(sell))
+    layer(books, config).layer(service_fn(sell))
 }
 
 /// A handler that writes first, and then does this in its first run and nothing in the next.
@@ -181,10 +194,39 @@ async fn a_transaction_that_is_held_beyond_the_answer_is_undone() {
     );
     assert_eq!(reason(shop.call(sale(7)).await), RefusalReason::RolledBack);
     assert_eq!(shop.call(sale(7)).await.expect("run again"), 7, "and that is not kept from it by the one who holds on");
+    assert_eq!(books.open(), 1, "the control: it is held on to");
     give_back.send(()).expect("it waits");
     let late = left.1.await.expect("left behind").await.expect("no panic");
     assert!(matches!(late, Err(StoreError::Unavailable(_))), "there is nothing to write in any more: {late:?}");
-    assert_eq!((books.written(), books.begun()), (vec![7], 2));
+    assert_eq!((books.written(), books.begun(), books.open()), (vec![7], 2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_transaction_that_ends_meanwhile_is_told_so_and_keeps_nothing_of_it() {
+    let (books, held, waits) = (books(), Arc::new(std::sync::Mutex::new(None)), Arc::new(std::sync::Mutex::new(None)));
+    let (holds, late) = (held.clone(), waits.clone());
+    let two = then(move |sale: Sale| {
+        let (holds, late) = (holds.clone(), late.clone());
+        async move {
+            *holds.lock().expect("no panic") = Some(sale.transaction().lock().await.expect("it has begun"));
+            let transaction = sale.transaction().clone();
+            *late.lock().expect("no panic") = Some(tokio::spawn(async move {
+                let said = transaction.lock().await.map(drop);
+                (transaction, said)
+            }));
+            // It stands in line now.
+            tokio::task::yield_now().await;
+            Ok(())
+        }
+    });
+    let mut shop = shop(&books, IdempotencyConfig::new(), two);
+    assert_eq!(reason(shop.call(sale(7)).await), RefusalReason::RolledBack);
+    assert_eq!(books.open(), 1, "the control: it is held on to");
+    drop(held.lock().expect("no panic").take());
+    let waits = waits.lock().expect("no panic").take().expect("left behind");
+    let (_transaction, said) = waits.await.expect("no panic");
+    assert!(matches!(said, Err(StoreError::Unavailable(_))), "{said:?}");
+    assert_eq!((books.written(), books.open()), (vec![], 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,6 +245,24 @@ async fn what_is_left_behind_by_a_run_cannot_begin_a_transaction() {
     let late = left.await.expect("left behind").lock().await;
     assert!(matches!(late, Err(StoreError::Unavailable(_))), "{late:?}");
     assert_eq!(books.begun(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_behind_by_a_run_that_failed_or_was_stopped_writes_nothing_any_more() {
+    for is_stopped in [false, true] {
+        let books = books();
+        let (leave, left) = oneshot::channel();
+        let leave = Arc::new(std::sync::Mutex::new(Some(leave)));
+        let leaves = then(move |sale: Sale| {
+            _ = leave.lock().expect("no panic").take().expect("the first run").send(sale.transaction().clone());
+            async move { if is_stopped { std::future::pending().await } else { Err(Error::Inner("sold out")) } }
+        });
+        let mut shop = shop(&books, IdempotencyConfig::new().longest_run(60 * SEC), leaves);
+        shop.call(sale(7)).await.expect_err("it failed, or was stopped");
+        let late = left.await.expect("left behind").lock().await;
+        assert!(matches!(late, Err(StoreError::Unavailable(_))), "{late:?}");
+        assert_eq!((books.begun(), books.open()), (1, 0));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -277,6 +337,43 @@ async fn who_was_taken_over_from_commits_nothing_and_hears_what_the_other_did() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_does_not_hear_that_it_was_taken_over_from_finds_it_out() {
+    let books = books();
+    let cut_off = books.records.clone();
+    let slow = then(move |_: Sale| {
+        cut_off.set(|link| link.is_down = true);
+        sleep(40 * SEC).map(Ok)
+    });
+    let mut first = shop(&books, IdempotencyConfig::new().longest_run(60 * SEC), slow);
+    let zombie = tokio::spawn(first.call(sale(7)));
+    sleep(35 * SEC).await;
+    books.records.set(|link| link.is_down = false);
+    let mut other = shop(&books, IdempotencyConfig::new(), async |sale: Sale| sale.write().await.map(|sold| sold + 1));
+    assert_eq!(other.call(sale(7)).await.expect("taken over"), 8);
+    books.line(Line::LosesTheQuestion);
+    assert_eq!(zombie.await.expect("no panic").expect("told what came of it"), 8);
+    assert_eq!(books.written(), [7]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_it_was_committed_is_not_asked_for_ever() {
+    let books = books();
+    let cut_off = books.records.clone();
+    let cut = then(move |_: Sale| {
+        cut_off.set(|link| link.is_down = true);
+        ready(Ok(()))
+    });
+    let layer = layer(&books, IdempotencyConfig::new().longest_run(60 * SEC));
+    let (handle, mut shop) = (layer.idempotency(), layer.layer(service_fn(cut)));
+    books.line(Line::LosesTheQuestion);
+    assert_eq!(reason(shop.call(sale(7)).await), RefusalReason::Interrupted);
+    sleep(55 * SEC).await;
+    assert_eq!(handle.running(), 1, "the control: it is asked for");
+    sleep(10 * SEC).await;
+    assert_eq!(handle.running(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_was_taken_over_from_by_one_that_still_runs_is_not_told_its_own_answer() {
     let books = books();
     let cut_off = books.records.clone();
@@ -318,7 +415,7 @@ async fn who_takes_back_what_is_being_written_takes_it_back() {
     let takes_back = then(async |sale: Sale| {
         let mut held = sale.transaction().lock().await.expect("it has begun");
         sale.transaction().roll_back();
-        held.0.push(8);
+        held.numbers.push(8);
         Ok(())
     });
     let mut shop = shop(&books, IdempotencyConfig::new(), takes_back);
@@ -327,15 +424,34 @@ async fn who_takes_back_what_is_being_written_takes_it_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_takes_back_what_somebody_still_writes_may_answer_all_the_same() {
+    let (books, held) = (books(), Arc::new(std::sync::Mutex::new(None)));
+    let holds = held.clone();
+    let takes_back = then(move |sale: Sale| {
+        let holds = holds.clone();
+        async move {
+            *holds.lock().expect("no panic") = Some(sale.transaction().lock().await.expect("it has begun"));
+            sale.transaction().roll_back();
+            Ok(())
+        }
+    });
+    let mut shop = shop(&books, IdempotencyConfig::new(), takes_back);
+    assert_eq!(shop.call(sale(7)).await.expect("an answer"), 7);
+    assert_eq!((books.written(), books.open()), (vec![], 1));
+    drop(held.lock().expect("no panic").take());
+    assert_eq!((books.written(), books.open()), (vec![], 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn parts_of_a_handler_write_one_after_the_other() {
     let books = books();
     let mut shop = shop(&books, IdempotencyConfig::new(), async |sale: Sale| {
         let part = async |number: u32| {
             let mut draft = sale.transaction().lock().await.expect("it is begun");
-            let before = draft.0.len();
+            let before = draft.numbers.len();
             sleep(SEC).await;
-            assert_eq!(draft.0.len(), before, "nobody else writes meanwhile");
-            draft.0.push(number);
+            assert_eq!(draft.numbers.len(), before, "nobody else writes meanwhile");
+            draft.numbers.push(number);
         };
         tokio::join!(part(1), part(2), part(3));
         Ok(sale.pieces)

@@ -26,7 +26,7 @@ where
 {
     let calls = calls.clone();
     let write = async move |Extension(transaction): Write| {
-        transaction.lock().await.expect("it begins").0.push(calls.count());
+        transaction.lock().await.expect("it begins").numbers.push(calls.count());
         answer(transaction)
     };
     let layer = IdempotencyLayer::new(IdempotencyConfig::new(), books.clone()).expect("valid");
@@ -116,7 +116,7 @@ async fn a_task_that_holds_the_transaction_beyond_the_answer_has_it_undone() {
         let (holds, held) = oneshot::channel();
         tokio::spawn(async move {
             let mut transaction = transaction.lock().await.expect("it has begun");
-            transaction.0.push(99);
+            transaction.numbers.push(99);
             holds.send(()).expect("it is waited for");
             std::future::pending::<()>().await;
         });

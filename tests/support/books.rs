@@ -29,15 +29,20 @@ pub(crate) struct Books {
     written: Arc<Mutex<Vec<u32>>>,
     line: Arc<Mutex<Line>>,
     begun: Arc<Mutex<u32>>,
+    open: Arc<()>,
 }
 
 /// What is written and not committed.
-#[derive(Debug, Default)]
-pub(crate) struct Draft(pub(crate) Vec<u32>);
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) numbers: Vec<u32>,
+    _is_open: Arc<()>,
+}
 
 impl Books {
     pub(crate) fn new(records: MemoryStore) -> Self {
-        Self { records: Far::to(records), written: Arc::default(), line: Arc::default(), begun: Arc::default() }
+        let (written, line, begun, open) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        Self { records: Far::to(records), written, line, begun, open }
     }
 
     pub(crate) fn written(&self) -> Vec<u32> {
@@ -51,6 +56,12 @@ impl Books {
     /// How many transactions there were.
     pub(crate) fn begun(&self) -> u32 {
         *self.begun.lock().expect("no panic")
+    }
+
+    /// How many are neither committed nor undone.
+    pub(crate) fn open(&self) -> usize {
+        // Clones of these books have none of their own.
+        Arc::strong_count(&self.open) - Arc::strong_count(&self.begun)
     }
 }
 
@@ -66,12 +77,12 @@ impl Transactional for Books {
             return Err(StoreError::Unavailable(Arc::new("down".into())));
         }
         *self.begun.lock().expect("no panic") += 1;
-        Ok(Draft::default())
+        Ok(Draft { numbers: Vec::new(), _is_open: self.open.clone() })
     }
 
     async fn complete_in(
         &self,
-        Draft(numbers): Draft,
+        Draft { numbers, .. }: Draft,
         key: &RecordKey,
         claim: Claim,
         answer: Bytes,
