@@ -8,7 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::clock::Clock;
 use super::connection::failed;
 use super::file::File;
-use super::row::{corrupt, delete, delete_what_is_over, moment, read, select, select_largest, update_largest, upsert};
+use super::records::Records;
+use super::row::{corrupt, delete_what_is_over, moment, select_largest, update_largest};
 use crate::clock::Moment;
 use crate::idempotency::state::Record;
 use crate::idempotency::{RecordKey, StoreError};
@@ -108,13 +109,6 @@ enum Failure {
     All(StoreError),
 }
 
-/// What a transaction has seen and changed.
-struct Progress {
-    now: Moment,
-    fence: u64,
-    has_changed: bool,
-}
-
 impl Writer {
     pub(super) const fn new(file: File, clock: Clock, commits: Arc<AtomicU64>) -> Self {
         Self { file, clock, commits }
@@ -194,64 +188,39 @@ async fn write_all(connection: &mut SqliteConnection, clock: &Clock, jobs: &mut 
         return Err(Failure::All(corrupt("the largest time or fence is negative")));
     };
     let now = clock.time(largest).map_err(Failure::All)?;
-    let mut progress = Progress { now, fence, has_changed: false };
+    let one = |error| Failure::One(failed(error));
+    let mut records = Records::of(jobs.iter().filter_map(|job| match job {
+        Job::Record(key, _) => Some(*key),
+        Job::Purge { .. } => None,
+    }));
+    records.read(connection).await.map_err(one)?;
+    // Larger than those of a file that was here before and is lost, unless the clock was set back since.
+    let mut largest_fence = fence;
+    let mut next_fence = || {
+        largest_fence = (largest_fence + 1).max(now.to_nanos() / 1000);
+        largest_fence
+    };
+    let mut has_purged = false;
     for job in jobs {
-        let done = match job {
-            Job::Record(_, ask) if ask.is_given_up() => Ok(()),
-            Job::Record(key, ask) => progress.decide(connection, key, ask.as_mut()).await,
-            Job::Purge { most, said, .. } => progress.purge(connection, *most, said).await,
-        };
-        done.map_err(|error| Failure::One(failed(error)))?;
-    }
-    if progress.has_changed {
-        update_largest(progress.now, progress.fence).execute(connection).await.map_err(all)?;
-    }
-    Ok(progress.has_changed)
-}
-
-impl Progress {
-    async fn decide(
-        &mut self,
-        connection: &mut SqliteConnection,
-        key: &RecordKey,
-        ask: &mut dyn Ask,
-    ) -> Result<(), sqlx::Error> {
-        let row = select(key).fetch_optional(&mut *connection).await?;
-        let known = row.map(read);
-        if let Some(None) = known {
-            ask.fail(corrupt("a row makes no sense"));
-            return Ok(());
+        match job {
+            Job::Record(_, ask) if ask.is_given_up() => {}
+            Job::Record(key, ask) => {
+                let decided = records.decide(key, |record| ask.decide(record, now, &mut next_fence));
+                decided.unwrap_or_else(|error| ask.fail(error));
+            }
+            Job::Purge { most, said, .. } => {
+                let gone =
+                    delete_what_is_over(now, *most).execute(&mut *connection).await.map_err(one)?.rows_affected();
+                has_purged |= gone > 0;
+                *said = Ok(u32::try_from(gone).unwrap_or(*most));
+            }
         }
-        let before = known.flatten();
-        let mut after = before.clone();
-        let now = self.now;
-        // Larger than those of a file that was here before and is lost, unless the clock was set back since.
-        let mut fence = || {
-            self.fence = (self.fence + 1).max(now.to_nanos() / 1000);
-            self.fence
-        };
-        ask.decide(&mut after, now, &mut fence);
-        if after != before {
-            match &after {
-                Some(record) => upsert(key, record).execute(connection).await?,
-                None => delete(key).execute(connection).await?,
-            };
-            self.has_changed = true;
-        }
-        Ok(())
     }
-
-    async fn purge(
-        &mut self,
-        connection: &mut SqliteConnection,
-        most: u32,
-        said: &mut Result<u32, StoreError>,
-    ) -> Result<(), sqlx::Error> {
-        let gone = delete_what_is_over(self.now, most).execute(connection).await?.rows_affected();
-        self.has_changed |= gone > 0;
-        *said = Ok(u32::try_from(gone).unwrap_or(most));
-        Ok(())
+    let has_changed = records.write(connection).await.map_err(one)? || has_purged;
+    if has_changed {
+        update_largest(now, largest_fence).execute(connection).await.map_err(all)?;
     }
+    Ok(has_changed)
 }
 
 #[cfg(test)]
