@@ -100,7 +100,9 @@ impl SqlStore<Sqlite> {
             .locking_mode(locking)
             .synchronous(SqliteSynchronous::Full)
             // Without, macOS leaves what is synced in the cache of the disk; elsewhere it changes nothing.
-            .pragma("fullfsync", "on");
+            .pragma("fullfsync", "on")
+            // What undoes a statement of many rows that fails half-way, which otherwise is a file each time.
+            .pragma("temp_store", "memory");
         let mut connection = SqliteConnection::connect_with(&options).await.map_err(in_use)?;
         if is_alone {
             raw_sql("BEGIN EXCLUSIVE; COMMIT").execute(&mut connection).await.map_err(in_use)?;

@@ -6,8 +6,8 @@ use super::row::{corrupt, delete, read, select, upsert};
 use crate::idempotency::state::Record;
 use crate::idempotency::{RecordKey, StoreError};
 
-/// So many rows go in one statement.
-const MOST_AT_ONCE: usize = 64;
+/// So many rows go in one statement, which is prepared and kept for each number of them.
+const MOST_AT_ONCE: usize = 32;
 
 /// All records that a transaction is about: they are read by one statement and written by a few, since most of what a
 /// statement takes is the way to the thread that has the file.
@@ -67,12 +67,8 @@ impl Records {
                 Entry::Known { is_changed: false, .. } | Entry::Corrupt => {}
             }
         }
-        let mut rest = &kept[..];
-        while !rest.is_empty() {
-            // Powers of two: a statement is prepared once for each number of rows.
-            let (these, others) = rest.split_at(1 << rest.len().min(MOST_AT_ONCE).ilog2());
+        for these in kept.chunks(MOST_AT_ONCE) {
             upsert(these).build().execute(&mut *connection).await?;
-            rest = others;
         }
         if !gone.is_empty() {
             delete(&gone).execute(connection).await?;

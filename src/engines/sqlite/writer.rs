@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sqlx::query;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 
 use super::clock::Clock;
 use super::connection::failed;
@@ -121,6 +122,8 @@ impl Writer {
             for job in jobs.drain(..) {
                 job.answer();
             }
+            // Those who were answered ask for more at once: else the first of them would be written alone.
+            yield_now().await;
         }
         self.file.close().await;
     }
