@@ -4,6 +4,7 @@
 nothing: they are told as ratios within a round, with their quartiles.
 """
 
+import os
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -11,7 +12,7 @@ from shutil import which
 
 from .machine import met
 from .program import build, output_of
-from .setting import commit, versions
+from .setting import commit, processor, versions
 from .times import Spread
 
 HEADING = "## Engines of idempotency"
@@ -87,4 +88,5 @@ def setting():
     servers = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: path.parts)
     postgres = output_of(servers[-1] if servers else "postgres", "--version").split()[2]
     crates = ", ".join(versions(("redis", "sqlx", "libsqlite3-sys")))
-    return f"buttress at {commit()}; Redis {redis}, Postgres {postgres}; {crates}."
+    machine = f"{os.cpu_count()} threads, {processor()}"
+    return f"buttress at {commit()}; {machine}; Redis {redis}, Postgres {postgres}; {crates}."
