@@ -287,6 +287,58 @@ mod tests {
         }
     }
 
+    /// Decides about one in its turn, and says whether it was known by then.
+    fn turn(of: u32, decide: fn(&mut Option<Record>, Record)) -> (Job, oneshot::Receiver<Result<bool, StoreError>>) {
+        let claim = Claim {
+            fingerprint: Fingerprint::of(&of),
+            owner: Owner::random(),
+            lease: Duration::from_secs(3600),
+            retention: Duration::from_secs(3600),
+        };
+        let (question, answer) =
+            Question::new(move |known: &mut Option<Record>, now: Moment, fence: &mut dyn FnMut() -> u64| {
+                let (was_known, mut new) = (known.is_some(), None);
+                Record::begin(&mut new, &claim, now, fence);
+                decide(known, new.expect("it is begun"));
+                was_known
+            });
+        (Job::Record(RecordKey::of(&"test", &of), Box::new(question)), answer)
+    }
+
+    #[tokio::test]
+    async fn those_who_are_written_together_see_what_those_before_them_did() {
+        let folder = TempDir::new().expect("a folder");
+        let mut writer = writer(&folder).await;
+        let keep = |known: &mut Option<Record>, new: Record| *known = Some(new);
+        let forget = |known: &mut Option<Record>, _: Record| *known = None;
+        // More than one statement takes.
+        let kept: Vec<u32> = (0..70).collect();
+        let turns = kept.iter().map(|of| turn(*of, keep)).chain([turn(0, forget), turn(0, keep), turn(1, forget)]);
+        let (mut jobs, answers): (Vec<_>, Vec<_>) = turns.unzip();
+        writer.write(&mut jobs).await;
+        jobs.into_iter().for_each(Job::answer);
+        let mut were_known = Vec::new();
+        for answer in answers {
+            were_known.push(answer.await.expect("it is answered").expect("it is written"));
+        }
+        assert_eq!(were_known[..70], [false; 70]);
+        assert_eq!(were_known[70..], [true, false, true]);
+
+        run(&mut writer, "UPDATE record SET phase = 9 WHERE fence = (SELECT max(fence) FROM record)").await;
+        let look = |_: &mut Option<Record>, _: Record| ();
+        let (mut jobs, answers): (Vec<_>, Vec<_>) = kept.iter().map(|of| turn(*of, look)).unzip();
+        writer.write(&mut jobs).await;
+        jobs.into_iter().for_each(Job::answer);
+        for (of, answer) in kept.iter().zip(answers) {
+            let said = answer.await.expect("it is answered");
+            match of {
+                0 => assert!(matches!(said, Err(StoreError::Corrupt(_))), "it was written last: {said:?}"),
+                1 => assert!(matches!(said, Ok(false)), "it was forgotten: {said:?}"),
+                _ => assert!(matches!(said, Ok(true)), "{of}: {said:?}"),
+            }
+        }
+    }
+
     /// Writes one, which fails, and another one, which does not.
     async fn fails_once(mut writer: Writer) {
         let decided = Arc::default();
