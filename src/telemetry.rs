@@ -148,6 +148,11 @@ pub(crate) fn run_in_doubt(name: &Name, key: &impl fmt::Display, why: &str) {
     changed!(layer = "idempotency", name = %name, %key, why, "in doubt");
 }
 
+/// What a run did in its transaction is undone, since it could not be committed.
+pub(crate) fn rolled_back(name: &Name, key: &impl fmt::Display, why: &dyn fmt::Display) {
+    changed!(layer = "idempotency", name = %name, %key, why = %why, "rolled back");
+}
+
 /// Nobody told who sent a request, which is how a server is put together and not how the request is made.
 #[cfg(feature = "http")]
 pub(crate) fn peer_unknown(is_first: bool) {

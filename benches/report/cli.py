@@ -5,7 +5,7 @@ import io
 import sys
 import unittest
 
-from . import bounds, counts, history, machine, program, results, setting, test_bounds, times
+from . import bounds, counts, engines, history, machine, program, results, setting, test_bounds, times
 from .bounds import FILE, Bounds
 
 
@@ -20,6 +20,9 @@ def main(usage):
         gate()
     elif asked.set_bounds:
         set_bounds(asked.raised)
+    elif asked.words == ["engines"]:
+        results.replace(engines.section(engines.measure(), read_bounds().reasons))
+        print(f"{results.PAGE} has them")
     elif asked.words:
         show(asked.words)
     else:
@@ -28,7 +31,7 @@ def main(usage):
 
 def show(words):
     """Prints the counts of our rows whose names have one of the words."""
-    built = program.build("rows", with_peers=False)
+    built = program.build("rows")
     rows = program.rows_of(built)
     wanted = [row for row in rows if row.is_ours and any(word in row.name for word in words)]
     if not wanted:
@@ -53,7 +56,7 @@ def print_counts(rows, built):
 def gate():
     test_gate()
     file, rustc = read_bounds(), setting.rustc()
-    built = program.build("rows", with_peers=False)
+    built = program.build("rows")
     measured = print_counts(program.rows_of(built), built)
     if rustc != file.rustc:
         print(f"the instructions are not held: their bounds are for rustc {file.rustc}, and this is {rustc}")
@@ -74,7 +77,7 @@ def test_gate():
 
 
 def set_bounds(raised):
-    built = program.build("rows", with_peers=False)
+    built = program.build("rows")
     measured = print_counts(program.rows_of(built), built)
     if unknown := [row for row in raised if row not in measured]:
         sys.exit(f"there are no such rows: {unknown}")
@@ -89,7 +92,7 @@ def read_bounds():
 
 def everything():
     """Writes the page and the chart."""
-    alone, with_peers = (program.build("rows", with_peers) for with_peers in (False, True))
+    alone, with_peers = (program.build("rows", feature) for feature in (None, "peers"))
     rows = program.rows_of(with_peers)
     counted = {}
     # Ours are counted in the program that the gate counts them in: another one would be inlined differently.
@@ -99,5 +102,6 @@ def everything():
             counted[row.name] = values
     timed = times.added(with_peers)
     file = read_bounds()
-    results.write(rows, counted, timed, file, machine.tables(machine.measure(), file.reasons))
+    more = machine.tables(machine.measure(), file.reasons)
+    results.write(rows, counted, timed, file, f"{more}\n{engines.section(engines.measure(), file.reasons)}")
     print(f"{results.PAGE} and {results.CHART} are written")

@@ -41,9 +41,9 @@ MOST_WAITING = 0.05
 
 def measure():
     """All that there is to measure, as plain data; takes five minutes or so once it is built."""
-    program = build("machine", with_peers=True)
+    program = build("machine", "peers")
     return {
-        "memory": memory(build("memory", with_peers=True)),
+        "memory": memory(build("memory", "peers")),
         "instructions": instructions(program),
         "threads": threads(program),
         # None if it cannot be measured.

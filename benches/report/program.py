@@ -38,30 +38,27 @@ class Row:
         return not self.is_bare and not self.peer
 
 
-def features(with_peers):
-    return ("--features", "peers") if with_peers else ()
-
-
-def build(name, with_peers):
-    """A program; with the peers, it measures them as well."""
+def build(name, feature=None):
+    """A program, which measures the peers as well if the feature is `peers`."""
     for command, package in {"valgrind": "valgrind", "objdump": "binutils"}.items():
         if not shutil.which(command):
             sys.exit(f"{command} is missing: apt-get install {package}")
-    check_clock(with_peers)
+    features = ("--features", feature) if feature else ()
+    check_clock(features)
     # The profile of the benches: one unit of code, optimized as a whole.
     messages = output_of(
         *("cargo", "build", "--quiet", "--profile", "bench", "--package", PACKAGE, "--bin", name),
-        *(*features(with_peers), "--message-format=json-render-diagnostics"),
+        *(*features, "--message-format=json-render-diagnostics"),
     )
     built = next(message["executable"] for message in map(json.loads, messages.splitlines()) if message.get("executable"))
     # Cargo puts the one without the peers and the one with them in the same place.
-    return shutil.copy2(built, Path(built).with_name(f"{name}-{'with-peers' if with_peers else 'alone'}"))
+    return shutil.copy2(built, Path(built).with_name(f"{name}-{f'with-{feature}' if feature else 'alone'}"))
 
 
-def check_clock(with_peers):
+def check_clock(features):
     """Tokio's `test-util` puts a lock and a branch before every reading of the clock: with it, something else is measured."""
     tree = output_of(
-        *("cargo", "tree", "--package", PACKAGE, *features(with_peers)),
+        *("cargo", "tree", "--package", PACKAGE, *features),
         *("--edges", "normal,build", "--prefix", "none", "--format", "{p} {f}"),
     )
     built = {line.split()[-1] for line in tree.splitlines() if line.startswith("tokio v")} - {"(*)"}

@@ -77,6 +77,13 @@ def write(rows, counts, times, file, more):
     (ROOT / CHART).write_text(chart.svg(bars))
 
 
+def replace(section):
+    """Puts a section in place of the one of the page that has the same heading."""
+    before, heading, rest = (ROOT / PAGE).read_text().partition(section.splitlines()[0] + "\n")
+    after = rest[rest.find("\n## ") + 1 :] if heading and "\n## " in rest else ""
+    (ROOT / PAGE).write_text("\n\n".join(part.strip() for part in (before, section, after) if part) + "\n")
+
+
 def targets(counts, best, file):
     lines = [
         "What a call adds, and in parentheses the most that it should.",

@@ -39,6 +39,6 @@ def processor():
     return model[1] if model else platform.machine()
 
 
-def versions():
+def versions(crates=CRATES):
     packages = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
-    return [f"{package['name']} {package['version']}" for package in packages if package["name"] in CRATES]
+    return [f"{package['name']} {package['version']}" for package in packages if package["name"] in crates]

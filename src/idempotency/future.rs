@@ -48,9 +48,8 @@ impl<Res, E> ResponseFuture<Res, E> {
         let response = async move {
             let (refused, key) = match identifying.await {
                 Ok(Identified::Free(request)) => return service.oneshot(request).await,
-                Ok(Identified::Once { mut request, key, fingerprint }) => {
-                    let enlistment = shared.enlist.enlist(&shared.store, &mut request);
-                    let once = Once { request, key, fingerprint, inbound: Attempt::current(), enlistment };
+                Ok(Identified::Once { request, key, fingerprint }) => {
+                    let once = Once { request, key, fingerprint, inbound: Attempt::current() };
                     match listen(&shared, service, once).await {
                         Ok(result) => return result,
                         Err(refused) => (refused, Some(key)),
@@ -76,6 +75,7 @@ where
     Req: Send + 'static,
     St: Store,
     P: Keep<S::Response, S::Error>,
+    T: Enlist<St, Req>,
 {
     let refused = |reason| shared.running.refused(reason);
     let place = shared.running.place().map_err(refused)?;

@@ -91,6 +91,7 @@ impl Running {
         let refused = Refused::new(self.rules.name, reason);
         match reason {
             RefusalReason::Interrupted
+            | RefusalReason::RolledBack
             | RefusalReason::TooManyRunning
             | RefusalReason::Draining
             | RefusalReason::StoreFull

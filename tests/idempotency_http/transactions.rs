@@ -102,7 +102,7 @@ async fn who_is_not_told_of_what_was_undone_is_told_that_it_was() {
     let app = writing(&books, &calls, |_| StatusCode::CREATED.into_response());
     books.line(Line::Refuses);
     let undone = send(&app, order()).await;
-    assert_eq!(undone.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(undone.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(text(undone).await.contains("urn:problem-type:buttress:idempotency-rolled-back"));
     books.line(Line::Sound);
     assert_eq!(send(&app, order()).await.status(), StatusCode::CREATED);
@@ -125,7 +125,7 @@ async fn a_task_that_holds_the_transaction_beyond_the_answer_has_it_undone() {
         Body::from_stream(stream::once(held)).into_response()
     });
     let undone = send(&app, order()).await;
-    assert_eq!(undone.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(undone.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(text(undone).await.contains("urn:problem-type:buttress:idempotency-rolled-back"));
     assert_eq!((books.written(), calls.so_far()), (vec![], 1));
 }

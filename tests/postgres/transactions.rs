@@ -143,7 +143,7 @@ async fn what_a_handler_does_after_a_statement_that_failed_is_not_committed() {
         StatusCode::CREATED.into_response()
     });
     let (status, text) = order(&app, "7").await;
-    assert!(status == 500 && text.contains("idempotency-rolled-back"), "{status}: {text}");
+    assert!(status == 503 && text.contains("idempotency-rolled-back"), "{status}: {text}");
     assert_eq!(orders(&database, "7").await, 0);
     // Undone inside, it is as if it had not been asked.
     let app = instance(&store, IdempotencyConfig::new(), async |transaction| {
@@ -166,7 +166,7 @@ async fn what_cannot_be_committed_is_undone_and_run_again() {
     let app = instance(&database.store(4).await, IdempotencyConfig::new(), created);
     let (status, text) = order(&app, "7").await;
     assert!(
-        status == 500 && text.contains("idempotency-rolled-back"),
+        status == 503 && text.contains("idempotency-rolled-back"),
         "it is found out at the commit: {status}: {text}"
     );
     database.run("DELETE FROM orders").await;
@@ -192,7 +192,7 @@ async fn a_transaction_that_a_task_holds_beyond_the_answer_is_undone() {
         }
     });
     let (status, text) = order(&app, "7").await;
-    assert!(status == 500 && text.contains("idempotency-rolled-back"), "{status}: {text}");
+    assert!(status == 503 && text.contains("idempotency-rolled-back"), "{status}: {text}");
     may_end.notify_one();
     // The connection is given back when all of it is undone.
     while store_is_in_a_transaction(&database).await {
@@ -270,7 +270,7 @@ async fn a_database_that_is_killed_before_the_commit_has_neither_order_nor_answe
     database.server().signal_all("KILL");
     may_end.notify_one();
     let (status, text) = first.await.expect("no panic");
-    assert!(status == 500 && text.contains("idempotency-rolled-back"), "{status}: {text}");
+    assert!(status == 503 && text.contains("idempotency-rolled-back"), "{status}: {text}");
     database.up().await;
     assert_eq!(orders(&database, "7").await, 0);
     let app = instance(&database.store(4).await, IdempotencyConfig::new(), created);
@@ -306,7 +306,7 @@ async fn a_commit_that_nobody_hears_of_is_looked_for() {
         if was_committed {
             assert_eq!(status, StatusCode::CREATED, "{text}");
         } else {
-            assert!(status == 500 && text.contains("idempotency-rolled-back"), "{status}: {text}");
+            assert!(status == 503 && text.contains("idempotency-rolled-back"), "{status}: {text}");
         }
         assert_eq!(orders(&database, number).await, i64::from(was_committed));
         let app = instance(&store, IdempotencyConfig::new(), created);

@@ -6,6 +6,7 @@ mod full;
 mod outages;
 mod permissions;
 mod proxy;
+mod record;
 mod records;
 mod replicas;
 mod server;

@@ -14,8 +14,9 @@ use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::proxy::Cut;
+use crate::record;
 use crate::server::{Redis, client, store};
-use crate::world::{HOUR, PATIENCE, claim, key, layer, name};
+use crate::world::{HOUR, PATIENCE, claim, key, layer};
 
 type Failure = Error<&'static str>;
 
@@ -156,7 +157,7 @@ async fn who_asks_again_after_a_lost_answer_is_told_the_same() {
     cut.next_answer();
     let lost = far.begin(&key(2), claim).await;
     assert!(matches!(lost, Err(StoreError::Ambiguous(_))) && !cut.is_due(), "{lost:?}");
-    let fence: u64 = redis.say(&format!("HGET {} fence", name(&key(2)))).await;
+    let fence = record::fence(&redis, &key(2)).await;
     assert_eq!(
         far.begin(&key(2), claim).await.expect("it answers"),
         Begin::Acquired(Acquired { fence, attempt: 1 }),

@@ -8,6 +8,7 @@ use buttress::idempotency::{
 };
 use bytes::Bytes;
 
+use crate::record::{Record, put};
 use crate::server::Redis;
 use crate::world::{HOUR, claim, key, name};
 
@@ -43,7 +44,8 @@ async fn a_fence_is_larger_than_the_one_before_it_whatever_the_clock_says() {
     let redis = Redis::start(&[]).await;
     let (store, one) = (redis.store().await, Claim { lease: Duration::ZERO, ..claim() });
     store.begin(&key(1), one).await.expect("it answers");
-    let () = redis.say(&format!("HSET {} fence 5000000000000000", name(&key(1)))).await;
+    let ahead = Record { phase: b'r', fence: 5e15, request: one.fingerprint, owner: one.owner };
+    put(&redis, &key(1), &ahead.to_bytes()).await;
     let begin = store.begin(&key(1), claim()).await.expect("it answers");
     assert_eq!(begin, Begin::Acquired(Acquired { fence: 5_000_000_000_000_001, attempt: 2 }));
 }
@@ -68,17 +70,21 @@ async fn what_cannot_be_read_is_not_taken_for_nothing() {
     let redis = Redis::start(&[]).await;
     let store = redis.store().await;
     let name = name(&key(1));
-    for strange in [
-        format!("SET {name} tea"),
-        format!("RPUSH {name} tea"),
-        format!("HSET {name} anything tea"),
-        format!("HSET {name} phase running request r owner o fence 1 attempt 1 forgotten 9000000000000000"),
-        format!("HSET {name} phase running request r owner o fence 0x1 attempt 1 until 1 forgotten 9000000000000000"),
-        format!("HSET {name} phase running request r owner o fence 1 attempt 1e9 until 1 forgotten 9000000000000000"),
-        format!("HSET {name} phase gone request r owner o fence 1 attempt 1 until 1 forgotten 9000000000000000"),
-        format!("HSET {name} phase done request r fence 1 attempt 1 forgotten 9000000000000000"),
-    ] {
-        let () = redis.say(&strange).await;
+    let whole = Record { phase: b'r', fence: 1.0, request: claim().fingerprint, owner: claim().owner };
+    let cut_off = &whole.to_bytes()[1..];
+    let values = [
+        b"",
+        cut_off,
+        &Record { phase: b'x', ..whole }.to_bytes(),
+        &Record { fence: -1.0, ..whole }.to_bytes(),
+        &Record { fence: f64::NAN, ..whole }.to_bytes(),
+        &Record { fence: 9_007_199_254_740_991.0, ..whole }.to_bytes(),
+    ];
+    let mut strange: Vec<_> = values.into_iter().map(|value| redis::cmd("SET").arg(&name).arg(value).clone()).collect();
+    strange.push(redis::cmd("RPUSH").arg(&name).arg("tea").clone());
+    strange.push(redis::cmd("HSET").arg(&name).arg("phase").arg("running").clone());
+    for strange in strange {
+        strange.exec_async(&mut redis.connection().await).await.expect("it is written");
         let claim = claim();
         let (owner, fingerprint) = (claim.owner, claim.fingerprint);
         let key = key(1);
@@ -92,7 +98,7 @@ async fn what_cannot_be_read_is_not_taken_for_nothing() {
             store.resolve(&key, None).await.map(drop),
         ];
         for error in errors {
-            assert!(matches!(error, Err(StoreError::Corrupt(_))), "{strange}: {error:?}");
+            assert!(matches!(error, Err(StoreError::Corrupt(_))), "{strange:?}: {error:?}");
         }
         let () = redis.say(&format!("DEL {name}")).await;
     }

@@ -86,18 +86,19 @@ impl Transactional for Books {
         key: &RecordKey,
         claim: Claim,
         answer: Bytes,
-    ) -> Result<Commit, StoreError> {
+    ) -> Result<bool, StoreError> {
         let line = *self.line.lock().expect("no panic");
         match line {
             Line::Refuses => return Err(StoreError::Unavailable(Arc::new("it cannot be committed".into()))),
             Line::LosesTheQuestion => return Err(nobody_says()),
             Line::Sound | Line::LosesTheAnswer => {}
         }
-        let commit = self.records.store.complete(key, claim, answer).await?;
-        if commit != Commit::Lost {
+        let is_own = self.records.store.renew(key, claim.owner, claim.lease).await?;
+        if is_own {
+            self.records.store.complete(key, claim, answer).await?;
             self.written.lock().expect("no panic").extend(numbers);
         }
-        if line == Line::Sound { Ok(commit) } else { Err(nobody_says()) }
+        if line == Line::Sound { Ok(is_own) } else { Err(nobody_says()) }
     }
 }
 

@@ -57,9 +57,9 @@ impl SqlStore<Postgres> {
     /// the layer does after its time, closes its connection. What it asked for may go on in the server until that sees so,
     /// which the settings above bound.
     ///
-    /// Each operation is one statement, which is repeated if another one was faster, and whoever asks what is known already
-    /// writes nothing. They are prepared and kept: behind a PgBouncer that pools transactions, either that keeps them as well
-    /// (`max_prepared_statements`), or the options of the pool say
+    /// Each operation is one statement, which is repeated if another one was faster, or two where a request is completed by whom
+    /// it is not any more; whoever asks what is known already writes nothing. They are prepared and kept: behind a PgBouncer that
+    /// pools transactions, either that keeps them as well (`max_prepared_statements`), or the options of the pool say
     /// [`statement_cache_capacity(0)`](sqlx::postgres::PgConnectOptions::statement_cache_capacity).
     ///
     /// A request that is acquired takes an advisory lock for that statement, numbered by the first 64 bits of its key, and

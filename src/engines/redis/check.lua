@@ -4,13 +4,10 @@ local key = KEYS[1]
 -- written first: then the rest is not denied where there is no room.
 for _, command in ipairs({
   { 'TIME' },
-  { 'EXISTS', key },
-  { 'HMGET', key, 'phase' },
-  { 'HGET', key, 'phase' },
   { 'DEL', key },
-  { 'HDEL', key, 'phase' },
-  { 'PEXPIREAT', key, '9000000000000' },
-  { 'HSET', key, 'phase', 'none' },
+  { 'GET', key },
+  { 'GETEX', key },
+  { 'SET', key, 'none', 'PXAT', '9000000000000' },
   { 'DEL', key },
 }) do
   local said = redis.pcall(unpack(command))

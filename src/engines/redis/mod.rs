@@ -19,9 +19,9 @@
 //! - It must have `maxmemory-policy noeviction`, which is [looked at](RedisStore::new) at the start and not again: a record that
 //!   makes room for another one is a request that is run twice. Where there is no room, a new request is
 //!   [refused](crate::idempotency::StoreError::Full), and what came of one that was begun is recorded all the same.
-//! - Its user may do `INFO`, `SCRIPT LOAD`, `EVALSHA` and, in scripts, `TIME`, `EXISTS`, `HMGET`, `HGET`, `HSET`, `HDEL`,
-//!   `DEL` and `PEXPIREAT`; and `WAIT` where [replicas](RedisStore::wait) are waited for. All but the last is tried at the
-//!   start, on the key `check` of the prefix. Who loses the right to one of them later is told that what it asked for is
+//! - Its user may do `INFO`, `SCRIPT LOAD`, `EVALSHA` and, in scripts, `TIME`, `GET`, `GETEX`, `SET` and `DEL`; and `WAIT`
+//!   where [replicas](RedisStore::wait) are waited for. All but the last is tried at the start, on the key `check` of the
+//!   prefix. Who loses the right to one of them later is told that what it asked for is
 //!   [in doubt](crate::idempotency::StoreError::Ambiguous), and the record still says that the request was begun.
 //! - All time is the server's, to which it does not matter whose clocks in your processes are wrong. Its own must not leap: one
 //!   that is set on by more than a lease ends all leases at once, also of requests that are still run.
@@ -37,7 +37,7 @@
 //!
 //! # What is there
 //!
-//! A request is one hash, under the [prefix](RedisStore::with_prefix) and what it is
+//! A request is one value, under the [prefix](RedisStore::with_prefix) and what it is
 //! [recorded under](crate::idempotency::RecordKey), as events write that. It expires when it need not be remembered any more,
 //! so there is nothing to purge. Whatever is asked of it is one script, in one round trip.
 //!

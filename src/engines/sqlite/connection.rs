@@ -100,7 +100,9 @@ impl SqlStore<Sqlite> {
             .locking_mode(locking)
             .synchronous(SqliteSynchronous::Full)
             // Without, macOS leaves what is synced in the cache of the disk; elsewhere it changes nothing.
-            .pragma("fullfsync", "on");
+            .pragma("fullfsync", "on")
+            // What undoes a statement of many rows that fails half-way, which otherwise is a file each time.
+            .pragma("temp_store", "memory");
         let mut connection = SqliteConnection::connect_with(&options).await.map_err(in_use)?;
         if is_alone {
             raw_sql("BEGIN EXCLUSIVE; COMMIT").execute(&mut connection).await.map_err(in_use)?;
@@ -108,7 +110,10 @@ impl SqlStore<Sqlite> {
         let clock = migrate(&mut connection, steady, now).await?;
         let (jobs, waiting) = mpsc::channel(MOST_WAITING);
         let commits = Arc::default();
-        tokio::spawn(Writer::new(File::new(options, connection), clock, Arc::clone(&commits)).run(waiting));
+        tokio::spawn(
+            Writer::new(File::new(options.create_if_missing(false), connection), clock, Arc::clone(&commits))
+                .run(waiting),
+        );
         Ok(Self { connection: Connection { jobs, commits } })
     }
 

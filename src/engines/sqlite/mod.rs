@@ -4,6 +4,7 @@ mod clock;
 mod connection;
 mod file;
 mod idempotency;
+mod records;
 mod row;
 mod steady;
 mod writer;

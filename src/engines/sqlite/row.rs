@@ -1,27 +1,48 @@
+use std::array::TryFromSliceError;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use sqlx::query::{Query, QueryAs};
 use sqlx::sqlite::{Sqlite, SqliteArguments};
-use sqlx::{query, query_as};
+use sqlx::{Error, QueryBuilder, query, query_as};
 
 use crate::clock::Moment;
 use crate::idempotency::state::{Phase, Record};
 use crate::idempotency::{Acquired, Fingerprint, Owner, RecordKey, StoreError};
 
-/// A record as it is in the file, after its key.
-pub(super) type Row = (Vec<u8>, Option<Vec<u8>>, i64, i64, i64, Option<i64>, i64, Option<Vec<u8>>);
+/// A record as it is in the file.
+pub(super) type Row = (Vec<u8>, Vec<u8>, Option<Vec<u8>>, i64, i64, i64, Option<i64>, i64, Option<Vec<u8>>);
 
 type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
 
-pub(super) fn select(key: &RecordKey) -> QueryAs<'_, Sqlite, Row, SqliteArguments> {
-    query_as(
-        "SELECT fingerprint, owner, fence, attempt, phase, lease_until, forgotten_at, outcome FROM record WHERE key = ?1",
-    )
-    .bind(&key.as_bytes()[..])
+/// Where in a value that holds keys each of them begins. A statement that named each would be prepared anew for each number of
+/// them.
+macro_rules! with_places {
+    () => {
+        "WITH RECURSIVE place (at) AS (SELECT 1 UNION ALL SELECT at + 32 FROM place WHERE at + 32 < length(?1)) "
+    };
 }
 
-pub(super) fn read((fingerprint, owner, fence, attempt, phase, until, forgotten_at, outcome): Row) -> Option<Record> {
+pub(super) fn select<'q>(keys: &[&RecordKey]) -> QueryAs<'q, Sqlite, Row, SqliteArguments> {
+    query_as(concat!(
+        with_places!(),
+        "SELECT key, fingerprint, owner, fence, attempt, phase, lease_until, forgotten_at, outcome \
+         FROM place CROSS JOIN record ON key = substr(?1, at, 32)",
+    ))
+    .bind(together(keys))
+}
+
+fn together(keys: &[&RecordKey]) -> Vec<u8> {
+    keys.iter().flat_map(|key| *key.as_bytes()).collect()
+}
+
+/// The key, and the record unless that makes no sense.
+pub(super) fn read(row: Row) -> Result<(RecordKey, Option<Record>), Error> {
+    let key = row.0.as_slice().try_into().map_err(|error: TryFromSliceError| Error::Decode(error.into()))?;
+    Ok((RecordKey::from_bytes(key), record(row)))
+}
+
+fn record((_, fingerprint, owner, fence, attempt, phase, until, forgotten_at, outcome): Row) -> Option<Record> {
     let owner = match owner {
         Some(owner) => Some(Owner::from_bytes(owner.try_into().ok()?)),
         None => None,
@@ -40,32 +61,38 @@ pub(super) fn read((fingerprint, owner, fence, attempt, phase, until, forgotten_
     })
 }
 
-pub(super) fn upsert<'q>(key: &'q RecordKey, record: &'q Record) -> Statement<'q> {
-    let (phase, until, outcome) = match &record.phase {
-        Phase::Running { until } => (0, Some(number(*until)), None),
-        Phase::Done(answer) => (1, None, Some(&**answer)),
-        Phase::Parked(why) => (2, None, Some(why.as_bytes())),
-    };
-    query(
-        "INSERT INTO record (key, fingerprint, owner, fence, attempt, phase, lease_until, forgotten_at, ends, outcome) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
-         ON CONFLICT (key) DO UPDATE SET fingerprint = ?2, owner = ?3, fence = ?4, attempt = ?5, phase = ?6, \
-         lease_until = ?7, forgotten_at = ?8, ends = ?9, outcome = ?10",
-    )
-    .bind(&key.as_bytes()[..])
-    .bind(&record.fingerprint.as_bytes()[..])
-    .bind(record.owner.as_ref().map(|owner| &owner.as_bytes()[..]))
-    .bind(i64::try_from(record.acquired.fence).unwrap_or(i64::MAX))
-    .bind(i64::from(record.acquired.attempt))
-    .bind(phase)
-    .bind(until)
-    .bind(number(record.forgotten_at))
-    .bind(number(record.ends()))
-    .bind(outcome)
+pub(super) fn upsert(records: &[(&RecordKey, &Record)]) -> QueryBuilder<Sqlite> {
+    let mut insert = QueryBuilder::new(
+        "INSERT INTO record (key, fingerprint, owner, fence, attempt, phase, lease_until, forgotten_at, ends, outcome) ",
+    );
+    insert.push_values(records, |mut row, (key, record)| {
+        let (phase, until, outcome) = match &record.phase {
+            Phase::Running { until } => (0, Some(number(*until)), None),
+            Phase::Done(answer) => (1, None, Some(&**answer)),
+            Phase::Parked(why) => (2, None, Some(why.as_bytes())),
+        };
+        row.push_bind(&key.as_bytes()[..])
+            .push_bind(&record.fingerprint.as_bytes()[..])
+            .push_bind(record.owner.as_ref().map(|owner| &owner.as_bytes()[..]))
+            .push_bind(i64::try_from(record.acquired.fence).unwrap_or(i64::MAX))
+            .push_bind(i64::from(record.acquired.attempt))
+            .push_bind(phase)
+            .push_bind(until)
+            .push_bind(number(record.forgotten_at))
+            .push_bind(number(record.ends()))
+            .push_bind(outcome);
+    });
+    insert.push(
+        " ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, owner = excluded.owner, \
+         fence = excluded.fence, attempt = excluded.attempt, phase = excluded.phase, lease_until = excluded.lease_until, \
+         forgotten_at = excluded.forgotten_at, ends = excluded.ends, outcome = excluded.outcome",
+    );
+    insert
 }
 
-pub(super) fn delete(key: &RecordKey) -> Statement<'_> {
-    query("DELETE FROM record WHERE key = ?1").bind(&key.as_bytes()[..])
+pub(super) fn delete<'q>(keys: &[&RecordKey]) -> Statement<'q> {
+    query(concat!("DELETE FROM record WHERE key IN (", with_places!(), "SELECT substr(?1, at, 32) FROM place)"))
+        .bind(together(keys))
 }
 
 pub(super) fn delete_what_is_over<'q>(now: Moment, most: u32) -> Statement<'q> {

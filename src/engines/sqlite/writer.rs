@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sqlx::query;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 
 use super::clock::Clock;
 use super::connection::failed;
 use super::file::File;
-use super::row::{corrupt, delete, delete_what_is_over, moment, read, select, select_largest, update_largest, upsert};
+use super::records::Records;
+use super::row::{corrupt, delete_what_is_over, moment, select_largest, update_largest};
 use crate::clock::Moment;
 use crate::idempotency::state::Record;
 use crate::idempotency::{RecordKey, StoreError};
@@ -108,13 +110,6 @@ enum Failure {
     All(StoreError),
 }
 
-/// What a transaction has seen and changed.
-struct Progress {
-    now: Moment,
-    fence: u64,
-    has_changed: bool,
-}
-
 impl Writer {
     pub(super) const fn new(file: File, clock: Clock, commits: Arc<AtomicU64>) -> Self {
         Self { file, clock, commits }
@@ -127,6 +122,8 @@ impl Writer {
             for job in jobs.drain(..) {
                 job.answer();
             }
+            // Those who were answered ask for more at once: else the first of them would be written alone.
+            yield_now().await;
         }
         self.file.close().await;
     }
@@ -194,64 +191,39 @@ async fn write_all(connection: &mut SqliteConnection, clock: &Clock, jobs: &mut 
         return Err(Failure::All(corrupt("the largest time or fence is negative")));
     };
     let now = clock.time(largest).map_err(Failure::All)?;
-    let mut progress = Progress { now, fence, has_changed: false };
+    let one = |error| Failure::One(failed(error));
+    let mut records = Records::of(jobs.iter().filter_map(|job| match job {
+        Job::Record(key, _) => Some(*key),
+        Job::Purge { .. } => None,
+    }));
+    records.read(connection).await.map_err(one)?;
+    // Larger than those of a file that was here before and is lost, unless the clock was set back since.
+    let mut largest_fence = fence;
+    let mut next_fence = || {
+        largest_fence = (largest_fence + 1).max(now.to_nanos() / 1000);
+        largest_fence
+    };
+    let mut has_purged = false;
     for job in jobs {
-        let done = match job {
-            Job::Record(_, ask) if ask.is_given_up() => Ok(()),
-            Job::Record(key, ask) => progress.decide(connection, key, ask.as_mut()).await,
-            Job::Purge { most, said, .. } => progress.purge(connection, *most, said).await,
-        };
-        done.map_err(|error| Failure::One(failed(error)))?;
-    }
-    if progress.has_changed {
-        update_largest(progress.now, progress.fence).execute(connection).await.map_err(all)?;
-    }
-    Ok(progress.has_changed)
-}
-
-impl Progress {
-    async fn decide(
-        &mut self,
-        connection: &mut SqliteConnection,
-        key: &RecordKey,
-        ask: &mut dyn Ask,
-    ) -> Result<(), sqlx::Error> {
-        let row = select(key).fetch_optional(&mut *connection).await?;
-        let known = row.map(read);
-        if let Some(None) = known {
-            ask.fail(corrupt("a row makes no sense"));
-            return Ok(());
+        match job {
+            Job::Record(_, ask) if ask.is_given_up() => {}
+            Job::Record(key, ask) => {
+                let decided = records.decide(key, |record| ask.decide(record, now, &mut next_fence));
+                decided.unwrap_or_else(|error| ask.fail(error));
+            }
+            Job::Purge { most, said, .. } => {
+                let gone =
+                    delete_what_is_over(now, *most).execute(&mut *connection).await.map_err(one)?.rows_affected();
+                has_purged |= gone > 0;
+                *said = Ok(u32::try_from(gone).unwrap_or(*most));
+            }
         }
-        let before = known.flatten();
-        let mut after = before.clone();
-        let now = self.now;
-        // Larger than those of a file that was here before and is lost, unless the clock was set back since.
-        let mut fence = || {
-            self.fence = (self.fence + 1).max(now.to_nanos() / 1000);
-            self.fence
-        };
-        ask.decide(&mut after, now, &mut fence);
-        if after != before {
-            match &after {
-                Some(record) => upsert(key, record).execute(connection).await?,
-                None => delete(key).execute(connection).await?,
-            };
-            self.has_changed = true;
-        }
-        Ok(())
     }
-
-    async fn purge(
-        &mut self,
-        connection: &mut SqliteConnection,
-        most: u32,
-        said: &mut Result<u32, StoreError>,
-    ) -> Result<(), sqlx::Error> {
-        let gone = delete_what_is_over(self.now, most).execute(connection).await?.rows_affected();
-        self.has_changed |= gone > 0;
-        *said = Ok(u32::try_from(gone).unwrap_or(most));
-        Ok(())
+    let has_changed = records.write(connection).await.map_err(one)? || has_purged;
+    if has_changed {
+        update_largest(now, largest_fence).execute(connection).await.map_err(all)?;
     }
+    Ok(has_changed)
 }
 
 #[cfg(test)]
@@ -312,6 +284,58 @@ mod tests {
         for answer in answers {
             let said = answer.await.expect("it is answered");
             assert!(matches!(said, Err(StoreError::Unavailable(_))), "{said:?}");
+        }
+    }
+
+    /// Decides about one in its turn, and says whether it was known by then.
+    fn turn(of: u32, decide: fn(&mut Option<Record>, Record)) -> (Job, oneshot::Receiver<Result<bool, StoreError>>) {
+        let claim = Claim {
+            fingerprint: Fingerprint::of(&of),
+            owner: Owner::random(),
+            lease: Duration::from_secs(3600),
+            retention: Duration::from_secs(3600),
+        };
+        let (question, answer) =
+            Question::new(move |known: &mut Option<Record>, now: Moment, fence: &mut dyn FnMut() -> u64| {
+                let (was_known, mut new) = (known.is_some(), None);
+                Record::begin(&mut new, &claim, now, fence);
+                decide(known, new.expect("it is begun"));
+                was_known
+            });
+        (Job::Record(RecordKey::of(&"test", &of), Box::new(question)), answer)
+    }
+
+    #[tokio::test]
+    async fn those_who_are_written_together_see_what_those_before_them_did() {
+        let folder = TempDir::new().expect("a folder");
+        let mut writer = writer(&folder).await;
+        let keep = |known: &mut Option<Record>, new: Record| *known = Some(new);
+        let forget = |known: &mut Option<Record>, _: Record| *known = None;
+        // More than one statement takes.
+        let kept: Vec<u32> = (0..70).collect();
+        let turns = kept.iter().map(|of| turn(*of, keep)).chain([turn(0, forget), turn(0, keep), turn(1, forget)]);
+        let (mut jobs, answers): (Vec<_>, Vec<_>) = turns.unzip();
+        writer.write(&mut jobs).await;
+        jobs.into_iter().for_each(Job::answer);
+        let mut were_known = Vec::new();
+        for answer in answers {
+            were_known.push(answer.await.expect("it is answered").expect("it is written"));
+        }
+        assert_eq!(were_known[..70], [false; 70]);
+        assert_eq!(were_known[70..], [true, false, true]);
+
+        run(&mut writer, "UPDATE record SET phase = 9 WHERE fence = (SELECT max(fence) FROM record)").await;
+        let look = |_: &mut Option<Record>, _: Record| ();
+        let (mut jobs, answers): (Vec<_>, Vec<_>) = kept.iter().map(|of| turn(*of, look)).unzip();
+        writer.write(&mut jobs).await;
+        jobs.into_iter().for_each(Job::answer);
+        for (of, answer) in kept.iter().zip(answers) {
+            let said = answer.await.expect("it is answered");
+            match of {
+                0 => assert!(matches!(said, Err(StoreError::Corrupt(_))), "it was written last: {said:?}"),
+                1 => assert!(matches!(said, Ok(false)), "it was forgotten: {said:?}"),
+                _ => assert!(matches!(said, Ok(true)), "{of}: {said:?}"),
+            }
         }
     }
 

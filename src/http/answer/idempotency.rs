@@ -46,8 +46,8 @@ pub(super) const fn problem(reason: RefusalReason) -> Problem {
             r#"{"type":"urn:problem-type:buttress:idempotency-interrupted","title":"Interrupted","status":503,"detail":"The request was begun, and did not come to its end. Sent again under the same key, it is looked up, and may be processed again."}"#,
         ),
         RefusalReason::RolledBack => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            r#"{"type":"urn:problem-type:buttress:idempotency-rolled-back","title":"Rolled back","status":500,"detail":"The request was processed, and what it did was undone. Sent again, it is processed again."}"#,
+            StatusCode::SERVICE_UNAVAILABLE,
+            r#"{"type":"urn:problem-type:buttress:idempotency-rolled-back","title":"Rolled back","status":503,"detail":"The request was processed, and what it did was undone. Sent again, it is processed again."}"#,
         ),
         RefusalReason::WithoutKey => (
             StatusCode::BAD_REQUEST,

@@ -22,7 +22,7 @@ use self::settle::Settled;
 use crate::attempt::Attempt;
 use crate::clock;
 use crate::idempotency::config::{Fingerprint, Keep, Kept, RecordKey, Verdict};
-use crate::idempotency::handle::{Enlistment, Execution, Place, Running, Shared};
+use crate::idempotency::handle::{Enlist, Enlistment, Execution, Place, Running, Shared};
 use crate::idempotency::state::{Acquired, Begin};
 use crate::idempotency::store::{Store, StoreError};
 use crate::name::Name;
@@ -46,7 +46,6 @@ pub(super) struct Once<Req> {
     pub(super) fingerprint: Fingerprint,
     /// As which attempt it came.
     pub(super) inbound: Option<Attempt>,
-    pub(super) enlistment: Option<Enlistment>,
 }
 
 /// What is called, and with what.
@@ -64,10 +63,11 @@ struct Came<Res, E> {
 }
 
 /// Who runs requests.
-pub(super) struct Runner<St, P> {
+pub(super) struct Runner<St, P, T> {
     running: Arc<Running>,
     store: Arc<St>,
     keep: Arc<P>,
+    enlist: T,
 }
 
 type Tell<Res, E> = oneshot::Sender<Told<Res, E>>;
@@ -80,10 +80,13 @@ fn tell<Res, E>(to: Tell<Res, E>, told: Told<Res, E>) {
     drop(to.send(told));
 }
 
-impl<St: Store, P> Runner<St, P> {
-    pub(super) fn of<I, T>(shared: &Shared<St, I, P, T>) -> Self {
-        let Shared { running, store, keep, .. } = shared;
-        Self { running: running.clone(), store: store.clone(), keep: keep.clone() }
+impl<St: Store, P, T> Runner<St, P, T> {
+    pub(super) fn of<I>(shared: &Shared<St, I, P, T>) -> Self
+    where
+        T: Clone,
+    {
+        let Shared { running, store, keep, enlist, .. } = shared;
+        Self { running: running.clone(), store: store.clone(), keep: keep.clone(), enlist: enlist.clone() }
     }
 
     /// Claims the request, and runs it if nobody runs it and nobody has.
@@ -92,18 +95,23 @@ impl<St: Store, P> Runner<St, P> {
         S: Service<Req, Response: Send + 'static, Error: Send + 'static, Future: Send> + Send + 'static,
         Req: Send + 'static,
         P: Keep<S::Response, S::Error>,
+        T: Enlist<St, Req>,
     {
-        let Once { request, key, fingerprint, inbound, enlistment } = once;
-        let call = Call { service, request, inbound };
+        let Once { request, key, fingerprint, inbound } = once;
+        let mut call = Call { service, request, inbound };
         let (claim, mut place) = (self.claim(fingerprint), Some(place));
         match self.claim_it(&mut place, key, claim, &to).await {
             Claimed::Acquired(acquired, begun) => {
                 let lease = Lease::of(key, claim, begun, &self.running.rules);
+                let enlistment = self.enlist.enlist(&self.store, &mut call.request);
                 self.acquired((acquired, enlistment), lease, call, to).await;
             }
             Claimed::Unrecorded(begun) => {
-                // What came of it may never be recorded, and what is done in a transaction is done only with that.
-                enlistment.iter().for_each(Enlistment::roll_back);
+                // What is done in a transaction is done only if what came of it is recorded.
+                if self.enlist.enlist(&self.store, &mut call.request).is_some() {
+                    tell(to, self.refused(RefusalReason::StoreUnavailable));
+                    return self.forget_claim(&key, claim, begun).await;
+                }
                 let lease = Lease::of(key, claim, begun, &self.running.rules).nobodys();
                 self.unrecorded(lease, call, to).await;
             }
@@ -131,7 +139,7 @@ impl<St: Store, P> Runner<St, P> {
     }
 
     /// Asks the store for something; if it does not say whether it did it, it may have.
-    async fn ask<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    async fn ask<A>(&self, asked: impl Future<Output = Result<A, StoreError>>) -> Result<A, StoreError> {
         clock::within(self.running.rules.store_timeout, asked).await.unwrap_or_else(|| Err(StoreError::timed_out()))
     }
 
@@ -211,7 +219,7 @@ impl<St: Store, P> Runner<St, P> {
     fn call<S, Req>(
         &self,
         call: Call<S, Req>,
-    ) -> impl Future<Output = Came<S::Response, S::Error>> + Send + 'static + use<S, Req, St, P>
+    ) -> impl Future<Output = Came<S::Response, S::Error>> + Send + 'static + use<S, Req, St, P, T>
     where
         S: Service<Req, Response: Send + 'static, Error: Send + 'static, Future: Send> + Send + 'static,
         Req: Send + 'static,
@@ -246,6 +254,7 @@ impl<St: Store, P> Runner<St, P> {
             }
             Ended::Panicked(panic) => match self.keep.panicked() {
                 Some(Kept { result, verdict }) => (Told::Answered(result), Some(verdict)),
+                None if Execution::current_is_in_transaction() => (Told::Panicked(panic), Some(Verdict::NoEffect)),
                 None => (Told::Panicked(panic), Some(Verdict::Unknown("it panicked".into()))),
             },
             Ended::Stopped => (self.refused(RefusalReason::Interrupted), None),

@@ -27,12 +27,15 @@ pub struct Execution {
 }
 
 /// Says to whoever runs a request that it is not theirs any more.
-pub(in super::super) struct Keeper(watch::Sender<bool>);
+pub(in super::super) struct Keeper {
+    is_lost: watch::Sender<bool>,
+    enlistment: Option<Enlistment>,
+}
 
 impl Execution {
     pub(in super::super) fn new(key: RecordKey, acquired: Acquired, enlistment: Option<Enlistment>) -> (Keeper, Self) {
         let (sender, is_lost) = watch::channel(false);
-        (Keeper(sender), Self { key, acquired, is_lost, enlistment })
+        (Keeper { is_lost: sender, enlistment: enlistment.clone() }, Self { key, acquired, is_lost, enlistment })
     }
 
     /// The run that the current task is on behalf of; `None` outside of one, in a task that it spawned, and where a request is
@@ -82,11 +85,11 @@ impl Execution {
         }
     }
 
-    /// Whether something may have been done [in a transaction](super::super::InTransaction), which is undone unless what came of
+    /// Whether the run has asked for [its transaction](super::super::InTransaction). What was done in it is undone unless what came of
     /// the run is [final](super::super::Verdict::Final).
     #[must_use]
     pub fn is_in_transaction(&self) -> bool {
-        self.enlistment.as_ref().is_some_and(Enlistment::was_begun)
+        self.enlistment.as_ref().is_some_and(Enlistment::was_asked_for)
     }
 
     /// Whether [that](Self::is_in_transaction) is so of the run that the current task is on behalf of.
@@ -122,7 +125,13 @@ impl fmt::Debug for Execution {
 
 impl Keeper {
     pub(in super::super) fn lose(&self) {
-        self.0.send_replace(true);
+        self.is_lost.send_replace(true);
+    }
+
+    /// Somebody else runs the request: what this one has written and not committed is in the way, and never will be.
+    pub(in super::super) fn taken_over(&self) {
+        self.enlistment.iter().for_each(Enlistment::lose);
+        self.lose();
     }
 }
 

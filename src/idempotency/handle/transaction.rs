@@ -29,7 +29,8 @@ pub struct Locked<Tx> {
 }
 
 impl<Tx: Send + 'static> InTransaction<Tx> {
-    /// Waits for whoever writes in it, and begins it if nobody has.
+    /// Waits for whoever writes in it, and begins it if nobody has. Whoever has it locked already waits for themselves, for as
+    /// long as the run may take.
     ///
     /// # Errors
     ///
@@ -76,7 +77,7 @@ impl<Tx> Clone for InTransaction<Tx> {
 
 impl<Tx> fmt::Debug for InTransaction<Tx> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InTransaction").field("was_begun", &self.0.was_begun()).finish_non_exhaustive()
+        f.debug_struct("InTransaction").field("was_asked_for", &self.0.was_asked_for()).finish_non_exhaustive()
     }
 }
 

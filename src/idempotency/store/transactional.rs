@@ -4,21 +4,22 @@ use bytes::Bytes;
 
 use super::{Store, StoreError};
 use crate::idempotency::config::RecordKey;
-use crate::idempotency::state::{Claim, Commit};
+use crate::idempotency::state::Claim;
 
 /// A store whose records can be written in the transaction that holds what a request asks for as well.
 pub trait Transactional: Store {
     /// Holds what is written until it is committed. Dropped before, it undoes all of it.
     type Transaction: Send + 'static;
 
-    /// Begins a transaction.
+    /// Begins a transaction. Whoever asks may be gone before it is begun, and then it is undone.
     fn transaction(&self) -> impl Future<Output = Result<Self::Transaction, StoreError>> + Send;
 
-    /// Records what came of a request as [`complete`](Store::complete) does, in this transaction, and commits it; undoes it, if
-    /// the request is [lost](Commit::Lost).
+    /// Records what came of a request in this transaction, and commits it, if the request is still the claim's and runs. `false`
+    /// if it is not, and then all of it is undone: unlike [`complete`](Store::complete), nothing has happened yet that would have to
+    /// be recorded in any case.
     ///
-    /// Whoever asks for the same request to be claimed, completed or released while it is being committed is told what holds
-    /// when that has ended, or is not told.
+    /// Whoever asks for the same request to be claimed, released or looked at when it is not known whether it was committed is
+    /// told what holds after that, or is not told.
     ///
     /// # Errors
     ///
@@ -29,5 +30,5 @@ pub trait Transactional: Store {
         key: &RecordKey,
         claim: Claim,
         answer: Bytes,
-    ) -> impl Future<Output = Result<Commit, StoreError>> + Send;
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }

@@ -1,4 +1,4 @@
--- $1 key, $2 fingerprint, $3 owner, $4 retention, $5 answer
+-- $1 key, $2 fingerprint, $3 owner, $4 retention, $5 answer: of a request that is not run by the owner any more.
 WITH
 -- What is known when the statement begins, if that is not to be changed.
 known AS MATERIALIZED (
@@ -8,20 +8,10 @@ known AS MATERIALIZED (
         AND greatest(forgotten_at, lease_until) > clock_timestamp()
         AND (owner <> $3 OR (owner = $3 AND phase <> 0))
 ),
-stored AS (
-    UPDATE buttress_idempotency
-    SET fingerprint = $2, phase = 1, lease_until = NULL, outcome = $5,
-        forgotten_at = clock_timestamp() + $4::bigint * interval '1 microsecond'
-    WHERE key = $1
-        AND owner = $3
-        AND phase = 0
-        AND greatest(forgotten_at, lease_until) > clock_timestamp()
-    RETURNING key
-),
 recreated AS (
     INSERT INTO buttress_idempotency AS r (key, fingerprint, phase, owner, fence, attempt, forgotten_at, outcome)
     SELECT $1, $2, 1, $3, 0, 1, clock_timestamp() + $4::bigint * interval '1 microsecond', $5
-    WHERE NOT EXISTS (SELECT FROM known) AND NOT EXISTS (SELECT FROM stored)
+    WHERE NOT EXISTS (SELECT FROM known)
     ON CONFLICT (key) DO UPDATE
     SET (fingerprint, phase, owner, fence, attempt, lease_until, forgotten_at, outcome) = (
         SELECT $2, 1, $3,
@@ -37,8 +27,6 @@ recreated AS (
     RETURNING key
 )
 -- 0: stored; 1: recreated; 2: lost.
-SELECT 0::smallint FROM stored
-UNION ALL
 SELECT 1::smallint FROM recreated
 UNION ALL
 SELECT CASE WHEN is_said THEN 0 ELSE 2 END::smallint FROM known

@@ -1,12 +1,15 @@
-local request, owner, retention, answer = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local is_owners = record and record.owner
+local its_request, its_owner, retention, answer = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local is_owners = phase and phase ~= 'n'
 if is_owners then
-  if record.owner ~= owner or record.phase == 'parked' then
+  if owner ~= its_owner or phase == 'p' then
     return { 'lost' }
   end
-  if record.phase == 'done' then
+  if phase == 'd' then
     return { 'stored' }
   end
 end
-settle('done', request, owner, retention, answer)
-return { is_owners and 'stored' or 'recreated' }
+if not phase then
+  attempt, fence = 1, 0
+end
+local said = { is_owners and 'stored' or 'recreated' }
+return write(said, 'd', attempt, fence, 0, now + retention, its_request, its_owner, answer)

@@ -1,14 +1,14 @@
-local request = ARGV[1]
-if not record then
+local its_request = ARGV[1]
+if not phase then
   return { 'nothing' }
 end
-if record.request ~= request then
+if request ~= its_request then
   return { 'mismatch' }
 end
-if record.phase ~= 'running' then
-  return told(record.phase)
+if phase == 'd' or phase == 'p' then
+  return outcome()
 end
-if record.ends > now then
-  return { 'running', digits(record.ends - now) }
+if ends > now then
+  return { 'running', digits(ends - now) }
 end
 return { 'nothing' }

@@ -1,11 +1,13 @@
-local request, owner, retention, why = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-if record and record.owner then
-  if record.owner ~= owner or record.phase == 'done' then
+local its_request, its_owner, retention, why = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if phase and phase ~= 'n' then
+  if owner ~= its_owner or phase == 'd' then
     return { 'no' }
   end
-  if record.phase == 'parked' then
+  if phase == 'p' then
     return { 'yes' }
   end
 end
-settle('parked', request, owner, retention, why)
-return { 'yes' }
+if not phase then
+  attempt, fence = 1, 0
+end
+return write({ 'yes' }, 'p', attempt, fence, 0, now + retention, its_request, its_owner, why)

@@ -1,84 +1,54 @@
--- What every operation begins with: the time, in microseconds, and what is known of the request, `nil` if nothing is.
+-- What every operation begins with: the time, in microseconds, and what is known of the request. `READ` is how it is read.
 --
--- What a script has written stays, also if a later write is denied: the user may have lost the right to it. So a record
--- changes by one write from one state that it may be in to the next.
+-- What a script has written stays, also if a later write is denied: the user may have lost the right to it. So a record is one
+-- value, and changes by one write from one state that it may be in to the next.
+--
+-- At `maxmemory` a server denies a script its first write if that might need memory, and no other one. What has happened must
+-- be recorded all the same: where a request may be somebody's already, it is read by `GETEX`, which is a write that needs no
+-- memory and changes nothing. Since version 7 a script could say `#!lua flags=allow-oom` instead, which those before cannot read.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
-local function corrupt(why)
-  return redis.error_reply('CORRUPT the record ' .. KEYS[1] .. ' ' .. why)
+-- The phase, the attempt, the fence, when the lease ends (0 once the request is over), when the record is forgotten, the
+-- request and its owner; what came of it is all that follows. Phases are `r`unning, `n`obody's, which runs as well, `d`one and
+-- `p`arked.
+local LAYOUT, LENGTH = '>c1I4dddc32c16', 77
+
+local known = redis.pcall(READ, KEYS[1])
+local phase, attempt, fence, ends, forgotten, request, owner
+if type(known) == 'table' and not string.find(known.err, 'WRONGTYPE', 1, true) then
+  return known
+end
+if known then
+  if type(known) == 'string' and #known >= LENGTH then
+    phase, attempt, fence, ends, forgotten, request, owner = struct.unpack(LAYOUT, known)
+  end
+  -- Lua can count on from a number below this one.
+  if not (phase and string.find('rndp', phase, 1, true) and fence >= 0 and fence < 9007199254740991) then
+    return redis.error_reply('CORRUPT what is at ' .. KEYS[1] .. ' is no record')
+  end
+  if math.max(forgotten, ends) <= now then
+    phase = nil
+  end
 end
 
 local function digits(number)
   return string.format('%.0f', number)
 end
 
--- A number that Lua can count on from.
-local function whole(text)
-  local number = text and #text <= 16 and string.find(text, '^%d+$') and tonumber(text)
-  return number and number < 9007199254740991 and number
-end
-
-local fields = redis.pcall('HMGET', KEYS[1], 'phase', 'request', 'owner', 'fence', 'attempt', 'until', 'forgotten')
-if fields.err then
-  return corrupt('cannot be read: ' .. fields.err)
-end
-local record
-if fields[1] or redis.call('EXISTS', KEYS[1]) == 1 then
-  record = {
-    phase = fields[1],
-    request = fields[2],
-    -- Nobody's is the empty one.
-    owner = fields[3] ~= '' and fields[3],
-    fence = whole(fields[4]),
-    attempt = whole(fields[5]),
-    ends = whole(fields[6]),
-    forgotten = whole(fields[7]),
-  }
-  local runs = record.phase == 'running' and record.ends
-  local is_over = record.owner and (record.phase == 'done' or record.phase == 'parked')
-  if not (runs or is_over) or not (record.request and record.fence and record.attempt and record.forgotten) then
-    return corrupt('lacks what a record has')
+-- Says this once it is written. A record is remembered for as long as its lease as well.
+local function write(said, phase, attempt, fence, ends, forgotten, request, owner, outcome)
+  local record = struct.pack(LAYOUT, phase, attempt, fence, ends, forgotten, request, owner) .. outcome
+  local written = redis.pcall('SET', KEYS[1], record, 'PXAT', digits(math.ceil(math.max(forgotten, ends) / 1000)))
+  if written.err then
+    -- Before version 7 the text begins with where in the script that was.
+    return string.find(written.err, 'OOM', 1, true) and { 'full' } or written
   end
-  if math.max(record.forgotten, runs or 0) <= now then
-    redis.call('DEL', KEYS[1])
-    record = nil
-  end
+  return said
 end
 
--- For how long it is remembered: also for as long as its lease.
-local function remember(ends)
-  redis.call('PEXPIREAT', KEYS[1], digits(math.ceil(ends / 1000)))
-end
-
--- At `maxmemory` a server denies a script its first write if that might need memory, and no other one. What has happened
--- must be recorded all the same: wherever a request is somebody's already, the first write is this one, which needs none and
--- changes nothing. Since version 7 a script could say `#!lua flags=allow-oom` instead, which the versions before cannot read.
-local function write_without_room()
-  redis.call('HDEL', KEYS[1], 'none')
-end
-
-local function lease_ends(ends)
-  write_without_room()
-  redis.call('HSET', KEYS[1], 'until', digits(ends))
-  remember(math.max(record.forgotten, ends))
-end
-
-local function told(how)
-  local answer = redis.call('HGET', KEYS[1], 'answer')
-  return answer and { how, answer } or corrupt('lacks what came of it')
-end
-
--- What came of it, by its owner.
-local function settle(phase, request, owner, retention, answer)
-  local fence, attempt = 0, 1
-  if record then
-    fence, attempt = record.fence, record.attempt
-  end
-  local forgotten = now + retention
-  write_without_room()
-  redis.call('HSET', KEYS[1], 'phase', phase, 'request', request, 'owner', owner, 'fence', digits(fence),
-    'attempt', digits(attempt), 'forgotten', digits(forgotten), 'answer', answer)
-  remember(forgotten)
+-- What came of a request that is over.
+local function outcome()
+  return { phase == 'd' and 'done' or 'parked', string.sub(known, LENGTH + 1) }
 end
 

@@ -1,16 +1,13 @@
-local owner = ARGV[1]
-if not record or not record.owner then
+local its_owner = ARGV[1]
+if not phase or phase == 'n' then
   return { 'yes' }
 end
-if record.owner ~= owner or record.phase ~= 'running' then
+if phase ~= 'r' or owner ~= its_owner then
   return { 'no' }
 end
-if record.attempt > 1 then
+if attempt > 1 then
   -- Nothing came of this run; but what came of the one before it, nobody knows to this day.
-  write_without_room()
-  redis.call('HSET', KEYS[1], 'owner', '', 'attempt', digits(record.attempt - 1), 'until', digits(now))
-  remember(math.max(record.forgotten, now))
-else
-  redis.call('DEL', KEYS[1])
+  return write({ 'yes' }, 'n', attempt - 1, fence, now, forgotten, request, owner, '')
 end
+redis.call('DEL', KEYS[1])
 return { 'yes' }

@@ -1,6 +1,5 @@
-local owner, lease = ARGV[1], ARGV[2]
-if not record or record.owner ~= owner or record.phase ~= 'running' then
+local its_owner, lease = ARGV[1], ARGV[2]
+if phase ~= 'r' or owner ~= its_owner then
   return { 'no' }
 end
-lease_ends(now + lease)
-return { 'yes' }
+return write({ 'yes' }, 'r', attempt, fence, now + lease, forgotten, request, owner, '')

@@ -1,12 +1,10 @@
 -- Without an answer, nothing came of it.
 local answer = ARGV[1]
-if not record or record.phase ~= 'parked' then
+if phase ~= 'p' then
   return { 'no' }
 end
 if answer then
-  write_without_room()
-  redis.call('HSET', KEYS[1], 'phase', 'done', 'answer', answer)
-else
-  redis.call('DEL', KEYS[1])
+  return write({ 'yes' }, 'd', attempt, fence, ends, forgotten, request, owner, answer)
 end
+redis.call('DEL', KEYS[1])
 return { 'yes' }

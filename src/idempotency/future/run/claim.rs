@@ -34,7 +34,7 @@ enum Known<Res, E> {
     Told(Told<Res, E>),
 }
 
-impl<St: Store, P> Runner<St, P> {
+impl<St: Store, P, T> Runner<St, P, T> {
     pub(super) fn claim(&self, fingerprint: Fingerprint) -> Claim {
         let rules = &self.running.rules;
         Claim { fingerprint, owner: Owner::random(), lease: rules.lease, retention: rules.retention }

@@ -56,7 +56,7 @@ impl Lease {
     }
 }
 
-impl<St: Store, P> Runner<St, P> {
+impl<St: Store, P, T> Runner<St, P, T> {
     /// Renews the lease until the run has come to its end, or is stopped because it does not.
     pub(super) async fn watch<Res, E>(
         &self,
@@ -122,7 +122,10 @@ impl<St: Store, P> Runner<St, P> {
         }
         match self.renew_now(lease).await {
             Ok(true) => lease.renewed = before,
-            Ok(false) => lose(lease, "somebody else has taken over"),
+            Ok(false) => {
+                keeper.into_iter().for_each(Keeper::taken_over);
+                lose(lease, "somebody else has taken over");
+            }
             // Asked again soon, for as long as there is a lease.
             Err(_) if Moment::now() < lease.renewed + lease.claim.lease => {
                 clock::sleep(pauses::FIRST.min(lease.claim.lease / 6)).await;

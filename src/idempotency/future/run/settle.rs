@@ -25,7 +25,7 @@ impl Settled {
     }
 }
 
-impl<St: Store, P> Runner<St, P> {
+impl<St: Store, P, T> Runner<St, P, T> {
     /// Records what came of the request. Until then nobody else may run it, and then nobody need; the sender does not wait for
     /// more than a first try.
     pub(super) async fn settle<Res, E>(

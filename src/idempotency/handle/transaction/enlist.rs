@@ -3,13 +3,14 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
 use super::InTransaction;
 use super::slot::{Last, Slot};
 use crate::idempotency::config::RecordKey;
-use crate::idempotency::state::{Claim, Commit};
+use crate::idempotency::state::Claim;
 use crate::idempotency::store::{StoreError, Transactional};
 
 /// What is done in a request's run beside its record; [`OnItsOwn`] by default, or [`InTransactions`].
@@ -69,9 +70,11 @@ pub struct Enlistment(Arc<dyn Enlisted>);
 
 /// The same, of whatever store.
 trait Enlisted: Send + Sync {
-    fn was_begun(&self) -> bool;
+    fn was_asked_for(&self) -> bool;
 
     fn roll_back(&self);
+
+    fn lose(&self);
 
     fn commit(&self, key: RecordKey, claim: Claim, answer: Bytes) -> Committing;
 }
@@ -85,29 +88,42 @@ pub(in crate::idempotency) enum Ended {
     HasNone,
     /// Somebody still held it, and so it is undone.
     TooEarly,
-    /// It is committed; or undone, since the request is lost.
-    As(Commit),
+    /// It is undone, since the request is another's.
+    Lost,
+    /// It is committed, with what came of the run.
+    Committed,
 }
 
 struct Of<St: Transactional> {
     store: Arc<St>,
     transaction: InTransaction<St::Transaction>,
+    is_lost: AtomicBool,
 }
 
 impl<St: Transactional> Enlisted for Of<St> {
-    fn was_begun(&self) -> bool {
-        self.transaction.0.was_begun()
+    fn was_asked_for(&self) -> bool {
+        self.transaction.0.was_asked_for()
     }
 
     fn roll_back(&self) {
         self.transaction.roll_back();
     }
 
+    fn lose(&self) {
+        self.is_lost.store(true, Ordering::SeqCst);
+        self.roll_back();
+    }
+
     fn commit(&self, key: RecordKey, claim: Claim, answer: Bytes) -> Committing {
         let (store, last) = (self.store.clone(), self.transaction.0.end());
+        let is_lost = self.is_lost.load(Ordering::SeqCst) && self.was_asked_for();
         Box::pin(async move {
             match last {
-                Last::Has(transaction) => store.complete_in(transaction, &key, claim, answer).await.map(Ended::As),
+                Last::Has(transaction) => match store.complete_in(transaction, &key, claim, answer).await? {
+                    true => Ok(Ended::Committed),
+                    false => Ok(Ended::Lost),
+                },
+                Last::HasNone if is_lost => Ok(Ended::Lost),
                 Last::HasNone => Ok(Ended::HasNone),
                 Last::TooEarly => Ok(Ended::TooEarly),
             }
@@ -116,14 +132,19 @@ impl<St: Transactional> Enlisted for Of<St> {
 }
 
 impl Enlistment {
-    /// Whether anything may have been done in it.
-    pub(in crate::idempotency) fn was_begun(&self) -> bool {
-        self.0.was_begun()
+    /// Whether anything may have been done in it, or was to be.
+    pub(in crate::idempotency) fn was_asked_for(&self) -> bool {
+        self.0.was_asked_for()
     }
 
     /// Undoes what was done in it. From now on nothing is.
     pub(in crate::idempotency) fn roll_back(&self) {
         self.0.roll_back();
+    }
+
+    /// Undoes what was done in it, since the request is another's.
+    pub(in crate::idempotency) fn lose(&self) {
+        self.0.lose();
     }
 
     /// Commits what was done in it, with what came of the run. From now on nothing is done in it, also if this is not polled.
@@ -153,6 +174,6 @@ where
         });
         let transaction = InTransaction(Arc::new(slot));
         self.0.hand(request, transaction.clone());
-        Some(Enlistment(Arc::new(Of { store: store.clone(), transaction })))
+        Some(Enlistment(Arc::new(Of { store: store.clone(), transaction, is_lost: AtomicBool::new(false) })))
     }
 }

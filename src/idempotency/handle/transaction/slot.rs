@@ -14,6 +14,8 @@ type Begun<Tx> = Pin<Box<dyn Future<Output = Result<Tx, StoreError>> + Send>>;
 pub(super) struct Slot<Tx> {
     begin: Box<dyn Fn() -> Begun<Tx> + Send + Sync>,
     transaction: Arc<Mutex<Option<Tx>>>,
+    /// Somebody has asked for it.
+    was_asked_for: AtomicBool,
     was_begun: AtomicBool,
     /// Nobody writes in it any more: whoever finds it drops it, and so does who gives it back.
     is_over: AtomicBool,
@@ -25,8 +27,17 @@ pub(super) enum Last<Tx> {
     Has(Tx),
     /// And need not do anything about it: it was never begun, or has ended before.
     HasNone,
-    /// While somebody else has it, who will drop it.
+    /// While somebody else had it, who drops it.
     TooEarly,
+}
+
+/// Drops a transaction that is over, for who has given it back.
+struct Tidies<'a, Tx>(&'a Slot<Tx>);
+
+impl<Tx> Drop for Tidies<'_, Tx> {
+    fn drop(&mut self) {
+        self.0.tidy();
+    }
 }
 
 impl<Tx: Send + 'static> Slot<Tx> {
@@ -37,37 +48,47 @@ impl<Tx: Send + 'static> Slot<Tx> {
         Self {
             begin: Box::new(move || Box::pin(begin())),
             transaction: Arc::default(),
+            was_asked_for: AtomicBool::new(false),
             was_begun: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         }
     }
 
     pub(super) async fn lock(&self) -> Result<OwnedMutexGuard<Option<Tx>>, StoreError> {
+        self.was_asked_for.store(true, Ordering::SeqCst);
+        // Whoever gives up while it stands in line may be given the transaction just then.
+        let _tidies = Tidies(self);
         let mut transaction = self.transaction.clone().lock_owned().await;
-        if self.is_over.load(Ordering::SeqCst) {
-            *transaction = None;
-            return Err(StoreError::Unavailable(Arc::new("the transaction has ended with its run".into())));
-        }
+        self.is_on()?;
         if transaction.is_none() {
             *transaction = Some((self.begin)().await?);
             self.was_begun.store(true, Ordering::SeqCst);
+            self.is_on()?;
         }
         Ok(transaction)
+    }
+
+    fn is_on(&self) -> Result<(), StoreError> {
+        if self.is_over.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable(Arc::new("the transaction has ended with its run".into())));
+        }
+        Ok(())
     }
 }
 
 impl<Tx> Slot<Tx> {
-    pub(super) fn was_begun(&self) -> bool {
-        self.was_begun.load(Ordering::SeqCst)
+    pub(super) fn was_asked_for(&self) -> bool {
+        self.was_asked_for.load(Ordering::SeqCst)
     }
 
     pub(super) fn end(&self) -> Last<Tx> {
         let was_over = self.is_over.swap(true, Ordering::SeqCst);
-        // One that is given back in between is found here, or finds that it is over.
-        match self.transaction.try_lock() {
-            Ok(mut transaction) => transaction.take().map_or(Last::HasNone, Last::Has),
-            Err(_) if was_over => Last::HasNone,
-            Err(_) => Last::TooEarly,
+        // One that is given back in between is found here, or whoever gave it back has found that it is over.
+        match self.transaction.try_lock().map(|mut transaction| transaction.take()) {
+            Ok(Some(transaction)) => Last::Has(transaction),
+            _ if was_over => Last::HasNone,
+            Ok(None) if !self.was_begun.load(Ordering::SeqCst) => Last::HasNone,
+            Ok(None) | Err(_) => Last::TooEarly,
         }
     }
 

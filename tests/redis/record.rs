@@ -1,0 +1,41 @@
+//! A record as it is in the server.
+
+use buttress::idempotency::{Fingerprint, Owner, RecordKey};
+
+use crate::server::Redis;
+use crate::world::name;
+
+/// In the year 2255.
+const FAR: f64 = 9_000_000_000_000_000.0;
+
+pub(crate) struct Record {
+    pub(crate) phase: u8,
+    pub(crate) fence: f64,
+    pub(crate) request: Fingerprint,
+    pub(crate) owner: Owner,
+}
+
+impl Record {
+    /// Of a first run whose lease has ended, and which is not forgotten.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let (attempt, ends, forgotten) = (1_u32, 0_f64, FAR);
+        let mut bytes = vec![self.phase];
+        bytes.extend(attempt.to_be_bytes());
+        bytes.extend([self.fence, ends, forgotten].map(f64::to_be_bytes).as_flattened());
+        bytes.extend(self.request.as_bytes());
+        bytes.extend(self.owner.as_bytes());
+        bytes
+    }
+}
+
+pub(crate) async fn put(redis: &Redis, key: &RecordKey, value: &[u8]) {
+    let mut set = redis::cmd("SET");
+    set.arg(name(key)).arg(value).exec_async(&mut redis.connection().await).await.expect("it is written");
+}
+
+pub(crate) async fn fence(redis: &Redis, key: &RecordKey) -> u64 {
+    let mut get = redis::cmd("GET");
+    let bytes: Vec<u8> = get.arg(name(key)).query_async(&mut redis.connection().await).await.expect("it is there");
+    let fence = f64::from_be_bytes(bytes[5..13].try_into().expect("eight bytes"));
+    format!("{fence}").parse().expect("a whole number")
+}
