@@ -1,5 +1,8 @@
 //! Every decision can be seen, and a call about which nothing is decided says nothing.
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::io;
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -10,7 +13,8 @@ use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, OpenF
 use buttress::fallback::{FallbackConfig, FallbackLayer};
 use buttress::http::{BodyDeadline, ClientIp, DeadlineHeader, ReplayBodies, ReplayPool};
 use buttress::idempotency::{
-    IdempotencyConfig, IdempotencyLayer, Keep, Kept, MemoryStore, RecordKey, RunOnce, Unreadable, Verdict,
+    IdempotencyConfig, IdempotencyLayer, InTransaction, Keep, Kept, MemoryStore, RecordKey, RunOnce, Unreadable,
+    Verdict,
 };
 use buttress::rate_limit::{KeyedConfig, KeyedRateLimiter, Quota, RateLimitConfig, RateLimitLayer};
 use buttress::retry::{Backoff, BudgetConfig, Replay, RetryConfig, RetryLayer, Spread};
@@ -21,6 +25,8 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
 use tower::{Layer, ServiceExt, service_fn};
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::support::books::{Books, Draft, Line};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -415,4 +421,26 @@ async fn a_request_that_is_run_once_tells_who_ran_it_and_what_came_of_it() {
     let key = RecordKey::of(&"orders", &0_u64);
     let doubt = event(0, &format!(r#"in doubt layer="idempotency" name=orders key={key} why="it failed""#));
     assert_eq!(lines.take().last(), Some(&format!("INFO {doubt}")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_rolled_back_says_why() {
+    #[derive(Clone)]
+    struct Sale(Option<InTransaction<Draft>>);
+    let (lines, _listening) = listen();
+    let books = Books::new(MemoryStore::new(NonZeroUsize::MIN));
+    let once = RunOnce::new().global_scope().key(|_: &Sale| Some(7)).fingerprint(|_: &Sale| 7);
+    let layer = IdempotencyLayer::new(IdempotencyConfig::new().name("sales"), books.clone()).expect("valid");
+    let layer = layer.identify(once).keep(Numbers);
+    let layer = layer.in_transactions(|sale: &mut Sale, transaction| sale.0 = Some(transaction));
+    let sales = layer.layer(service_fn(async |Sale(transaction)| {
+        transaction.expect("it is run in one").lock().await.expect("it begins").numbers.push(7);
+        Ok::<_, BoxError>(7)
+    }));
+    books.line(Line::Refuses);
+    sales.oneshot(Sale(None)).await.expect_err("it is rolled back");
+    let key = RecordKey::of(&(), &7);
+    let said = lines.take();
+    let why = format!(r#"rolled back layer="idempotency" name=sales key={key} why=it cannot be committed"#);
+    assert!(said.contains(&format!("INFO buttress: {why}")), "{said:#?}");
 }

@@ -100,16 +100,18 @@ impl<St: Transactional, I, P, R, T> IdempotencyLayer<St, I, P, R, T> {
     /// ```
     ///
     /// The claim is committed first, by itself, so that who repeats a request is told at once that it runs. A transaction begins
-    /// when the handler first [locks](super::InTransaction::lock) it. It ends when the answer has been read, before any of it is sent:
+    /// when the handler first [locks](super::InTransaction::lock) it. It ends when the answer has been read, before any of it is
+    /// sent:
     ///
     /// | what came of the run | the transaction | a repeated request |
     /// |---|---|---|
     /// | an answer that is [final](Verdict::Final) | is committed | is told it again |
     /// | 500 and the like, an error, a panic | is undone | is run, unless the answer [says that it is final](crate::http::Effect::Final) |
-    /// | nothing, or nobody knows what | is undone | is run, or told that nobody knows, as without a transaction |
-    /// | the run lost its lease, and somebody else took over | is undone | is told what came of the other run |
+    /// | an answer of which nothing came (401, 429 and their like, [`Effect::None`](crate::http::Effect::None)) | is undone | is run |
+    /// | nobody knows what ([`Effect::Unknown`](crate::http::Effect::Unknown)) | is undone | is told so |
+    /// | the run lost its lease, and somebody else took over | is undone as soon as it is known | is told what came of the other run |
     /// | the process crashed | is undone | is run when the lease is over |
-    /// | an answer, while a task that was left behind still holds the transaction, or one that cannot be committed | is undone | is run; the sender is told that it was [rolled back](super::RefusalReason::RolledBack) |
+    /// | an answer, while a task that was left behind still holds the transaction, or one that cannot be committed | is undone | is run; the sender is told that it was [rolled back](super::RefusalReason::RolledBack), and an event why |
     /// | the connection broke while it was committed | one or the other | is told the answer, or run; the sender is told which, or that it was [interrupted](super::RefusalReason::Interrupted) if that cannot be found out at once |
     ///
     /// An answer that refuses, such as 409 or 422, is final too: whoever gives it after having written something takes that back
@@ -117,8 +119,11 @@ impl<St: Transactional, I, P, R, T> IdempotencyLayer<St, I, P, R, T> {
     /// is not undone with it: a handler that has done so and fails says what it has done, or leaves it to something that reads
     /// what was committed.
     ///
-    /// A request that is [run without the store](crate::idempotency::WhenUnavailable::Run) is given a transaction that cannot be
-    /// begun, and one without a key none.
+    /// All of a run has one transaction: what an attempt wrote that a retry inside has given up, or a handler whose failure a
+    /// fallback inside has answered for, is committed with the answer in the end. These belong around what the handler calls.
+    ///
+    /// Without the store no request is run ([`WhenUnavailable::Run`](crate::idempotency::WhenUnavailable::Run) or not), and one
+    /// without a key is given no transaction.
     pub fn in_transactions<H>(self, hand: H) -> IdempotencyLayer<St, I, P, R, InTransactions<H>> {
         let Shared { running, store, identify, keep, .. } = self.shared;
         let shared = Shared { running, store, identify, keep, enlist: InTransactions(Arc::new(hand)) };

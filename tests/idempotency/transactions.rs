@@ -145,9 +145,55 @@ async fn what_a_failed_run_wrote_is_undone() {
 async fn what_a_run_wrote_that_panicked_is_undone() {
     let books = books();
     let panics = then(async |_| std::panic::resume_unwind(Box::new("on purpose")));
-    let mut shop = shop(&books, IdempotencyConfig::new(), panics);
+    let mut shop = layer(&books, IdempotencyConfig::new()).layer(service_fn(panics));
     tokio::spawn(shop.call(sale(7))).await.expect_err("it panics");
     assert_eq!((books.written(), books.begun()), (vec![], 1));
+    assert_eq!(shop.call(sale(7)).await.expect("run again"), 7);
+    assert_eq!(books.written(), [7]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_taken_over_from_by_one_that_came_to_nothing_does_not_tell_of_what_was_undone() {
+    let books = books();
+    let cut_off = books.records.clone();
+    let slow = then(move |_: Sale| {
+        cut_off.set(|link| link.is_down = true);
+        sleep(40 * SEC).map(Ok)
+    });
+    let mut first = shop(&books, IdempotencyConfig::new().longest_run(60 * SEC), slow);
+    let zombie = tokio::spawn(first.call(sale(7)));
+    sleep(35 * SEC).await;
+    books.records.set(|link| link.is_down = false);
+    let mut other = shop(&books, IdempotencyConfig::new(), async |_: Sale| Err(Error::Inner("sold out")));
+    other.call(sale(7)).await.expect_err("it came to nothing");
+    assert_eq!(reason(zombie.await.expect("no panic")), RefusalReason::Interrupted);
+    assert_eq!(books.written(), [0; 0]);
+    assert_eq!(first.call(sale(7)).await.expect("run again"), 7);
+    assert_eq!(books.written(), [7]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_waiting_for_a_transaction_that_has_ended_does_not_keep_it_open() {
+    let (books, kept) = (books(), Arc::new(std::sync::Mutex::new(None)));
+    let keeps = kept.clone();
+    let two = then(move |sale: Sale| {
+        let keeps = keeps.clone();
+        async move {
+            let held = sale.transaction().lock().await.expect("it has begun");
+            let waits = sale.transaction().clone();
+            let mut waiting = async move { waits.lock().await.map(drop) }.boxed();
+            assert!(waiting.as_mut().now_or_never().is_none(), "it stands in line");
+            *keeps.lock().expect("no panic") = Some((held, waiting, sale.transaction().clone()));
+            Ok(())
+        }
+    });
+    let mut shop = shop(&books, IdempotencyConfig::new(), two);
+    assert_eq!(reason(shop.call(sale(7)).await), RefusalReason::RolledBack);
+    let (held, waiting, _transaction) = kept.lock().expect("no panic").take().expect("left behind");
+    drop(held);
+    assert_eq!(books.open(), 1, "the control: whose turn it is has it");
+    drop(waiting);
+    assert_eq!(books.open(), 0);
 }
 
 #[tokio::test(start_paused = true)]

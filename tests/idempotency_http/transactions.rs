@@ -1,5 +1,7 @@
 //! What becomes of what a handler writes in its transaction, by what it answers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Extension;
@@ -128,6 +130,66 @@ async fn a_task_that_holds_the_transaction_beyond_the_answer_has_it_undone() {
     assert_eq!(undone.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(text(undone).await.contains("urn:problem-type:buttress:idempotency-rolled-back"));
     assert_eq!((books.written(), calls.so_far()), (vec![], 1));
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_and_is_final_all_the_same_commits_nothing() {
+    let broken = || {
+        let body = Body::from_stream(stream::iter([Ok(Bytes::from_static(b"te")), Err("broken")]));
+        (Extension(Effect::Final), body).into_response()
+    };
+    let (books, calls) = (books(), Calls::default());
+    let app = writing(&books, &calls, move |_| broken());
+    send(&app, order()).await;
+    send(&app, order()).await;
+    assert_eq!((books.written(), calls.so_far()), (vec![], 1));
+}
+
+/// As a handler answers that makes a 500 of every error.
+#[tokio::test]
+async fn a_transaction_that_cannot_be_begun_now_may_be_begun_when_it_is_sent_again() {
+    let books = books();
+    let link = books.records.clone();
+    let layer = IdempotencyLayer::new(IdempotencyConfig::new(), books.clone()).expect("valid");
+    let layer = layer.http_server(IdempotencyKeys::new().global_scope(), Body::new).in_transactions(InExtensions);
+    let is_first = Arc::new(AtomicBool::new(true));
+    let write = async move |Extension(transaction): Write| {
+        link.set(|link| link.is_down = is_first.swap(false, Ordering::SeqCst));
+        let status = match transaction.lock().await {
+            Ok(mut draft) => {
+                draft.numbers.push(7);
+                StatusCode::CREATED
+            }
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        link.set(|link| link.is_down = false);
+        status
+    };
+    let app = Router::new().fallback(routing::post(write)).layer(layer);
+    assert_eq!(send(&app, order()).await.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(send(&app, order()).await.status(), StatusCode::CREATED);
+    assert_eq!(books.written(), [7]);
+}
+
+#[tokio::test]
+async fn a_service_that_fails_in_its_transaction_is_run_again() {
+    let (books, calls) = (books(), Calls::default());
+    let layer = IdempotencyLayer::new(IdempotencyConfig::new(), books.clone()).expect("valid");
+    let layer = layer.http_server(IdempotencyKeys::new().global_scope(), Body::new).in_transactions(InExtensions);
+    let counted = calls.clone();
+    let fails = tower::service_fn(move |request: Request<Body>| {
+        let calls = counted.clone();
+        async move {
+            let transaction = request.extensions().get::<InTransaction<Draft>>().expect("it is run in one");
+            transaction.lock().await.expect("it begins").numbers.push(calls.count());
+            Err::<Response<Body>, tower::BoxError>("it fails".into())
+        }
+    });
+    let service = tower::Layer::layer(&layer, fails);
+    for runs in 1..=2 {
+        service.clone().oneshot(order()).await.expect_err("it fails");
+        assert_eq!((books.written(), calls.so_far()), (vec![], runs));
+    }
 }
 
 #[tokio::test]

@@ -115,6 +115,12 @@ impl Database {
         options.connect_lazy_with(self.options())
     }
 
+    /// The same, of connections that are not asked whether they are there.
+    pub(crate) fn pool_without_tests(&self, connections: u32) -> PgPool {
+        let options = PgPoolOptions::new().max_connections(connections).test_before_acquire(false);
+        options.connect_lazy_with(self.options())
+    }
+
     /// The same, as another role.
     pub(crate) fn pool_of(&self, role: &str) -> PgPool {
         PgPoolOptions::new().max_connections(1).connect_lazy_with(self.options().username(role))

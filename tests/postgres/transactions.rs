@@ -1,10 +1,13 @@
 //! What a handler writes in the transaction of its run is in the database with its answer, or not at all.
 
+mod hindrances;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::handler::Handler;
 use axum::response::IntoResponse;
 use axum::{Extension, Router, routing};
 use buttress::engines::{Postgres, SqlStore};
@@ -49,7 +52,7 @@ fn instance<F>(
 where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let order = async move |Extension(transaction): Write, number: String| {
+    instance_of(store, config, async move |Extension(transaction): Write, number: String| {
         let written = match transaction.lock().await {
             Ok(mut transaction) => write(&mut transaction, &number).await.map_err(|error| failed(&error)),
             Err(error) => Err(failed(&error)),
@@ -58,7 +61,14 @@ where
             Ok(()) => then(transaction).await,
             Err(failed) => failed,
         }
-    };
+    })
+}
+
+fn instance_of<H, T>(store: &SqlStore<Postgres>, config: IdempotencyConfig, order: H) -> Router
+where
+    H: Handler<T, ()>,
+    T: 'static,
+{
     let layer = IdempotencyLayer::new(config, store.clone()).expect("valid");
     let keys = IdempotencyKeys::new().global_scope();
     let layer = layer.http_server(keys, Body::new).in_transactions(InExtensions);

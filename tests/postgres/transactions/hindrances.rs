@@ -1,0 +1,138 @@
+//! What else may become of a transaction.
+
+use std::sync::Arc;
+
+use buttress::engines::SqlStore;
+use buttress::http::Effect;
+use futures::FutureExt;
+use sqlx::Acquire;
+use tokio::sync::Notify;
+
+use super::*;
+
+async fn count(database: &Database, what: &str) -> i64 {
+    let count = format!("SELECT count(*) FROM {what}");
+    sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&database.pool(1)).await.expect("a number")
+}
+
+fn is_rolled_back((status, text): &(StatusCode, String)) -> bool {
+    *status == StatusCode::SERVICE_UNAVAILABLE && text.contains("idempotency-rolled-back")
+}
+
+/// A connection that goes back into the pool while a transaction begins on it would take whatever is written next along, and
+/// never commit it: records too, where they have the same pool.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_given_up_while_it_begins_is_not_left_open() {
+    let database = with_orders().await;
+    let pool = database.pool_without_tests(1);
+    let store = SqlStore::<Postgres>::new(pool.clone());
+    store.migrate().await.expect("a table");
+    let app = instance_of(&store, IdempotencyConfig::new(), async |Extension(transaction): Write, number: String| {
+        if number == "gives up" {
+            assert!(transaction.lock().now_or_never().is_none(), "the control: it waits for the database");
+            return Extension(Effect::None).into_response();
+        }
+        StatusCode::CREATED.into_response()
+    });
+    order(&app, "gives up").await;
+    assert_eq!(order(&app, "7").await.0, StatusCode::CREATED);
+    assert_eq!(count(&database, "buttress_idempotency WHERE phase = 1").await, 1, "others see it");
+    assert!(!store_is_in_a_transaction(&database).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_a_part_of_it_has_ended_is_not_told_of() {
+    let database = with_orders().await;
+    let store = database.store(4).await;
+    let given_up = instance(&store, IdempotencyConfig::new(), async |transaction| {
+        let mut held = transaction.lock().await.expect("it has begun");
+        assert!(held.begin().now_or_never().is_none(), "the control: it was given up");
+        StatusCode::CREATED.into_response()
+    });
+    let not_begun = instance(&store, IdempotencyConfig::new(), async |transaction| {
+        let mut held = transaction.lock().await.expect("it has begun");
+        query("SELECT 1 / 0").execute(&mut **held).await.expect_err("it fails");
+        held.begin().await.map(drop).expect_err("nothing can be begun after that");
+        StatusCode::CREATED.into_response()
+    });
+    let by_hand = instance(&store, IdempotencyConfig::new(), async |transaction| {
+        let mut held = transaction.lock().await.expect("it has begun");
+        query("ROLLBACK").execute(&mut **held).await.expect("it ends");
+        StatusCode::CREATED.into_response()
+    });
+    for app in [given_up, not_begun, by_hand] {
+        let told = order(&app, "7").await;
+        assert!(is_rolled_back(&told), "{told:?}");
+        assert_eq!(orders(&database, "7").await, 0);
+    }
+    let app = instance(&store, IdempotencyConfig::new(), created);
+    assert_eq!(order(&app, "7").await.0, StatusCode::CREATED, "nothing keeps it from being run again");
+    assert_eq!(orders(&database, "7").await, 1);
+}
+
+/// With a unique index, who has taken over would wait for who was taken over from.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_known_to_be_taken_over_from_holds_nothing() {
+    let database = with_orders().await;
+    database.run("ALTER TABLE orders ADD UNIQUE (number)").await;
+    let (begun, may_end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begins, ends) = (begun.clone(), may_end.clone());
+    let config = IdempotencyConfig::new().lease(2 * SEC).store_timeout(SEC / 2);
+    let slow = instance(&database.store(4).await, config, move |_| {
+        let (begins, ends) = (begins.clone(), ends.clone());
+        async move {
+            begins.notify_one();
+            ends.notified().await;
+            StatusCode::CREATED.into_response()
+        }
+    });
+    let zombie = tokio::spawn(async move { order(&slow, "7").await });
+    begun.notified().await;
+    // As after a pause of the process: its lease is over, and it does not know.
+    database.run("UPDATE buttress_idempotency SET lease_until = clock_timestamp()").await;
+    let app = instance(&database.store(4).await, IdempotencyConfig::new(), created);
+    let told =
+        tokio::time::timeout(60 * SEC, order(&app, "7")).await.expect("it does not wait for the other one to end");
+    assert_eq!(told.0, StatusCode::CREATED);
+    may_end.notify_one();
+    assert_eq!(zombie.await.expect("no panic").0, StatusCode::CREATED, "told what came of the other one");
+    assert_eq!(orders(&database, "7").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_handler_sets_in_its_transaction_does_not_concern_the_record() {
+    let database = with_orders().await;
+    let store = database.store(4).await;
+    database.run("CREATE ROLE tenant").await;
+    database.run("GRANT ALL ON orders TO tenant").await;
+    database.run("CREATE SCHEMA tenant").await;
+    database.run("CREATE TABLE tenant.buttress_idempotency (LIKE public.buttress_idempotency INCLUDING ALL)").await;
+    for (number, sets) in [("7", "SET LOCAL ROLE tenant"), ("8", "SET LOCAL search_path TO tenant, public")] {
+        let app = instance(&store, IdempotencyConfig::new(), move |transaction| async move {
+            let mut held = transaction.lock().await.expect("it has begun");
+            query(sets).execute(&mut **held).await.expect("it is set");
+            StatusCode::CREATED.into_response()
+        });
+        for _ in 0..2 {
+            assert_eq!(order(&app, number).await.0, StatusCode::CREATED, "{sets}");
+        }
+        assert_eq!(orders(&database, number).await, 1, "{sets}");
+    }
+    assert_eq!(count(&database, "tenant.buttress_idempotency").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_lost_its_record_commits_nothing() {
+    let database = with_orders().await;
+    let pool = database.pool(1);
+    let app = instance(&database.store(4).await, IdempotencyConfig::new(), move |_| {
+        let pool = pool.clone();
+        async move {
+            query("DELETE FROM buttress_idempotency").execute(&pool).await.expect("gone");
+            StatusCode::CREATED.into_response()
+        }
+    });
+    let (status, text) = order(&app, "7").await;
+    assert!(status == 503 && text.contains("idempotency-interrupted"), "{status}: {text}");
+    assert_eq!(orders(&database, "7").await, 0);
+}
