@@ -40,7 +40,8 @@ records an answer of 1 KiB. Both are asked for by as many tasks at once, of the 
 to Redis, a pool of 32 to Postgres, one to each of two files of SQLite, where each bare operation is a transaction of its own.
 The engines are private servers on sockets and files in a temporary folder, on the same machine as the program; Redis saves by
 its defaults (*appendonly* adds its log, which is synced every second), and Postgres and SQLite sync every commit. Median and
-quartiles of 25 rounds of 120 ms each, in which ours and what is bare take turns. Less is better.
+quartiles of 25 rounds of 120 ms each, in which ours and what is bare take turns. Less is better. `scripts/bench engines`
+measures these alone.
 """
 
 
