@@ -79,7 +79,7 @@ impl Database {
     }
 
     fn options(&self) -> PgConnectOptions {
-        PgConnectOptions::new().socket(self.folder.path()).username("postgres").database("postgres")
+        options(self.folder.path())
     }
 
     /// Where its socket is.
@@ -111,8 +111,7 @@ impl Database {
 
     /// As an instance of a program has it.
     pub(crate) fn pool(&self, connections: u32) -> PgPool {
-        let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(5));
-        options.connect_lazy_with(self.options())
+        pool(self.folder.path(), connections)
     }
 
     /// The same, as another role.
@@ -126,6 +125,16 @@ impl Database {
         store.migrate().await.expect("a table is made");
         store
     }
+}
+
+/// To the server whose socket is in this folder.
+pub(crate) fn pool(socket: &Path, connections: u32) -> PgPool {
+    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(5));
+    pool.connect_lazy_with(options(socket))
+}
+
+fn options(socket: &Path) -> PgConnectOptions {
+    PgConnectOptions::new().socket(socket).username("postgres").database("postgres")
 }
 
 /// The beginning of a command; Postgres refuses to be run by root.

@@ -5,6 +5,7 @@
 mod full;
 mod outages;
 mod permissions;
+mod processes;
 mod proxy;
 mod records;
 mod replicas;

@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 pub(crate) mod allocations;
+pub(crate) mod app;
 pub(crate) mod book;
+pub(crate) mod crash;
 pub(crate) mod drops;
 pub(crate) mod far;
 pub(crate) mod history;
