@@ -14,7 +14,7 @@ use tower::{Layer, Service};
 
 use crate::plain::{Bug, Plain};
 use crate::support::far::Far;
-use crate::support::history::{History, config};
+use crate::support::history::{CALLS, History, config};
 use crate::support::orders::layer;
 
 const MS: Duration = Duration::from_millis(1);
@@ -39,8 +39,8 @@ async fn history(seed: u64, store: impl Told) -> Result<u32, String> {
     let layer = layer(far.clone(), config(MS));
     let mut service = layer.layer(history.service());
     let mut clients = Vec::new();
-    for _ in 0..120 {
-        let (order, store) = (history.any_order(), store.clone());
+    for call in 0..CALLS {
+        let (order, store) = (history.order(call), store.clone());
         let call = service.call(order.clone());
         clients.push(tokio::spawn(history.client(&order, call, move || store.client_has_gone())));
         if history.one_in(20) {
@@ -54,7 +54,7 @@ async fn history(seed: u64, store: impl Told) -> Result<u32, String> {
     }
     // Whatever was left running comes to its end.
     sleep(60_000 * MS).await;
-    history.is_settled(async |order| tokio::spawn(service.call(order)).await.ok()?.ok()).await?;
+    history.is_settled(async |order| tokio::spawn(service.clone().call(order)).await.ok()?.ok()).await?;
     match layer.idempotency().running() {
         0 => Ok(history.judge()?.replays),
         running => Err(format!("{running} are left running")),

@@ -2,6 +2,7 @@
 
 mod cut;
 mod database;
+mod histories;
 mod processes;
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,6 +3,7 @@
 //! The server is `redis-server`, or the one that `BUTTRESS_REDIS_SERVER` names; `scripts/test-redis-6.2` has an older one.
 
 mod full;
+mod histories;
 mod outages;
 mod permissions;
 mod processes;
@@ -23,7 +24,7 @@ use redis::{Client, ProtocolVersion};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use self::server::Redis;
+use self::server::{ON_DISK, Redis};
 use self::world::{claim, key};
 
 #[tokio::test]
@@ -47,7 +48,7 @@ async fn of_32_racers_in_two_processes_one_wins_each_round() {
 
 #[tokio::test]
 async fn of_32_racers_one_wins_each_round_while_the_server_writes_to_its_disk() {
-    one_wins_each_round(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    one_wins_each_round(ON_DISK).await;
 }
 
 async fn one_wins_each_round(settings: &[&str]) {

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::proxy::Cut;
-use crate::server::{Redis, client, store};
+use crate::server::{ON_DISK, Redis, client, store};
 use crate::world::{HOUR, PATIENCE, claim, key, layer, name};
 
 type Failure = Error<&'static str>;
@@ -109,7 +109,7 @@ async fn a_server_that_stands_still_is_not_waited_for() {
 
 #[tokio::test]
 async fn what_came_of_a_request_is_recorded_when_the_server_is_back() {
-    let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let mut redis = Redis::start(ON_DISK).await;
     let (calls, begun, goes_on) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()), Arc::new(Notify::new()));
     let handler = {
         let (calls, begun, goes_on) = (calls.clone(), begun.clone(), goes_on.clone());

@@ -1,5 +1,6 @@
 //! Records in a file of SQLite, which processes open, leave and are killed over.
 
+mod histories;
 mod processes;
 #[path = "../support/mod.rs"]
 mod support;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use buttress::Error;
 use buttress::idempotency::{Acquired, Execution, IdempotencyConfig, Store};
+use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 use tower::{Service, service_fn};
 
@@ -18,7 +19,13 @@ use super::book::{Book, Page};
 use super::far::Far;
 use super::orders::{Failure, Order};
 
-const ORDERS: u32 = 8;
+/// How many orders are sent at a time, and after how many calls there is another one in place of the oldest.
+const AT_A_TIME: u32 = 8;
+const CALLS_FOR_EACH: u32 = 5;
+
+/// How many calls there are at most, and how many orders that makes.
+pub(crate) const CALLS: u32 = 120;
+const ORDERS: u32 = CALLS / CALLS_FOR_EACH + AT_A_TIME;
 
 pub(crate) fn config(unit: Duration) -> IdempotencyConfig {
     IdempotencyConfig::new().lease(3000 * unit).longest_run(6000 * unit).max_attempts(NonZeroU32::MAX)
@@ -61,8 +68,9 @@ impl History {
         sleep(self.roll(units) * self.unit).await;
     }
 
-    pub(crate) fn any_order(&self) -> Order {
-        Order(self.first + self.roll(0..ORDERS))
+    /// What is asked for by a call of this number.
+    pub(crate) fn order(&self, call: u32) -> Order {
+        Order(self.first + call / CALLS_FOR_EACH + self.roll(0..AT_A_TIME))
     }
 
     fn orders(&self) -> Range<u32> {
@@ -146,16 +154,17 @@ impl History {
     }
 
     /// When nothing runs any more: whoever asks now hears what came of each order.
-    pub(crate) async fn is_settled(&self, mut ask: impl AsyncFnMut(Order) -> Option<u32>) -> Result<(), String> {
-        for order in self.orders() {
+    pub(crate) async fn is_settled(&self, ask: impl AsyncFn(Order) -> Option<u32>) -> Result<(), String> {
+        let all = self.orders().map(async |order| {
             let effect = self.book.page(order, |page| page.effects.last().map(|(_, effect)| *effect));
             let answer = ask(Order(order)).await;
             if effect.is_some() && answer != effect {
                 return Err(format!("order {order} is {effect:?}, and whoever asks now hears {answer:?}"));
             }
             answer.into_iter().for_each(|answer| self.hear(order, answer));
-        }
-        Ok(())
+            Ok(())
+        });
+        join_all(all).await.into_iter().collect()
     }
 
     /// What is wrong with it, if anything.

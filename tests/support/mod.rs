@@ -5,6 +5,8 @@
 pub(crate) mod allocations;
 pub(crate) mod app;
 pub(crate) mod book;
+pub(crate) mod careless;
+pub(crate) mod chaos;
 pub(crate) mod crash;
 pub(crate) mod drops;
 pub(crate) mod far;
