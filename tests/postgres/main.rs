@@ -20,12 +20,12 @@ use bytes::Bytes;
 use futures::future::join_all;
 use sqlx::query;
 use tokio::sync::{Barrier, Notify};
-use tokio::time::sleep;
 use tower::{Layer, Service};
 
 use crate::cut::Line;
 use crate::database::Database;
 use crate::support::orders::{Order, layer, reason, when_told};
+use crate::support::outage;
 use crate::support::reference::says_what_memory_says;
 
 const SEC: Duration = Duration::from_secs(1);
@@ -370,33 +370,17 @@ async fn whoever_is_not_told_what_was_done_asks_again_and_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_killed_while_a_request_runs_has_its_record_in_the_end() {
-    let mut database = Database::start_with_fsync().await;
+async fn what_came_of_a_request_is_recorded_when_the_server_is_back() {
+    let database = Database::start_with_fsync().await;
     let store = database.store(4).await;
-    let (runs, begun, may_end) = (Arc::default(), Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let config = IdempotencyConfig::new().store_timeout(2 * SEC);
-    let service = layer(store.clone(), config).layer(when_told(&runs, &begun, &may_end));
-    let mut first = service.clone();
-    let call = tokio::spawn(async move { first.call(Order(1)).await });
-    begun.notified().await;
-    database.server().signal_all("KILL");
-    may_end.notify_one();
-    assert_eq!(call.await.expect("no panic").expect("the true answer"), 11);
-    database.up().await;
-    // As another instance sees it, which knows nothing of this one.
-    let mut other = layer(database.store(4).await, config_of_another()).layer(when_told(&runs, &begun, &may_end));
-    loop {
-        match other.call(Order(1)).await {
-            Ok(answer) => break assert_eq!(answer, 11, "the same answer"),
-            refused => assert_eq!(reason(refused), RefusalReason::Running, "it is not recorded yet"),
-        }
-        sleep(SEC / 20).await;
-    }
-    assert_eq!(runs.load(Ordering::SeqCst), 1, "it was run once");
-}
-
-fn config_of_another() -> IdempotencyConfig {
-    IdempotencyConfig::new().store_timeout(5 * SEC)
+    outage::what_came_of_it_is_recorded_in_the_end(
+        database,
+        store,
+        async |database| database.server().signal_all("KILL"),
+        Database::up,
+        async |database| database.store(4).await,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ pub(crate) mod history;
 pub(crate) mod model;
 pub(crate) mod numbers;
 pub(crate) mod orders;
+pub(crate) mod outage;
 pub(crate) mod readiness;
 pub(crate) mod reference;
 pub(crate) mod server;
