@@ -4,6 +4,7 @@ mod cut;
 mod database;
 mod histories;
 mod processes;
+mod replicas;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -143,7 +144,7 @@ async fn nobody_acquires_what_somebody_has_drawn_a_fence_for() {
     let second = begin(store.clone());
     database.until(&waiting(2, "true")).await;
     let has_drawn = waiting(1, "classid = 0 AND objid = 1 AND objsubid = 1");
-    assert!(database.is(&has_drawn).await, "the other waits before it draws one");
+    assert!(database.ask::<bool>(&has_drawn).await, "the other waits before it draws one");
     held.commit().await.expect("it ends");
     assert!(matches!(first.await.expect("no panic"), Begin::Acquired(_)));
     assert!(matches!(second.await.expect("no panic"), Begin::Running { .. }));
@@ -253,7 +254,7 @@ async fn a_statement_is_repeated_a_hundred_times_whatever_is_wrong_with_it() {
         .await;
     let said = store.begin(&key(1), claim(Owner::random())).await;
     assert!(matches!(said, Err(StoreError::Unavailable(_))), "{said:?}");
-    assert!(database.is("SELECT last_value = 100 FROM asked").await);
+    assert!(database.ask::<bool>("SELECT last_value = 100 FROM asked").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,7 +65,8 @@ impl SqlStore<Postgres> {
     ///
     /// Records are as durable as the database is told to be, which the store [promises](crate::idempotency::Capabilities) as if
     /// it was told the most: with `synchronous_commit = off`, or after a failover to a replica that was not waited for, the last
-    /// ones may be forgotten. What they say is run is run again then, and fences may begin again at one that was given before.
+    /// ones may be forgotten. What they say is run is run again then, as if for the first time, and fences may begin again at one
+    /// that was given before: what keeps the second effect out is a unique index where that is written.
     ///
     /// By default a pool asks whether a connection is still there before it gives it away, which is a round trip of its own;
     /// without ([`test_before_acquire`](sqlx::pool::PoolOptions::test_before_acquire)), what is asked of each connection first
