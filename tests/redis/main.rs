@@ -1,6 +1,6 @@
 //! Records in Redis hold what every engine has to, on servers that are killed, frozen, full and emptied.
 //!
-//! The server is `redis-server`, or the one that `BUTTRESS_REDIS_SERVER` names; `scripts/test-redis-6.2` has an older one.
+//! The server is `redis-server`, or the one that `BUTTRESS_REDIS_SERVER` names; `scripts/test-redis` has others.
 
 mod full;
 mod histories;

@@ -34,7 +34,7 @@
 //!   [fence](crate::idempotency::Acquired::fence) it can tell the later one only if the clock of the replica is not behind, or
 //!   else the fences of requests that it does not know are smaller than those before.
 //!
-//! Tested with Redis 7.0 and 6.2. Valkey speaks the same language and is not tested. A cluster is refused.
+//! Tested with Redis 7.0 and 6.2, and with Valkey 9.1. A cluster is refused.
 //!
 //! # What is there
 //!
