@@ -21,6 +21,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use sqlx::query;
 use tokio::sync::{Barrier, Notify};
+use tokio::time::timeout;
 use tower::{Layer, Service};
 
 use crate::cut::Line;
@@ -314,6 +315,28 @@ async fn what_was_not_sent_is_not_in_doubt_and_what_was_sent_is() {
     drop(held);
     database.up().await;
     acquire(&store, 1, claim(Owner::random())).await;
+}
+
+/// Whoever waited for a connection once made it, and so one that takes longer than anybody waits was never made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_takes_longer_than_anybody_waits_is_made_all_the_same() {
+    let database = Database::start().await;
+    database.store(1).await;
+    let line = Line::to_far(database.folder(), 2 * SEC);
+    let (runs, begun, may_end) = (Arc::default(), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let config = IdempotencyConfig::new().store_timeout(SEC);
+    let far = layer(SqlStore::<Postgres>::new(line.pool()), config);
+    let mut service = far.layer(when_told(&runs, &begun, &may_end));
+    may_end.notify_one();
+    let answered = async {
+        loop {
+            match service.call(Order(1)).await {
+                Ok(answer) => return answer,
+                refused => assert_eq!(reason(refused), RefusalReason::StoreUnavailable),
+            }
+        }
+    };
+    assert_eq!(timeout(30 * SEC, answered).await.expect("it is reached in the end"), 11);
 }
 
 /// Asks with the line cut, and again; in between somebody else sees that it was done.

@@ -4,6 +4,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgDatabaseError, PgPool, PgSeverity};
 use sqlx::{Error, Postgres, query_as, raw_sql};
 
+use super::pool::Connection;
 use super::reached::Reached;
 use crate::engines::sql::{SqlStore, sealed};
 use crate::idempotency::StoreError;
@@ -16,7 +17,7 @@ pub(super) const TRIES: u32 = 100;
 const A_THOUSAND_YEARS: Duration = Duration::from_secs(1000 * 365 * 86_400);
 
 impl sealed::Engine for Postgres {
-    type Connection = PgPool;
+    type Connection = Connection;
 
     const NAME: &'static str = "postgres";
 }
@@ -71,9 +72,12 @@ impl SqlStore<Postgres> {
     /// By default a pool asks whether a connection is still there before it gives it away, which is a round trip of its own;
     /// without ([`test_before_acquire`](sqlx::pool::PoolOptions::test_before_acquire)), what is asked of each connection first
     /// after the server was gone is [in doubt](StoreError::Ambiguous), and asked again by the layer.
+    ///
+    /// If a call is cut off while a connection is made, that is made all the same, though no more than one of them at a time:
+    /// so the database is also reached where connections take longer to be made than a call may.
     #[must_use]
-    pub const fn new(pool: PgPool) -> Self {
-        Self { connection: pool }
+    pub fn new(pool: PgPool) -> Self {
+        Self { connection: Connection::new(pool) }
     }
 
     /// Makes the table, its index and the sequence of its fences, unless they are there. Programs that do so at once do not

@@ -2,4 +2,5 @@
 
 mod connection;
 mod idempotency;
+mod pool;
 mod reached;
