@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, service_fn};
 
 use super::far::Far;
@@ -23,6 +23,9 @@ const RECORDS: &str = "BUTTRESS_TEST_RECORDS";
 
 /// A heartbeat may be late by two thirds of it on a machine that is busy.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
+
+/// Longer than all of it takes that comes to an end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn config() -> IdempotencyConfig {
     IdempotencyConfig::new().lease(LEASE).store_timeout(LEASE / 3)
@@ -120,7 +123,8 @@ impl App {
     }
 
     async fn line(&mut self) -> String {
-        self.output.next_line().await.expect("lines").expect("it has not ended")
+        let line = timeout(PATIENCE, self.output.next_line()).await.expect("it has something to say");
+        line.expect("lines").expect("it has not ended")
     }
 
     /// What comes after this, in the next line that begins with it.
@@ -148,6 +152,10 @@ impl App {
 
     /// Sends it an order until it begins it, which nobody else may do for ever.
     pub(crate) async fn begins(&mut self, order: u32) -> Acquired {
+        timeout(PATIENCE, self.asks_until_it_begins(order)).await.expect("the lease of another ends")
+    }
+
+    async fn asks_until_it_begins(&mut self, order: u32) -> Acquired {
         self.tell(&format!("order {order}")).await;
         loop {
             let line = self.line().await;

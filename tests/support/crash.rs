@@ -6,11 +6,11 @@ use std::time::UNIX_EPOCH;
 
 use buttress::idempotency::{Acquired, Begin, Claim, Execution, Fingerprint, Owner, Store};
 use bytes::Bytes;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, service_fn};
 
-use super::app::{App, LEASE, config};
+use super::app::{App, LEASE, PATIENCE, config};
 use super::book::Book;
 use super::orders::{Failure, Order, key, layer, outcome};
 
@@ -43,13 +43,16 @@ impl Here {
 
     /// Asks until it is told something else than that somebody runs it.
     async fn order_patiently(&mut self, order: u32) -> String {
-        loop {
-            let told = self.order(order).await;
-            if told != "Running" {
-                return told;
+        let told = async {
+            loop {
+                let told = self.order(order).await;
+                if told != "Running" {
+                    return told;
+                }
+                sleep(LEASE / 60).await;
             }
-            sleep(LEASE / 60).await;
-        }
+        };
+        timeout(PATIENCE, told).await.expect("the lease of another ends")
     }
 
     fn last_run(&self) -> Acquired {
