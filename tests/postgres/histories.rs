@@ -11,7 +11,7 @@ async fn start() -> (Database, impl Fn() -> std::future::Ready<SqlStore<Postgres
     let database = Database::start().await;
     database.store(1).await;
     let socket = database.folder().to_owned();
-    (database, move || std::future::ready(SqlStore::<Postgres>::new(pool(&socket, 8))))
+    (database, move || std::future::ready(SqlStore::<Postgres>::new(pool(&socket, 4))))
 }
 
 async fn disturb(database: &mut Database, history: &History) {
