@@ -122,6 +122,20 @@ async fn what_came_of_a_request_is_recorded_when_the_server_is_back() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_killed_remembers_what_it_has_written_to_its_disk_and_nothing_else() {
+    for (settings, is_remembered) in [(ON_DISK, true), (&[][..], false)] {
+        let mut redis = Redis::start(settings).await;
+        let (store, claim) = (redis.store().await, claim());
+        store.begin(&key(1), claim).await.expect("it answers");
+        store.complete(&key(1), claim, "tea".into()).await.expect("it answers");
+        redis.kill();
+        redis.start_again().await;
+        let look = redis.store().await.look(&key(1), claim.fingerprint).await.expect("it answers");
+        assert_eq!(look, is_remembered.then(|| Begin::Done("tea".into())));
+    }
+}
+
+#[tokio::test]
 async fn who_asks_again_after_a_lost_answer_is_told_the_same() {
     let redis = Redis::start(&[]).await;
     let (cut, folder) = (Cut::default(), tempfile::tempdir().expect("a temporary folder"));

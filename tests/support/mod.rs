@@ -1,5 +1,6 @@
 //! What proves a layer right: inner services that complain, futures that are dropped at every point, allocations
-//! that are counted, state machines that are compared with an obvious reference, stores that are cut off, processes that are killed.
+//! that are counted, state machines that are compared with an obvious reference, stores that are cut off, processes
+//! that are killed, histories that are judged.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 pub(crate) mod allocations;
