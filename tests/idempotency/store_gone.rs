@@ -41,6 +41,16 @@ async fn without_the_store_nothing_is_run_unless_it_may_be_run_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn records_in_memory_are_of_one_process_and_end_with_it() {
+    let (calls, records) = (Arc::default(), store());
+    let here = || layer_on(Far::to(records.clone()), IdempotencyConfig::new()).layer(slow(&calls));
+    assert_eq!(here().call(order(1)).await.expect("an answer"), 11);
+    assert_eq!(here().call(order(1)).await.expect("the same answer"), 11);
+    let mut elsewhere = layer_on(Far::to(store()), IdempotencyConfig::new()).layer(slow(&calls));
+    assert_eq!(elsewhere.call(order(1)).await.expect("another answer"), 12, "it is run again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_claim_whose_answer_is_lost_is_made_again_and_one_that_nobody_hears_of_is_forgotten() {
     let (calls, far) = (Arc::default(), Far::to(store()));
     let mut service = layer_on(far.clone(), IdempotencyConfig::new()).layer(slow(&calls));

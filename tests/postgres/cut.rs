@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::time::sleep;
 
 const SOCKET: &str = ".s.PGSQL.5432";
 
@@ -34,6 +36,11 @@ pub(crate) struct Line {
 impl Line {
     /// To the server whose socket is in this folder.
     pub(crate) fn to(server: &Path) -> Self {
+        Self::to_far(server, Duration::ZERO)
+    }
+
+    /// The same, where it takes so long until there is a connection.
+    pub(crate) fn to_far(server: &Path, takes: Duration) -> Self {
         let folder = TempDir::new().expect("a folder");
         let listener = UnixListener::bind(folder.path().join(SOCKET)).expect("a socket");
         let (server, next) = (server.join(SOCKET), Next::default());
@@ -41,8 +48,14 @@ impl Line {
         tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.expect("a client");
-                let server = UnixStream::connect(&server).await.expect("a server");
-                tokio::spawn(carry(client, server, shared.clone()));
+                let (server, instead) = (server.clone(), shared.clone());
+                tokio::spawn(async move {
+                    sleep(takes).await;
+                    // By then the test may be over.
+                    if let Ok(server) = UnixStream::connect(&server).await {
+                        carry(client, server, instead).await;
+                    }
+                });
             }
         });
         Self { folder, next }

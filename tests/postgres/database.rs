@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use buttress::engines::{Postgres, SqlStore};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, query, query_scalar};
+use sqlx::{AssertSqlSafe, Connection, Decode, PgConnection, Type, query, query_scalar};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::support::server::Server;
+
+const INITDB: [&str; 9] = ["initdb", "-U", "postgres", "-A", "trust", "--no-sync", "--no-locale", "-E", "UTF8"];
 
 pub(crate) struct Database {
     /// Ends before its folder goes.
@@ -24,25 +26,32 @@ pub(crate) struct Database {
 impl Database {
     /// One that forgets what it held when the machine crashes, and not when it does itself.
     pub(crate) async fn start() -> Self {
-        Self::make(false).await
+        Self::make(false, &INITDB).await
     }
 
     /// As one that is relied upon.
     pub(crate) async fn start_with_fsync() -> Self {
-        Self::make(true).await
+        Self::make(true, &INITDB).await
     }
 
-    async fn make(fsync: bool) -> Self {
+    /// One that is told what this one has done, which does not wait for it.
+    pub(crate) async fn replica(&self) -> Self {
+        let primary = self.folder().to_str().expect("a path of letters");
+        let copy = ["pg_basebackup", "-h", primary, "-U", "postgres", "-R", "-X", "stream", "-c", "fast", "--no-sync"];
+        Self::make(false, &copy).await
+    }
+
+    /// Over what a program makes.
+    async fn make(fsync: bool, command: &[&str]) -> Self {
         let folder = TempDir::new().expect("a folder");
         if is_root() {
             let chown = Command::new("chown").arg("postgres").arg(folder.path()).status();
             assert!(chown.expect("the command chown").success(), "there is a user postgres");
         }
-        let mut initdb = as_postgres("initdb").into_iter();
-        let mut command = Command::new(initdb.next().expect("a program"));
-        command.args(initdb).arg("-D").arg(folder.path().join("data"));
-        command.args(["-U", "postgres", "-A", "trust", "--no-sync", "--no-locale", "-E", "UTF8"]);
-        let made = command.current_dir(folder.path()).output().expect("initdb");
+        let mut program = as_postgres(command[0]).into_iter();
+        let mut make = Command::new(program.next().expect("a program"));
+        make.args(program).args(&command[1..]).arg("-D").arg(folder.path().join("data"));
+        let made = make.current_dir(folder.path()).output().expect(command[0]);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let mut database = Self { server: None, folder, fsync };
         database.up().await;
@@ -79,7 +88,7 @@ impl Database {
     }
 
     fn options(&self) -> PgConnectOptions {
-        PgConnectOptions::new().socket(self.folder.path()).username("postgres").database("postgres")
+        options(self.folder.path())
     }
 
     /// Where its socket is.
@@ -97,22 +106,24 @@ impl Database {
         done.expect("a statement that can be run").rows_affected()
     }
 
-    /// Whether this is so.
-    pub(crate) async fn is(&self, question: &str) -> bool {
+    /// The one value that a question is answered with.
+    pub(crate) async fn ask<T>(&self, question: &str) -> T
+    where
+        T: Type<sqlx::Postgres> + for<'r> Decode<'r, sqlx::Postgres> + Send + Unpin,
+    {
         query_scalar(AssertSqlSafe(question)).fetch_one(&self.pool(1)).await.expect("an answer")
     }
 
     /// Waits for this to be so.
     pub(crate) async fn until(&self, question: &str) {
-        while !self.is(question).await {
+        while !self.ask::<bool>(question).await {
             sleep(Duration::from_millis(5)).await;
         }
     }
 
     /// As an instance of a program has it.
     pub(crate) fn pool(&self, connections: u32) -> PgPool {
-        let options = PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(5));
-        options.connect_lazy_with(self.options())
+        pool(self.folder.path(), connections)
     }
 
     /// The same, of connections that are not asked whether they are there.
@@ -132,6 +143,16 @@ impl Database {
         store.migrate().await.expect("a table is made");
         store
     }
+}
+
+/// To the server whose socket is in this folder.
+pub(crate) fn pool(socket: &Path, connections: u32) -> PgPool {
+    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(5));
+    pool.connect_lazy_with(options(socket))
+}
+
+fn options(socket: &Path) -> PgConnectOptions {
+    PgConnectOptions::new().socket(socket).username("postgres").database("postgres")
 }
 
 /// The beginning of a command; Postgres refuses to be run by root.

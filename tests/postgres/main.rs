@@ -2,6 +2,9 @@
 
 mod cut;
 mod database;
+mod histories;
+mod processes;
+mod replicas;
 #[path = "../support/mod.rs"]
 mod support;
 mod transactions;
@@ -19,12 +22,13 @@ use bytes::Bytes;
 use futures::future::join_all;
 use sqlx::query;
 use tokio::sync::{Barrier, Notify};
-use tokio::time::sleep;
+use tokio::time::timeout;
 use tower::{Layer, Service};
 
 use crate::cut::Line;
 use crate::database::Database;
 use crate::support::orders::{Order, layer, reason, when_told};
+use crate::support::outage;
 use crate::support::reference::says_what_memory_says;
 
 const SEC: Duration = Duration::from_secs(1);
@@ -142,7 +146,7 @@ async fn nobody_acquires_what_somebody_has_drawn_a_fence_for() {
     let second = begin(store.clone());
     database.until(&waiting(2, "true")).await;
     let has_drawn = waiting(1, "classid = 0 AND objid = 1 AND objsubid = 1");
-    assert!(database.is(&has_drawn).await, "the other waits before it draws one");
+    assert!(database.ask::<bool>(&has_drawn).await, "the other waits before it draws one");
     held.commit().await.expect("it ends");
     assert!(matches!(first.await.expect("no panic"), Begin::Acquired(_)));
     assert!(matches!(second.await.expect("no panic"), Begin::Running { .. }));
@@ -252,7 +256,7 @@ async fn a_statement_is_repeated_a_hundred_times_whatever_is_wrong_with_it() {
         .await;
     let said = store.begin(&key(1), claim(Owner::random())).await;
     assert!(matches!(said, Err(StoreError::Unavailable(_))), "{said:?}");
-    assert!(database.is("SELECT last_value = 100 FROM asked").await);
+    assert!(database.ask::<bool>("SELECT last_value = 100 FROM asked").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -314,6 +318,28 @@ async fn what_was_not_sent_is_not_in_doubt_and_what_was_sent_is() {
     acquire(&store, 1, claim(Owner::random())).await;
 }
 
+/// Whoever waited for a connection once made it, and so one that takes longer than anybody waits was never made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_takes_longer_than_anybody_waits_is_made_all_the_same() {
+    let database = Database::start().await;
+    database.store(1).await;
+    let line = Line::to_far(database.folder(), 2 * SEC);
+    let (runs, begun, may_end) = (Arc::default(), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let config = IdempotencyConfig::new().store_timeout(SEC);
+    let far = layer(SqlStore::<Postgres>::new(line.pool()), config);
+    let mut service = far.layer(when_told(&runs, &begun, &may_end));
+    may_end.notify_one();
+    let answered = async {
+        loop {
+            match service.call(Order(1)).await {
+                Ok(answer) => return answer,
+                refused => assert_eq!(reason(refused), RefusalReason::StoreUnavailable),
+            }
+        }
+    };
+    assert_eq!(timeout(30 * SEC, answered).await.expect("it is reached in the end"), 11);
+}
+
 /// Asks with the line cut, and again; in between somebody else sees that it was done.
 macro_rules! cut_and_again {
     ($line:ident, $ask:expr, $is_done:expr) => {{
@@ -369,33 +395,17 @@ async fn whoever_is_not_told_what_was_done_asks_again_and_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_killed_while_a_request_runs_has_its_record_in_the_end() {
-    let mut database = Database::start_with_fsync().await;
+async fn what_came_of_a_request_is_recorded_when_the_server_is_back() {
+    let database = Database::start_with_fsync().await;
     let store = database.store(4).await;
-    let (runs, begun, may_end) = (Arc::default(), Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let config = IdempotencyConfig::new().store_timeout(2 * SEC);
-    let service = layer(store.clone(), config).layer(when_told(&runs, &begun, &may_end));
-    let mut first = service.clone();
-    let call = tokio::spawn(async move { first.call(Order(1)).await });
-    begun.notified().await;
-    database.server().signal_all("KILL");
-    may_end.notify_one();
-    assert_eq!(call.await.expect("no panic").expect("the true answer"), 11);
-    database.up().await;
-    // As another instance sees it, which knows nothing of this one.
-    let mut other = layer(database.store(4).await, config_of_another()).layer(when_told(&runs, &begun, &may_end));
-    loop {
-        match other.call(Order(1)).await {
-            Ok(answer) => break assert_eq!(answer, 11, "the same answer"),
-            refused => assert_eq!(reason(refused), RefusalReason::Running, "it is not recorded yet"),
-        }
-        sleep(SEC / 20).await;
-    }
-    assert_eq!(runs.load(Ordering::SeqCst), 1, "it was run once");
-}
-
-fn config_of_another() -> IdempotencyConfig {
-    IdempotencyConfig::new().store_timeout(5 * SEC)
+    outage::what_came_of_it_is_recorded_in_the_end(
+        database,
+        store,
+        async |database| database.server().signal_all("KILL"),
+        Database::up,
+        async |database| database.store(4).await,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ use buttress::idempotency::{Execution, IdempotencyConfig, IdempotencyLayer, InTr
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use sqlx::postgres::PgTransaction;
-use sqlx::{AssertSqlSafe, query};
+use sqlx::query;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tower::ServiceExt;
@@ -88,8 +88,7 @@ async fn order(app: &Router, number: &str) -> (StatusCode, String) {
 }
 
 async fn orders(database: &Database, number: &str) -> i64 {
-    let count = format!("SELECT count(*) FROM orders WHERE number = '{number}'");
-    sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&database.pool(1)).await.expect("a number")
+    database.ask(&format!("SELECT count(*) FROM orders WHERE number = '{number}'")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,7 +215,7 @@ async fn a_transaction_that_a_task_holds_beyond_the_answer_is_undone() {
 
 async fn store_is_in_a_transaction(database: &Database) -> bool {
     database
-        .is("SELECT count(*) > 0 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()")
+        .ask("SELECT count(*) > 0 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()")
         .await
 }
 

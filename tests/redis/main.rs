@@ -1,10 +1,12 @@
 //! Records in Redis hold what every engine has to, on servers that are killed, frozen, full and emptied.
 //!
-//! The server is `redis-server`, or the one that `BUTTRESS_REDIS_SERVER` names; `scripts/test-redis-6.2` has an older one.
+//! The server is `redis-server`, or the one that `BUTTRESS_REDIS_SERVER` names; `scripts/test-redis` has others.
 
 mod full;
+mod histories;
 mod outages;
 mod permissions;
+mod processes;
 mod proxy;
 mod record;
 mod records;
@@ -23,7 +25,7 @@ use redis::{Client, ProtocolVersion};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use self::server::Redis;
+use self::server::{ON_DISK, Redis};
 use self::world::{claim, key};
 
 #[tokio::test]
@@ -47,7 +49,7 @@ async fn of_32_racers_in_two_processes_one_wins_each_round() {
 
 #[tokio::test]
 async fn of_32_racers_one_wins_each_round_while_the_server_writes_to_its_disk() {
-    one_wins_each_round(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    one_wins_each_round(ON_DISK).await;
 }
 
 async fn one_wins_each_round(settings: &[&str]) {

@@ -9,13 +9,13 @@ use buttress::idempotency::{Acquired, Begin, Commit, RefusalReason, Store, Store
 use buttress::{Error, Rejection};
 use bytes::Bytes;
 use tokio::net::UnixListener;
-use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::proxy::Cut;
 use crate::record;
-use crate::server::{Redis, client, store};
+use crate::server::{ON_DISK, Redis, client, store};
+use crate::support::outage;
 use crate::world::{HOUR, PATIENCE, claim, key, layer};
 
 type Failure = Error<&'static str>;
@@ -110,35 +110,30 @@ async fn a_server_that_stands_still_is_not_waited_for() {
 
 #[tokio::test]
 async fn what_came_of_a_request_is_recorded_when_the_server_is_back() {
-    let mut redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
-    let (calls, begun, goes_on) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let handler = {
-        let (calls, begun, goes_on) = (calls.clone(), begun.clone(), goes_on.clone());
-        service_fn(move |number: u32| {
-            let call = calls.fetch_add(1, Ordering::SeqCst) + 1;
-            let (begun, goes_on) = (begun.clone(), goes_on.clone());
-            async move {
-                begun.notify_one();
-                goes_on.notified().await;
-                Ok::<_, Failure>(number * 10 + call)
-            }
-        })
-    };
-    let one = layer(store(&redis.client(), PATIENCE).await);
-    let mut service = one.layer(handler);
-    let answer = tokio::spawn(service.ready().await.expect("ready").call(1));
-    begun.notified().await;
-    redis.kill();
-    goes_on.notify_one();
-    assert_eq!(answer.await.expect("no panic").expect("it did happen"), 11, "its sender is told what came of it");
-    assert_eq!(one.idempotency().running(), 1, "the control: it is not recorded yet");
-    redis.start_again().await;
-    assert!(one.idempotency().drain(Duration::from_secs(60)).await, "it is recorded in the end");
-    let look = redis.store().await.look(&key(1), claim().fingerprint).await.expect("it answers");
-    assert_eq!(look, Some(Begin::Done(Bytes::copy_from_slice(&11_u32.to_le_bytes()))));
-    let mut another = layer(redis.store().await).layer(counting(&calls));
-    assert_eq!(another.ready().await.expect("ready").call(1).await.expect("an answer"), 11, "another process knows");
-    assert_eq!(calls.load(Ordering::SeqCst), 1, "and it is not run again");
+    let redis = Redis::start(ON_DISK).await;
+    let store = store(&redis.client(), PATIENCE).await;
+    outage::what_came_of_it_is_recorded_in_the_end(
+        redis,
+        store,
+        async |redis| redis.kill(),
+        Redis::start_again,
+        Redis::store,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_remembers_what_it_has_written_to_its_disk_and_nothing_else() {
+    for (settings, is_remembered) in [(ON_DISK, true), (&[][..], false)] {
+        let mut redis = Redis::start(settings).await;
+        let (store, claim) = (redis.store().await, claim());
+        store.begin(&key(1), claim).await.expect("it answers");
+        store.complete(&key(1), claim, "tea".into()).await.expect("it answers");
+        redis.kill();
+        redis.start_again().await;
+        let look = redis.store().await.look(&key(1), claim.fingerprint).await.expect("it answers");
+        assert_eq!(look, is_remembered.then(|| Begin::Done("tea".into())));
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Replicas that must know of a claim.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::TcpListener;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -54,7 +56,8 @@ async fn a_claim_is_in_doubt_when_replicas_cannot_be_waited_for() {
     assert!(matches!(begin, Err(StoreError::Unavailable(_))), "no script has run: {begin:?}");
 }
 
-/// What a failover loses, which nothing here can give back: the effect's own store has to say no, by its fence.
+/// What a failover loses: the claims that did not reach the replica, and so the same is run twice. What is left to say no is a
+/// unique index where the orders are.
 #[tokio::test]
 async fn a_replica_that_takes_over_knows_nothing_of_what_did_not_reach_it() {
     let [redis, replica] = primary_and_replica().await;
@@ -75,6 +78,12 @@ async fn a_replica_that_takes_over_knows_nothing_of_what_did_not_reach_it() {
         panic!("it knows nothing of the first one");
     };
     assert!(second.attempt == 1 && second.fence > first.fence, "{first:?}, then {second:?}");
+    let mut orders = HashMap::new();
+    let mut write = |order: u32, fence: u64| match orders.entry(order) {
+        Entry::Vacant(free) => *free.insert(fence) == fence,
+        Entry::Occupied(_) => false,
+    };
+    assert!(write(2, second.fence) && !write(2, first.fence), "both write, and there is one order");
     let zombie = promoted.complete(&key(2), lost, "coffee".into()).await;
     assert_eq!(zombie.expect("it answers"), Commit::Lost, "the first one is told when it is done");
 }

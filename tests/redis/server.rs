@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use buttress::engines::redis::{Connection, RedisStore, connection_config};
+use buttress::engines::redis::{Connection, InvalidRedis, RedisStore, connection_config};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, ErrorKind};
 use tempfile::TempDir;
 
 use crate::support::server::Server;
+
+/// For a server that keeps what it has said.
+pub(crate) const ON_DISK: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 
 /// A server, what it is told at its start, and its folder, in which it is found again when it is started again.
 pub(crate) struct Redis {
@@ -93,9 +96,13 @@ pub(crate) fn client(socket: &Path) -> Client {
 
 /// A store that is connected as we recommend, but for the time that it has.
 pub(crate) async fn store(client: &Client, patience: Duration) -> RedisStore<Connection> {
+    try_store(client, patience).await.expect("it keeps records")
+}
+
+/// The same, of a server that may not be there.
+pub(crate) async fn try_store(client: &Client, patience: Duration) -> Result<RedisStore<Connection>, InvalidRedis> {
     let config = connection_config().set_connection_timeout(Some(patience)).set_response_timeout(Some(patience));
-    let connection = Connection::new(client.clone(), config).expect("valid");
-    RedisStore::new(connection).await.expect("it keeps records")
+    RedisStore::new(Connection::new(client.clone(), config).expect("valid")).await
 }
 
 fn socket(folder: &TempDir) -> PathBuf {

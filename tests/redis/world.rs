@@ -1,13 +1,12 @@
 //! Requests, and the layer that has each of them run once.
 
-use std::future::{Ready, ready};
 use std::time::Duration;
 
 use buttress::idempotency::{
-    Claim, Fingerprint, IdempotencyConfig, IdempotencyLayer, Identify, Keep, Kept, Owner, RecordKey, RunOnce, Store,
-    Unreadable, Verdict,
+    Claim, Fingerprint, IdempotencyConfig, IdempotencyLayer, Identify, Owner, RecordKey, RunOnce, Store,
 };
-use bytes::Bytes;
+
+use crate::support::numbers::Numbers;
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
@@ -27,26 +26,6 @@ pub(crate) fn key(number: u32) -> RecordKey {
 /// Somebody's who was not there before.
 pub(crate) fn claim() -> Claim {
     Claim { fingerprint: Fingerprint::of(&1_u8), owner: Owner::random(), lease: HOUR, retention: HOUR }
-}
-
-/// Keeps numbers.
-pub(crate) struct Numbers;
-
-impl<E: Send> Keep<u32, E> for Numbers {
-    type Future = Ready<Kept<u32, E>>;
-
-    fn keep(&self, result: Result<u32, E>) -> Self::Future {
-        let verdict = match &result {
-            Ok(number) => Verdict::Final(Bytes::copy_from_slice(&number.to_le_bytes())),
-            Err(_) => Verdict::NoEffect,
-        };
-        ready(Kept { result, verdict })
-    }
-
-    fn replay(&self, kept: Bytes) -> Result<u32, Unreadable> {
-        let bytes = kept.as_ref().try_into().map_err(|_| Unreadable::new("not four bytes"))?;
-        Ok(u32::from_le_bytes(bytes))
-    }
 }
 
 /// A layer whose requests are their own keys, of the [scope](key) that they are recorded in here.

@@ -1,6 +1,7 @@
 //! Records in a file of SQLite, which processes open, leave and are killed over.
 
-mod child;
+mod histories;
+mod processes;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -23,6 +24,7 @@ use tokio::time::sleep;
 use tower::{Layer, Service};
 
 use crate::support::orders::{Order, layer, reason, when_told};
+use crate::support::outage;
 use crate::support::reference::says_what_memory_says;
 
 const SEC: Duration = Duration::from_secs(1);
@@ -384,6 +386,20 @@ async fn a_file_that_somebody_else_writes_is_waited_for_no_longer_than_the_layer
     run(&mut beside, "COMMIT").await;
     may_end.notify_one();
     assert_eq!(service.call(Order(2)).await.expect("an answer"), 21, "nothing was run meanwhile");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_of_a_request_is_recorded_when_the_file_is_let_go() {
+    let folder = Folder::new();
+    let (store, beside) = (folder.store().await, folder.connection().await);
+    outage::what_came_of_it_is_recorded_in_the_end(
+        (folder, beside),
+        store,
+        async |(_, beside)| run(beside, "BEGIN IMMEDIATE").await,
+        async |(_, beside)| run(beside, "COMMIT").await,
+        async |(folder, _)| folder.store().await,
+    )
+    .await;
 }
 
 #[test]

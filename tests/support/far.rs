@@ -28,6 +28,8 @@ pub(crate) struct Link {
     pub(crate) completed: u32,
     pub(crate) renewed: u32,
     pub(crate) looked: u32,
+    /// The last one that was made.
+    pub(crate) claim: Option<Claim>,
 }
 
 impl<S> Far<S> {
@@ -56,7 +58,7 @@ impl<S> Far<S> {
 
 impl<S: Store> Store for Far<S> {
     async fn begin(&self, key: &RecordKey, claim: Claim) -> Result<Begin, StoreError> {
-        self.set(|link| link.begun += 1);
+        self.set(|link| (link.begun, link.claim) = (link.begun + 1, Some(claim)));
         if self.link().takes_no_claims {
             return Err(StoreError::Unavailable(Arc::new("no claims".into())));
         }

@@ -1,40 +1,25 @@
 //! Orders, each of which is carried out once.
 
-use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use buttress::Error;
-use buttress::idempotency::{
-    IdempotencyConfig, IdempotencyLayer, Identify, Keep, Kept, RefusalReason, RunOnce, Store, Unreadable, Verdict,
-};
-use bytes::Bytes;
+use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer, Identify, RecordKey, RefusalReason, RunOnce, Store};
 use tokio::sync::Notify;
 use tower::{Service, service_fn};
+
+use super::numbers::Numbers;
 
 pub(crate) type Failure = Error<&'static str>;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Order(pub(crate) u32);
 
-/// Numbers are final; an error has had no effect.
-pub(crate) struct Numbers;
+const SCOPE: &str = "order.create";
 
-impl<E: Send> Keep<u32, E> for Numbers {
-    type Future = Ready<Kept<u32, E>>;
-
-    fn keep(&self, result: Result<u32, E>) -> Self::Future {
-        let verdict = match &result {
-            Ok(number) => Verdict::Final(Bytes::copy_from_slice(&number.to_le_bytes())),
-            Err(_) => Verdict::NoEffect,
-        };
-        ready(Kept { result, verdict })
-    }
-
-    fn replay(&self, kept: Bytes) -> Result<u32, Unreadable> {
-        let bytes = kept.as_ref().try_into().map_err(|_| Unreadable::new("not four bytes"))?;
-        Ok(u32::from_le_bytes(bytes))
-    }
+/// What an order is recorded under.
+pub(crate) fn key(order: u32) -> RecordKey {
+    RecordKey::of(&SCOPE, &order)
 }
 
 pub(crate) fn layer<S: Store>(
@@ -42,7 +27,7 @@ pub(crate) fn layer<S: Store>(
     config: IdempotencyConfig,
 ) -> IdempotencyLayer<S, impl Identify<Order, Request = Order, Future: 'static>, Numbers> {
     let once = RunOnce::new()
-        .scope(|_: &Order| Some("order.create"))
+        .scope(|_: &Order| Some(SCOPE))
         .key(|order: &Order| Some(order.0))
         .fingerprint(|order: &Order| order.0);
     IdempotencyLayer::new(config, store).expect("valid").identify(once).keep(Numbers)
@@ -64,6 +49,14 @@ pub(crate) fn when_told(
             Ok(order.0 * 10 + run)
         }
     })
+}
+
+/// What whoever sent an order is told, in a word.
+pub(crate) fn outcome(result: Result<u32, Failure>) -> String {
+    match result {
+        Ok(answer) => answer.to_string(),
+        refused => format!("{:?}", reason(refused)),
+    }
 }
 
 pub(crate) fn reason<T: std::fmt::Debug>(result: Result<T, Failure>) -> RefusalReason {

@@ -4,6 +4,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgDatabaseError, PgPool, PgSeverity};
 use sqlx::{Error, Postgres, query_as, raw_sql};
 
+use super::pool::Connection;
 use super::reached::Reached;
 use crate::engines::sql::{SqlStore, sealed};
 use crate::idempotency::StoreError;
@@ -18,7 +19,7 @@ const A_THOUSAND_YEARS: Duration = Duration::from_secs(1000 * 365 * 86_400);
 /// Where records are kept, and where handlers write.
 #[derive(Clone)]
 pub struct Pools {
-    pub(super) records: PgPool,
+    pub(super) records: Connection,
     pub(super) transactions: PgPool,
 }
 
@@ -72,14 +73,18 @@ impl SqlStore<Postgres> {
     ///
     /// Records are as durable as the database is told to be, which the store [promises](crate::idempotency::Capabilities) as if
     /// it was told the most: with `synchronous_commit = off`, or after a failover to a replica that was not waited for, the last
-    /// ones may be forgotten. What they say is run is run again then, and fences may begin again at one that was given before.
+    /// ones may be forgotten. What they say is run is run again then, as if for the first time, and fences may begin again at one
+    /// that was given before: what keeps the second effect out is a unique index where that is written.
     ///
     /// By default a pool asks whether a connection is still there before it gives it away, which is a round trip of its own;
     /// without ([`test_before_acquire`](sqlx::pool::PoolOptions::test_before_acquire)), what is asked of each connection first
     /// after the server was gone is [in doubt](StoreError::Ambiguous), and asked again by the layer.
+    ///
+    /// If a call is cut off while a connection is made, that is made all the same, though no more than one of them at a time:
+    /// so the database is also reached where connections take longer to be made than a call may.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self { connection: Pools { records: pool.clone(), transactions: pool } }
+        Self { connection: Pools { records: Connection::new(pool.clone()), transactions: pool } }
     }
 
     /// Takes the connections of [transactions](crate::idempotency::IdempotencyLayer::in_transactions) from another pool, of the same database. By

@@ -2,5 +2,6 @@
 
 mod connection;
 mod idempotency;
+mod pool;
 mod reached;
 mod transaction;

@@ -29,11 +29,12 @@
 //!   came last when it crashes: up to a second of it by `appendfsync everysec`, and all since the last snapshot without.
 //! - One whose replica takes its place forgets what had not reached that one. [`RedisStore::wait`] makes that less likely, and
 //!   nothing rules it out: that is why this store does not call itself [durable](crate::idempotency::Capabilities::durable).
-//!   Where two effects must not be at any price, let the effect's own store say no as well; it can tell the later one by the
-//!   [fence](crate::idempotency::Acquired::fence) only if the clock of the replica is not behind, or else the fences of
-//!   requests that it does not know are smaller than those before.
+//!   A request whose claim is lost is run again, as if for the first time. Where two effects must not be at any price, let the
+//!   effect's own store say no as well, by a unique index on what must be there once; by the
+//!   [fence](crate::idempotency::Acquired::fence) it can tell the later one only if the clock of the replica is not behind, or
+//!   else the fences of requests that it does not know are smaller than those before.
 //!
-//! Tested with Redis 7.0 and 6.2. Valkey speaks the same language and is not tested. A cluster is refused.
+//! Tested with Redis 7.0 and 6.2, and with Valkey 9.1. A cluster is refused.
 //!
 //! # What is there
 //!

@@ -61,8 +61,9 @@ impl SqlStore<Sqlite> {
     /// next, in one transaction, and each of them is answered when that is on the disk. It ends with the last clone of the
     /// store.
     ///
-    /// Several processes of one machine may open a file: each waits for the others' transactions, and they have one clock, which
-    /// counts how long the machine is up. Linux says that (in `/proc`, which is to be the same for all of them: not that of a
+    /// Several processes of one machine may open a file: each waits for the others' transactions (and if one of them stands still
+    /// in the midst of one, what the others ask for fails until it goes on or is gone), and they have one clock, which counts
+    /// how long the machine is up. Linux says that (in `/proc`, which is to be the same for all of them: not that of a
     /// time namespace, or of a container that counts from its own start). Where the machine does not say, one process may have the
     /// file open, and another one that opens it is refused. Not over a network, where locks of files do not hold, and not one
     /// after the other on machines whose clocks differ. Next to the file are two more, `-wal` and `-shm`, which belong to it.

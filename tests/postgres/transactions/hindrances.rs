@@ -11,8 +11,7 @@ use tokio::sync::Notify;
 use super::*;
 
 async fn count(database: &Database, what: &str) -> i64 {
-    let count = format!("SELECT count(*) FROM {what}");
-    sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&database.pool(1)).await.expect("a number")
+    database.ask(&format!("SELECT count(*) FROM {what}")).await
 }
 
 fn is_rolled_back((status, text): &(StatusCode, String)) -> bool {

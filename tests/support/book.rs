@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use buttress::Error;
-use buttress::idempotency::Execution;
+use buttress::idempotency::Acquired;
 
-use crate::Failure;
+use super::orders::Failure;
 
 /// Where the orders are carried out. It keeps the largest fence that it has seen of each, and lets nobody write who has a
 /// smaller one.
@@ -40,12 +40,12 @@ impl Book {
     }
 
     /// Whoever begins says so, and hears what was done before.
-    pub(crate) fn begin(&self, order: u32, run: &Execution) -> Option<u32> {
+    pub(crate) fn begin(&self, order: u32, run: Acquired) -> Option<u32> {
         self.page(order, |page| {
             page.runs += 1;
             page.takeovers += u32::from(run.is_recovered());
-            page.fences_grew &= run.fence() > page.fence;
-            page.fence = page.fence.max(run.fence());
+            page.fences_grew &= run.fence > page.fence;
+            page.fence = page.fence.max(run.fence);
             page.effects.last().map(|(_, effect)| *effect)
         })
     }
