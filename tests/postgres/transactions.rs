@@ -2,6 +2,7 @@
 
 mod hindrances;
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -17,12 +18,14 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use sqlx::postgres::PgTransaction;
 use sqlx::query;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tower::ServiceExt;
 
 use crate::cut::Line;
-use crate::database::Database;
+use crate::database::{Database, pool};
 
 const SEC: Duration = Duration::from_secs(1);
 
@@ -219,36 +222,43 @@ async fn store_is_in_a_transaction(database: &Database) -> bool {
         .await
 }
 
+const SOCKET: &str = "BUTTRESS_TEST_ORDERS";
+const BEGUN: &str = "it has written";
+
+/// In a process that is told of a server: an instance that writes an order and then hangs. Else nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_undoes_the_order_and_the_next_one_takes_over() {
+async fn as_a_process_of_its_own() {
+    if let Some(socket) = std::env::var_os(SOCKET) {
+        let store = SqlStore::<Postgres>::new(pool(socket.as_ref(), 4));
+        let app = instance(&store, IdempotencyConfig::new().lease(3 * SEC), |_| {
+            println!("\n{BEGUN}");
+            std::future::pending()
+        });
+        order(&app, "7").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_killed_leaves_nothing_of_the_order_and_the_next_one_takes_over() {
     let database = with_orders().await;
-    let config = IdempotencyConfig::new().lease(2 * SEC);
-    let begun = Arc::new(Notify::new());
-    let begins = begun.clone();
-    let hangs = move |_| {
-        begins.notify_one();
-        std::future::pending()
-    };
-    // All tasks and connections of a runtime end with it.
-    let crashes =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-    let store = SqlStore::<Postgres>::new(database.pool(4));
-    store.migrate().await.expect("a table");
-    crashes.spawn({
-        let pool = database.pool(4);
-        async move {
-            let store = SqlStore::<Postgres>::new(pool);
-            order(&instance(&store, config, hangs), "7").await
-        }
-    });
-    begun.notified().await;
-    crashes.shutdown_background();
-    let app = instance(&store, IdempotencyConfig::new(), async |_| {
+    let store = database.store(4).await;
+    let mut process = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "transactions::as_a_process_of_its_own", "--nocapture"])
+        .env(SOCKET, database.folder())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("a process");
+    let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+    while lines.next_line().await.expect("lines").expect("it begins") != BEGUN {}
+    process.kill().await.expect("it is there");
+    let app = instance(&store, IdempotencyConfig::new(), |_| {
         let run = Execution::current().expect("it runs once");
         assert!(run.is_recovered() && run.attempt() == 2, "{run:?}");
-        StatusCode::CREATED.into_response()
+        created_now()
     });
     let mut told = order(&app, "7").await;
+    assert_eq!(told.0, StatusCode::CONFLICT, "its lease is not over: {told:?}");
     while told.0 == StatusCode::CONFLICT {
         sleep(SEC / 10).await;
         told = order(&app, "7").await;
