@@ -18,14 +18,20 @@ pub(crate) enum Problem {
     NoSuchOrder,
     /// Somebody we depend on failed.
     BadGateway(String),
+    /// The order book is not reached, and nobody knows what it says.
+    BookClosed(String),
     /// A layer of ours said no; `buttress` knows what to answer.
     Refused(Rejection),
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        // Nothing was done: put right, it may have the number that it had.
-        let effect = matches!(self, Self::BadRequest(_)).then_some(Effect::None);
+        let effect = match self {
+            // Nothing was done: put right, it may have the number that it had.
+            Self::BadRequest(_) => Some(Effect::None),
+            Self::BookClosed(_) => Some(Effect::Unknown),
+            _ => None,
+        };
         let (status, title, detail) = match self {
             Self::BadRequest(detail) => (StatusCode::BAD_REQUEST, "Bad request", detail),
             Self::KeyReused => (
@@ -35,6 +41,7 @@ impl IntoResponse for Problem {
             ),
             Self::NoSuchOrder => (StatusCode::NOT_FOUND, "No such order", "It was never placed here.".into()),
             Self::BadGateway(detail) => (StatusCode::BAD_GATEWAY, "Payment failed", detail),
+            Self::BookClosed(detail) => (StatusCode::INTERNAL_SERVER_ERROR, "No order book", detail),
             Self::Refused(rejection) => return buttress::http::response(rejection).map(Body::from),
         };
         let body = json!({ "title": title, "status": status.as_u16(), "detail": detail });

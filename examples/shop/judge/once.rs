@@ -14,6 +14,9 @@ use crate::record::{Answer, Order, Run, Said};
 /// have several times as many.
 pub(super) const ENOUGH: usize = 20;
 
+/// So many orders must have been left to others by runs that were killed.
+pub(super) const ENOUGH_LEFT: usize = 20;
+
 /// Two clicks are two ways: the second may come while the first is running, and when it is answered. A client that hangs up
 /// is the third.
 pub(super) fn one_order_for_each_number(run: &Run) -> Promise {
@@ -53,6 +56,16 @@ fn each_once(run: &Run, record: &[String], known: impl Iterator<Item = usize>) -
         0 => (twice == 0 && !times.is_empty(), figure),
         _ => (false, format!("{figure}, {missing} missing")),
     }
+}
+
+/// What was running when the service crashed is known to have been begun: else nobody takes it over, and whoever sends it
+/// again begins it anew. Most have not come as far as the book by then; how many have is chance.
+pub(super) fn taken_over(run: &Run) -> Promise {
+    let taken_over = run.taken_over.len();
+    let entered = run.taken_over.iter().filter(|order| order.was_entered).count();
+    let figure = format!("{taken_over} orders, {entered} of them entered already");
+    let held = taken_over >= ENOUGH_LEFT;
+    Promise { name: "taken over where a crash left it", layer: Layer::Dedup, held, figure }
 }
 
 /// Who sends an order again while it runs is told so, and whoever asks gets the answer that the first one got, in the end.

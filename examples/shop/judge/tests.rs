@@ -18,6 +18,8 @@ fn nothing() -> Run {
         decisions: vec![],
         calls: vec![],
         switches: vec![],
+        crashes: vec![],
+        taken_over: vec![],
         open_for,
         latest_wake: Duration::ZERO,
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use axum::http::{HeaderMap, Response};
+use buttress::idempotency::MemoryStore;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
@@ -39,7 +40,8 @@ async fn scene(without: &[Layer], status: StatusCode, may_answer: Arc<Semaphore>
     let (log, book) = (Log::start(), OrderBook::default());
     let payments = payments(&without, Duration::from_secs(1), log.clone()).expect("settings that work");
     let charges = charges.parse().expect("an address");
-    let shop = order_service(&without, payments, charges, book.clone(), log).expect("settings that work");
+    let service = OrderService { without, tenant: "shop".into(), payments, charges, book: book.clone().into(), log };
+    let shop = service.over(MemoryStore::new(RECORDS)).expect("settings that work");
     Scene { shop, book, keys }
 }
 
