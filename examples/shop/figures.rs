@@ -78,7 +78,7 @@ impl Tally {
                 Some(Said::PayLater) => tally.pay_later += 1,
                 Some(Said::Limited { .. }) => tally.limited += 1,
                 Some(Said::Unheard) => tally.hung_up += 1,
-                Some(Said::Running | Said::Failed) => tally.failed += 1,
+                Some(Said::Running | Said::Unavailable | Said::Failed) => tally.failed += 1,
                 None => {}
             }
         }

@@ -246,7 +246,7 @@ fn held_to_the_limit(run: &Run) -> Promise {
 fn told_when_to_come_back(run: &Run) -> Promise {
     let told_when = answers(run).flatten().filter_map(|answer| match answer.said {
         Said::Limited { told_when } => Some(told_when),
-        Said::Paid | Said::PayLater | Said::Running | Said::Unheard | Said::Failed => None,
+        Said::Paid | Said::PayLater | Said::Running | Said::Unavailable | Said::Unheard | Said::Failed => None,
     });
     let (told, refused) = told_when.fold((0, 0), |(told, refused), is_told| (told + usize::from(is_told), refused + 1));
     let (held, figure) = match refused {

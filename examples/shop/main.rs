@@ -219,7 +219,7 @@ async fn storm_and_crash(
         // Nobody hears it where the service could not be started again, and that is said at the end.
         let _ = begins.send(phase);
     });
-    let (played, crashes) = tokio::join!(storm, process.crash(begun, log));
+    let (played, crashes) = tokio::join!(storm, process.crash(begun, book, log));
     Ok((played, crashes?))
 }
 

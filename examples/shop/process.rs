@@ -6,6 +6,7 @@ use std::env;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::Router;
 use buttress::BoxError;
@@ -15,13 +16,17 @@ use tokio::io::{AsyncBufReadExt, BufReader, copy, sink, stdin};
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use crate::orders::OrderBook;
 use crate::record::{Crash, Log};
 use crate::script::Phase;
 
 /// What such a process says when customers can come.
 const OPEN: &str = "open";
+
+/// So soon an order is entered while there are orders that need not wait for the provider.
+const SOON: Duration = Duration::from_millis(50);
 
 /// What such a process is told of the one that starts it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -64,12 +69,15 @@ impl Process {
     pub(crate) async fn crash(
         mut self,
         mut begun: UnboundedReceiver<Phase>,
+        book: &OrderBook,
         log: &Log,
     ) -> Result<Vec<Crash>, BoxError> {
         let mut crashes = vec![];
         while let Some(phase) = begun.recv().await {
             let Some(after) = phase.crash_after() else { continue };
             sleep(after).await;
+            // Best in the moment in which an order is entered, and whoever entered it has not recorded that yet.
+            let _ = timeout(SOON, book.next_entry()).await;
             let at = log.now();
             self.child.kill().await?;
             (self.child, self._lifeline) = open(&self.arguments).await?;

@@ -96,6 +96,8 @@ pub(crate) enum Said {
     },
     /// The same order is being run, and the client is told when to come back.
     Running,
+    /// Nobody can tell now, and the client is told when to come back.
+    Unavailable,
     /// Whatever it was, the client had closed its connection.
     Unheard,
     /// Anything else.

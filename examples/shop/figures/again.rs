@@ -51,7 +51,7 @@ impl Repeats {
             _ if answer.is_replay => self.replayed += 1,
             Said::Running => self.running += 1,
             Said::Limited { .. } => self.limited += 1,
-            Said::Paid | Said::PayLater | Said::Failed => self.answered += 1,
+            Said::Paid | Said::PayLater | Said::Unavailable | Said::Failed => self.answered += 1,
             Said::Unheard => {}
         }
     }

@@ -32,6 +32,7 @@ fn answer(said: Said, after: Duration) -> Answer {
         Said::PayLater => 202,
         Said::Limited { .. } => 429,
         Said::Running => 409,
+        Said::Unavailable => 503,
         Said::Unheard => 0,
         Said::Failed => 500,
     };
@@ -641,6 +642,16 @@ fn where_nobody_heard_the_first_answer_all_replays_are_the_same() {
         let answer = told.answer.map(|answer| Answer { digest, ..answer });
         of_one_that_hung_up.push(Again { answer, ..told });
         assert_eq!(broken(&run), breaks, "{digest}");
+    }
+}
+
+#[test]
+fn to_be_told_when_to_come_back_is_no_answer() {
+    for (said, breaks) in [(Said::Unavailable, vec![]), (Said::Failed, vec![SAME])] {
+        let mut run = good_run();
+        let order = clicked_again(&mut run).swap_remove(2);
+        order.answer = Some(answer(said, MS));
+        assert_eq!(broken(&run), breaks, "{said:?}, and then another answer");
     }
 }
 

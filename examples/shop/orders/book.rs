@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use buttress::BoxError;
+use tokio::sync::Notify;
 
 use self::lent::Lent;
 use super::Order;
@@ -21,6 +22,8 @@ pub(crate) struct OrderBook(Arc<Pages>);
 struct Pages {
     entries: Mutex<Vec<Order>>,
     taken_over: Mutex<Vec<TakenOver>>,
+    /// Told of each entry.
+    entered: Notify,
 }
 
 /// An order is run by another run than the one that began it.
@@ -31,8 +34,9 @@ pub(crate) struct TakenOver {
 }
 
 impl OrderBook {
-    fn enter(&self, order: Order) {
+    pub(super) fn enter(&self, order: Order) {
         locked(&self.0.entries).push(order);
+        self.0.entered.notify_waiters();
     }
 
     fn find(&self, no: &str) -> Option<Order> {
@@ -54,6 +58,11 @@ impl OrderBook {
     /// Every order that was taken over, each time.
     pub(crate) fn taken_over(&self) -> Vec<TakenOver> {
         locked(&self.0.taken_over).clone()
+    }
+
+    /// Waits until another order is entered.
+    pub(crate) async fn next_entry(&self) {
+        self.0.entered.notified().await;
     }
 
     /// Lends it to other processes, and returns where they find it.
