@@ -137,3 +137,49 @@ impl Customer {
         client.order(self.order, &self.log).await.ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use axum::Router;
+    use axum::http::StatusCode;
+    use axum::routing::post;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::record::{Answer, Said};
+
+    /// Hangs up on whoever comes before that many, and takes the orders of all others.
+    async fn shop_that_is_back_for(customer: usize) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("there is a free port");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move {
+            for _ in 1..customer {
+                drop(listener.accept().await);
+            }
+            axum::serve(listener, Router::new().route("/orders", post(async || StatusCode::CREATED))).await
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn whose_connection_fails_sends_the_order_again_until_there_is_an_answer() {
+        for habit in [0, 3, 7] {
+            let log = Log::start();
+            (0..=habit).for_each(|_| {
+                log.sent(0);
+            });
+            // Who clicks twice makes up to three connections for that.
+            let customer = Customer { order: habit, shop: shop_that_is_back_for(6).await, log: log.clone() };
+            let cut_off = customer.orders(&mut Client::new(customer.shop)).await.expect("something to come back for");
+            assert_eq!(cut_off.cause, Cause::CutOff);
+            customer.comes_back(cut_off).await;
+            let order = log.orders()[habit].clone();
+            let last = order.answers().last().flatten();
+            assert!(matches!(last, Some(Answer { said: Said::Paid, .. })), "habit {habit}: {order:?}");
+            assert!(order.again.iter().filter(|again| again.cause == Cause::CutOff).count() >= 2, "{order:?}");
+            assert_eq!(order.answers().flatten().count(), 1, "{order:?}");
+        }
+    }
+}
