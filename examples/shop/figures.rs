@@ -1,6 +1,7 @@
 //! From the record of a run to figures: what became of its orders and calls.
 
 mod again;
+mod left;
 mod rush;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 pub(crate) use self::again::Repeats;
+pub(crate) use self::left::Left;
 pub(crate) use self::rush::Rush;
 use crate::record::{Ending, Order, Played, Run, Said, Switch};
 use crate::script::Phase;

@@ -14,9 +14,9 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::figures::{self, Calls, Figures, Rush, Share, Tally};
+use crate::figures::{self, Calls, Figures, Left, Rush, Share, Tally};
 use crate::layers::Layer;
-use crate::orders::{DOOR, RATE, TakenOver};
+use crate::orders::{DOOR, RATE};
 use crate::payments::{BUDGET, BUDGET_PER_SECOND};
 use crate::record::{Answer, Crash, Order, Run, Said};
 use crate::script::Phase;
@@ -43,7 +43,7 @@ pub(crate) struct Verdict {
     pub(crate) phases: Vec<Figures>,
     pub(crate) promises: Vec<Promise>,
     pub(crate) crashes: Vec<Crash>,
-    pub(crate) taken_over: Vec<TakenOver>,
+    pub(crate) left: Left,
     pub(crate) latest_wake: Duration,
     /// Why the run says nothing about the shop, if the machine was too busy.
     pub(crate) void: Option<String>,
@@ -69,8 +69,8 @@ pub(crate) struct Promise {
 
 pub(crate) fn judge(run: &Run) -> Verdict {
     let phases = (0..run.played.len()).map(|act| Figures::of(run, act)).collect();
-    let (crashes, taken_over) = (run.crashes.clone(), run.taken_over.clone());
-    Verdict { phases, promises: promises(run), crashes, taken_over, latest_wake: run.latest_wake, void: void(run) }
+    let (crashes, left) = (run.crashes.clone(), Left::of(&run.taken_over));
+    Verdict { phases, promises: promises(run), crashes, left, latest_wake: run.latest_wake, void: void(run) }
 }
 
 fn promises(run: &Run) -> Vec<Promise> {

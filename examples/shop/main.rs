@@ -37,6 +37,16 @@
 //! `--without retry` or `--without dedup`, and you see a promise of its own break, and no other. What the retries' budget
 //! is for shows where no breaker spares the provider anyway: compare `--without breaker` and `--without breaker,budget`.
 //!
+//! Which orders are run is recorded in memory, or by `--store sqlite:FILE`, `postgres:URL` or `redis:URL` where it outlives
+//! the order service; these need a build with the feature of that name. See what that is for with `--crash`: then the order
+//! service is a process of its own, which is killed four times while orders are run, and started again. What was running is
+//! taken over by whoever sends it again, and still no order is entered or charged twice; but with records in memory, which
+//! are gone with the process, some are entered twice.
+//!
+//! ```text
+//! cargo run --release --features sqlite --example shop -- --crash --store sqlite:orders.records
+//! ```
+//!
 //! With `--serve 127.0.0.1:8080` it plays no script: place orders yourself, and change the provider's mood by hand.
 //!
 //! | exit code | means |
@@ -44,12 +54,12 @@
 //! | 0 | every promise held |
 //! | 1 | one was broken |
 //! | 2 | the machine was too busy to tell |
-//! | 64 | the command line made no sense |
+//! | 64 | the command line made no sense, or asks for a store that this shop is built without |
 //! | 70 | the shop could not be opened |
 //!
 //! Where to read on: `payments.rs` and `orders.rs` use this crate, as a service of yours might. `provider.rs` is the
 //! other side, `storm.rs` the customers, `script.rs` the phases as data, `record.rs` what is written down meanwhile, and
-//! `judge.rs` what the promises are.
+//! `judge.rs` what the promises are. `store.rs` opens the stores, and `process.rs` is what crashes.
 
 #![allow(clippy::disallowed_methods, reason = "the shop runs in real time")]
 

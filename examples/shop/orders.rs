@@ -16,8 +16,9 @@
 //! gets its answer by sending it once more. "Pay later" is such an answer: the order stands, and is not tried again.
 //!
 //! Where the records outlive the service, so does that an order was begun. A service that crashes leaves orders behind of
-//! which nobody knows how far they came; when the lease is over, the next one that is sent again is taken over. That run
-//! looks in the book first, and charges by the same key as the one before.
+//! which nobody knows how far they came; when its lease is over, one that is sent again is taken over. That run looks in the
+//! book first, and charges by the same key as the one before. If that has only stood still, the book refuses what it enters
+//! now: it has the smaller fence.
 
 mod book;
 mod noted;
@@ -138,8 +139,9 @@ async fn purge(store: impl Store) {
     let mut jitter = Jitter::new();
     loop {
         sleep(jitter.between(PURGED_EACH / 2, PURGED_EACH)).await;
-        // What stays this time goes the next.
-        let _ = store.purge(PURGED_AT_ONCE).await;
+        if let Err(error) = store.purge(PURGED_AT_ONCE).await {
+            eprintln!("shop: records whose time is over are left until the next time: {error}");
+        }
     }
 }
 
@@ -210,12 +212,15 @@ async fn place(
 ) -> Result<(StatusCode, Json<Order>), Problem> {
     let Json(order) = order?;
     order.check()?;
-    // A run before this one ended without anybody knowing how far it came.
-    let is_taken_over = Execution::current().is_some_and(|run| run.is_recovered());
-    let left = if is_taken_over { shop.book.take_over(&order.order_no).await.map_err(closed)? } else { None };
+    let run = Execution::current();
+    let left = match &run {
+        // Of the run before nobody knows how far it came.
+        Some(run) if run.is_recovered() => shop.book.take_over(&order.order_no, run.fence()).await.map_err(closed)?,
+        _ => None,
+    };
     let order = match left {
         Some(entered) => entered,
-        None => shop.sell(order).await?,
+        None => shop.sell(order, run.map(|run| run.fence())).await?,
     };
     Ok((order.status.code(), Json(order)))
 }
@@ -248,11 +253,11 @@ impl NewOrder {
 }
 
 impl Shop {
-    async fn sell(&self, order: NewOrder) -> Result<Order, Problem> {
+    async fn sell(&self, order: NewOrder, fence: Option<u64>) -> Result<Order, Problem> {
         let status = self.pay(&order).await?;
         let order = Order { order_no: order.order_no, status };
-        self.book.enter(order.clone()).await.map_err(closed)?;
-        Ok(order)
+        let is_entered = self.book.enter(order.clone(), fence).await.map_err(closed)?;
+        is_entered.then_some(order).ok_or(Problem::TakenOver)
     }
 
     async fn pay(&self, order: &NewOrder) -> Result<Status, Problem> {

@@ -16,6 +16,8 @@ pub(crate) enum Problem {
     /// The idempotency key was used before, for something else.
     KeyReused,
     NoSuchOrder,
+    /// Another run of the order has it now.
+    TakenOver,
     /// Somebody we depend on failed.
     BadGateway(String),
     /// The order book is not reached, and nobody knows what it says.
@@ -29,7 +31,7 @@ impl IntoResponse for Problem {
         let effect = match self {
             // Nothing was done: put right, it may have the number that it had.
             Self::BadRequest(_) => Some(Effect::None),
-            Self::BookClosed(_) => Some(Effect::Unknown),
+            Self::BookClosed(_) | Self::TakenOver => Some(Effect::Unknown),
             _ => None,
         };
         let (status, title, detail) = match self {
@@ -40,6 +42,7 @@ impl IntoResponse for Problem {
                 "The idempotency key belongs to another charge.".into(),
             ),
             Self::NoSuchOrder => (StatusCode::NOT_FOUND, "No such order", "It was never placed here.".into()),
+            Self::TakenOver => (StatusCode::CONFLICT, "Taken over", "It took too long, and is run again.".into()),
             Self::BadGateway(detail) => (StatusCode::BAD_GATEWAY, "Payment failed", detail),
             Self::BookClosed(detail) => (StatusCode::INTERNAL_SERVER_ERROR, "No order book", detail),
             Self::Refused(rejection) => return buttress::http::response(rejection).map(Body::from),

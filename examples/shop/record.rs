@@ -186,7 +186,7 @@ pub(crate) struct Run {
     pub(crate) switches: Vec<Switch>,
     /// In a run with some there are no decisions, calls and switches: they were noted by who crashed.
     pub(crate) crashes: Vec<Crash>,
-    /// The orders that were run again, after nobody knew what had come of them.
+    /// The orders that were run again, since nobody knew what had come of them.
     pub(crate) taken_over: Vec<TakenOver>,
     /// How long the breaker was told to leave the provider alone at a time.
     pub(crate) open_for: Duration,

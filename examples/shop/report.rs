@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::figures::{Figures, Repeats, Rush, Tally};
+use crate::figures::{Figures, Left, Repeats, Rush, Tally};
 use crate::judge::Verdict;
 use crate::layers::{Layer, Without};
 use crate::orders::{BURST, RATE};
@@ -70,9 +70,8 @@ pub(crate) fn print(verdict: &Verdict) {
     print_switches(&verdict.phases);
     if verdict.crashes.is_empty() {
         print_rushes(&verdict.phases);
-    } else {
-        print_crashes(verdict);
     }
+    print_crashes(verdict);
     println!("\npromises, and which layer keeps each:");
     for promise in &verdict.promises {
         let held = if promise.held { "held" } else { "BROKEN" };
@@ -180,6 +179,9 @@ fn print_rushes(phases: &[Figures]) {
 }
 
 fn print_crashes(verdict: &Verdict) {
+    if verdict.crashes.is_empty() && verdict.left == Left::default() {
+        return;
+    }
     println!();
     for Crash { phase, at, open_again } in &verdict.crashes {
         let gone = millis(open_again.saturating_sub(*at));
@@ -189,15 +191,14 @@ fn print_crashes(verdict: &Verdict) {
             at.as_secs_f64()
         );
     }
+    let Left { taken_over, entered, late } = verdict.left;
     println!(
-        "{} orders were taken over after that, {} of which had been entered already",
-        verdict.taken_over.len(),
-        were_entered(verdict),
+        "{taken_over} orders were taken over from runs of which nobody knew how far they came: {entered} were entered already, \
+         {late} would have been entered late"
     );
-}
-
-fn were_entered(verdict: &Verdict) -> usize {
-    verdict.taken_over.iter().filter(|order| order.was_entered).count()
+    if !verdict.crashes.is_empty() {
+        println!("how soon orders are answered and how many are paid is not judged: a service that is gone is gone");
+    }
 }
 
 fn in_a_column(time: Option<Duration>) -> String {
@@ -232,8 +233,11 @@ pub(crate) fn json(script: Script, store: &Records, without: &Without, verdict: 
         "void_because": verdict.void,
         "latest_wake_ms": millis(verdict.latest_wake),
         "crashes": verdict.crashes.iter().map(crash).collect::<Vec<_>>(),
-        "taken_over": verdict.taken_over.len(),
-        "entered_already": were_entered(verdict),
+        "left": {
+            "taken_over": verdict.left.taken_over,
+            "entered": verdict.left.entered,
+            "late": verdict.left.late,
+        },
         "phases": verdict.phases.iter().map(phase).collect::<Vec<_>>(),
         "promises": promises,
     })

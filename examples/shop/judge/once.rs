@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::Promise;
-use crate::figures::Repeats;
+use crate::figures::{Left, Repeats};
 use crate::layers::Layer;
 use crate::record::{Answer, Order, Run, Said};
 
@@ -14,8 +14,9 @@ use crate::record::{Answer, Order, Run, Said};
 /// have several times as many.
 pub(super) const ENOUGH: usize = 20;
 
-/// So many orders must have been left to others by runs that were killed.
-pub(super) const ENOUGH_LEFT: usize = 20;
+/// So many orders must have been left to others by runs that were killed. The scripts have several times as many, unless the
+/// breaker opens before the crash of the slow phase.
+pub(super) const ENOUGH_LEFT: usize = 10;
 
 /// Two clicks are two ways: the second may come while the first is running, and when it is answered. A client that hangs up
 /// is the third.
@@ -61,8 +62,7 @@ fn each_once(run: &Run, record: &[String], known: impl Iterator<Item = usize>) -
 /// What was running when the service crashed is known to have been begun: else nobody takes it over, and whoever sends it
 /// again begins it anew. Most have not come as far as the book by then; how many have is chance.
 pub(super) fn taken_over(run: &Run) -> Promise {
-    let taken_over = run.taken_over.len();
-    let entered = run.taken_over.iter().filter(|order| order.was_entered).count();
+    let Left { taken_over, entered, .. } = Left::of(&run.taken_over);
     let figure = format!("{taken_over} orders, {entered} of them entered already");
     let held = taken_over >= ENOUGH_LEFT;
     Promise { name: "taken over where a crash left it", layer: Layer::Dedup, held, figure }

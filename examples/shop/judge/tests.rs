@@ -3,6 +3,7 @@ use clap::ValueEnum;
 
 use super::*;
 use crate::figures::due;
+use crate::orders::TakenOver;
 use crate::record::{Again, Call, Cause, Crash, Decision, Ending, Played, Switch};
 use crate::script::Script;
 
@@ -744,7 +745,8 @@ fn good_run_with_crashes() -> Run {
         let at = played.act.phase.crash_after().map(|after| played.from + after);
         run.crashes.extend(at.map(|at| Crash { phase: played.act.phase, at, open_again: at + 10 * MS }));
     }
-    run.taken_over = vec![TakenOver { was_entered: false }; once::ENOUGH_LEFT];
+    let taken_over = |no: usize| TakenOver { order_no: no.to_string(), fence: 2, was_entered: false, was_late: false };
+    run.taken_over = (0..once::ENOUGH_LEFT).map(taken_over).collect();
     run
 }
 

@@ -2,9 +2,9 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `POST /book` | the order is entered |
+//! | `POST /book` `[order, fence]` | whether it was entered |
 //! | `GET /book/{no}` | the order, or null |
-//! | `POST /book/{no}/take-over` | the same, for a run that takes the order over, which is noted |
+//! | `POST /book/{no}/take-over` `fence` | the same, for a run that takes the order over |
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -31,11 +31,16 @@ pub(super) async fn lend(book: OrderBook) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let desk = Router::new()
-        .route("/book", post(async |State(book): State<OrderBook>, Json(order)| Json(book.enter(order))))
+        .route(
+            "/book",
+            post(async |State(book): State<OrderBook>, Json((order, fence))| Json(book.enter(order, fence))),
+        )
         .route("/book/{no}", get(async |State(book): State<OrderBook>, Path(no): Path<String>| Json(book.find(&no))))
         .route(
             "/book/{no}/take-over",
-            post(async |State(book): State<OrderBook>, Path(no): Path<String>| Json(book.take_over(&no))),
+            post(async |State(book): State<OrderBook>, Path(no): Path<String>, Json(fence)| {
+                Json(book.take_over(&no, fence))
+            }),
         )
         .with_state(book);
     tokio::spawn(axum::serve(listener, desk).into_future());
@@ -56,16 +61,16 @@ impl Lent {
         Self { client: Client::builder(TokioExecutor::new()).build(connector), address }
     }
 
-    pub(super) async fn enter(&self, order: &Order) -> Result<(), BoxError> {
-        self.ask(Method::POST, "", json!(order).to_string()).await
+    pub(super) async fn enter(&self, order: Order, fence: Option<u64>) -> Result<bool, BoxError> {
+        self.ask(Method::POST, "", json!([order, fence]).to_string()).await
     }
 
     pub(super) async fn find(&self, no: &str) -> Result<Option<Order>, BoxError> {
         self.ask(Method::GET, &format!("/{no}"), String::new()).await
     }
 
-    pub(super) async fn take_over(&self, no: &str) -> Result<Option<Order>, BoxError> {
-        self.ask(Method::POST, &format!("/{no}/take-over"), String::new()).await
+    pub(super) async fn take_over(&self, no: &str, fence: u64) -> Result<Option<Order>, BoxError> {
+        self.ask(Method::POST, &format!("/{no}/take-over"), fence.to_string()).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: String) -> Result<T, BoxError> {
