@@ -215,7 +215,9 @@ async fn place(
     let run = Execution::current();
     let left = match &run {
         // Of the run before nobody knows how far it came.
-        Some(run) if run.is_recovered() => shop.book.take_over(&order.order_no, run.fence()).await.map_err(closed)?,
+        Some(run) if run.is_recovered() => {
+            shop.book.take_over(&order.order_no, run.fence()).await.map_err(Problem::BookClosed)?
+        }
         _ => None,
     };
     let order = match left {
@@ -226,12 +228,7 @@ async fn place(
 }
 
 async fn look_up(State(shop): State<Shop>, Path(no): Path<String>) -> Result<Json<Order>, Problem> {
-    shop.book.find(&no).await.map_err(closed)?.map(Json).ok_or(Problem::NoSuchOrder)
-}
-
-/// The book is somewhere else, and not reached.
-fn closed(error: BoxError) -> Problem {
-    Problem::BookClosed(error.to_string())
+    shop.book.find(&no).await.map_err(Problem::BookClosed)?.map(Json).ok_or(Problem::NoSuchOrder)
 }
 
 async fn health() -> Json<Value> {
@@ -256,7 +253,7 @@ impl Shop {
     async fn sell(&self, order: NewOrder, fence: Option<u64>) -> Result<Order, Problem> {
         let status = self.pay(&order).await?;
         let order = Order { order_no: order.order_no, status };
-        let is_entered = self.book.enter(order.clone(), fence).await.map_err(closed)?;
+        let is_entered = self.book.enter(order.clone(), fence).await.map_err(Problem::BookClosed)?;
         is_entered.then_some(order).ok_or(Problem::TakenOver)
     }
 

@@ -5,8 +5,8 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use buttress::Rejection;
 use buttress::http::Effect;
+use buttress::{BoxError, Rejection};
 use serde_json::json;
 
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) enum Problem {
     /// Somebody we depend on failed.
     BadGateway(String),
     /// The order book is not reached, and nobody knows what it says.
-    BookClosed(String),
+    BookClosed(BoxError),
     /// A layer of ours said no; `buttress` knows what to answer.
     Refused(Rejection),
 }
@@ -44,7 +44,7 @@ impl IntoResponse for Problem {
             Self::NoSuchOrder => (StatusCode::NOT_FOUND, "No such order", "It was never placed here.".into()),
             Self::TakenOver => (StatusCode::CONFLICT, "Taken over", "It took too long, and is run again.".into()),
             Self::BadGateway(detail) => (StatusCode::BAD_GATEWAY, "Payment failed", detail),
-            Self::BookClosed(detail) => (StatusCode::INTERNAL_SERVER_ERROR, "No order book", detail),
+            Self::BookClosed(error) => (StatusCode::INTERNAL_SERVER_ERROR, "No order book", error.to_string()),
             Self::Refused(rejection) => return buttress::http::response(rejection).map(Body::from),
         };
         let body = json!({ "title": title, "status": status.as_u16(), "detail": detail });

@@ -28,8 +28,9 @@ const CLIENTS: usize = 200;
 /// then is no burst yet. With 5 ms a compiler at work beside it cost an eighth of the orders.
 const OVERDUE: Duration = Duration::from_millis(20);
 
-/// How long the storm waits at the end for answers that are still to come.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the storm waits at the end for answers that are still to come. Who is told to come back several times takes a few
+/// seconds.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(crate) struct Storm {
     shop: SocketAddr,

@@ -108,13 +108,13 @@ impl Pages {
 #[derive(Clone)]
 pub(crate) enum Book {
     Own(OrderBook),
-    Lent(Lent),
+    Lent(Arc<Lent>),
 }
 
 impl Book {
     /// What another process lends at this address.
     pub(crate) fn lent_at(address: SocketAddr) -> Self {
-        Self::Lent(Lent::at(address))
+        Self::Lent(Arc::new(Lent::at(address)))
     }
 
     /// Enters what a run has sold, if it has a fence by that; `false` if another run has taken the order over.

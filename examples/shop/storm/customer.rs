@@ -93,7 +93,8 @@ impl Customer {
         let mut client = Client::new(self.shop);
         let mut next = Some(first);
         while let Some(ComesBack { cause, after }) = next {
-            sleep(after).await;
+            // Up to half as long again: all who are told so in one moment would be back in one.
+            sleep(after.mul_f64(1.0 + fastrand::f64() / 2.0)).await;
             next = ComesBack::once_more(self.sends_again(&mut client, cause).await.as_ref());
         }
     }

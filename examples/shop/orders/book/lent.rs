@@ -48,7 +48,6 @@ pub(super) async fn lend(book: OrderBook) -> io::Result<SocketAddr> {
 }
 
 /// The way to such a book.
-#[derive(Clone)]
 pub(crate) struct Lent {
     client: Client<HttpConnector, Full<Bytes>>,
     address: SocketAddr,
