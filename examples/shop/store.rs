@@ -3,7 +3,7 @@
 //! Memory is always there. The other engines are each behind a feature of this crate, and a build without one says so.
 
 #[cfg(not(all(feature = "postgres", feature = "redis", feature = "sqlite")))]
-mod absent;
+pub(crate) mod absent;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "redis")]
