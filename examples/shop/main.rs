@@ -79,6 +79,7 @@ mod script;
 mod store;
 mod storm;
 
+use std::iter::successors;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
@@ -114,7 +115,8 @@ struct Options {
     /// Take away every layer of these kinds, and see which promise breaks.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LAYERS")]
     without: Vec<Layer>,
-    /// Where to record which orders are run: memory, sqlite:FILE, postgres:URL or redis:URL.
+    /// Where to record which orders are run: memory, or if the shop is built with that feature sqlite:FILE, postgres:URL or
+    /// redis:URL.
     #[arg(long, default_value_t = Records::Memory)]
     store: Records,
     /// Kill the order service while orders are run, several times, and start it again.
@@ -160,7 +162,8 @@ async fn main() -> ExitCode {
         _ => play(&options).await,
     };
     done.unwrap_or_else(|error| {
-        eprintln!("shop: {error}");
+        let causes: String = successors(error.source(), |cause| cause.source()).map(|why| format!(": {why}")).collect();
+        eprintln!("shop: {error}{causes}");
         ExitCode::from(70)
     })
 }

@@ -1,5 +1,7 @@
 //! Records in Postgres.
 
+use std::time::Duration;
+
 use buttress::BoxError;
 use buttress::engines::{Postgres, SqlStore};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -13,8 +15,8 @@ pub(crate) async fn open(url: &str) -> Result<SqlStore<Postgres>, BoxError> {
     let server = server.options([("statement_timeout", "2s"), ("client_connection_check_interval", "1s")]);
     // The pool makes a new one by itself for each that is lost. If only those who wait for a store did so, and the machine is
     // so busy that it takes longer than they wait, there would never be one again.
-    let pool =
-        PgPoolOptions::new().min_connections(CONNECTIONS).max_connections(CONNECTIONS).connect_with(server).await?;
+    let pool = PgPoolOptions::new().min_connections(CONNECTIONS).max_connections(CONNECTIONS);
+    let pool = pool.acquire_timeout(Duration::from_secs(5)).connect_with(server).await?;
     let store = SqlStore::<Postgres>::new(pool);
     store.migrate().await?;
     Ok(store)

@@ -37,7 +37,7 @@ impl SqlStore<Postgres> {
     /// let server = "postgres://shop@localhost/shop".parse::<PgConnectOptions>()?;
     /// // Nobody waits for what takes longer than the layer does, and the server gives it up.
     /// let server = server.options([("statement_timeout", "2s"), ("client_connection_check_interval", "1s")]);
-    /// let pool = PgPoolOptions::new().max_connections(16).connect_with(server).await?;
+    /// let pool = PgPoolOptions::new().min_connections(16).max_connections(16).connect_with(server).await?;
     /// let store = SqlStore::<Postgres>::new(pool);
     /// store.migrate().await?;
     /// let once = IdempotencyLayer::new(IdempotencyConfig::new(), store)?;
@@ -48,7 +48,9 @@ impl SqlStore<Postgres> {
     ///
     /// Give it a pool of its own: requests that wait for connections which others use are refused. A call that is cut off, as
     /// the layer does after its time, closes its connection. What it asked for may go on in the server until that sees so,
-    /// which the settings above bound.
+    /// which the settings above bound. The pool replaces connections by itself up to its
+    /// [`min_connections`](sqlx::pool::PoolOptions::min_connections); any other is made by whoever waits for it, and given up when
+    /// that is cut off. Where it takes longer to connect than the layer waits, a pool without would never have one again.
     ///
     /// Each operation is one statement, which is repeated if another one was faster, and whoever asks what is known already
     /// writes nothing. They are prepared and kept: behind a PgBouncer that pools transactions, either that keeps them as well
