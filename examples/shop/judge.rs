@@ -102,7 +102,10 @@ fn void(run: &Run) -> Option<String> {
         return Some(format!("a ticker woke {} ms late", run.latest_wake.as_millis()));
     }
     if !run.crashes.is_empty() {
-        return None;
+        // Nobody touches the store: one that does not answer has no time to.
+        let (refused, left) = (answers(run).flatten().filter(is_unavailable).count(), once::left_without(run));
+        let why = || format!("the store had no answer {refused} times, and {left} customers were left waiting for one");
+        return (refused > 0 && left > 0).then(why);
     }
     // A promise over too few orders is not held. If that is the storm's own fault, it is not broken either.
     let mut shares = JUDGED_BY_SHARE.iter().map(|&phase| Share::judged(run, phase)).chain([Share::of_all(run)]);
@@ -111,6 +114,10 @@ fn void(run: &Run) -> Option<String> {
     }
     let Rush { offered, time, .. } = rush(run).filter(|rush| !rush.is_enough())?;
     Some(format!("{offered} requests in {} ms are less than twice the limit of {RATE}/s", time.as_millis()))
+}
+
+fn is_unavailable(answer: &Answer) -> bool {
+    answer.said == Said::Unavailable
 }
 
 const fn at_least(percent: usize, part: usize, whole: usize) -> bool {

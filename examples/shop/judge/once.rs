@@ -72,15 +72,23 @@ pub(super) fn taken_over(run: &Run) -> Promise {
 /// Where nobody waited for that, all get the same.
 pub(super) fn the_first_answer_for_all(run: &Run) -> Promise {
     let Repeats { running, replayed, .. } = Repeats::of(&run.orders);
-    let sent_again = || run.orders.iter().filter(|order| !order.again.is_empty());
-    let other: usize = sent_again().map(other_answers).sum();
-    let without = sent_again().filter(|order| order.answers().last().is_none_or(is_open)).count();
+    let other: usize = sent_again(run).map(other_answers).sum();
+    let without = left_without(run);
     let (held, figure) = if running.min(replayed) < ENOUGH {
         (false, format!("too few: {running} told that it runs, {replayed} replayed"))
     } else {
         (other + without == 0, format!("{replayed} replayed, {other} of them another; {without} left without"))
     };
     Promise { name: "the first answer to each click", layer: Layer::Dedup, held, figure }
+}
+
+fn sent_again(run: &Run) -> impl Iterator<Item = &Order> {
+    run.orders.iter().filter(|order| !order.again.is_empty())
+}
+
+/// Whoever asked again and has no answer in the end.
+pub(super) fn left_without(run: &Run) -> usize {
+    sent_again(run).filter(|order| order.answers().last().is_none_or(is_open)).count()
 }
 
 const fn is_open(last: Option<Answer>) -> bool {

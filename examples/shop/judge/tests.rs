@@ -806,3 +806,18 @@ fn a_run_with_crashes_on_a_busy_machine_is_void() {
     let run = Run { latest_wake: 151 * MS, ..good_run_with_crashes() };
     assert_eq!(judge(&run).void.as_deref(), Some("a ticker woke 151 ms late"));
 }
+
+#[test]
+fn customers_who_are_left_waiting_for_a_store_that_has_no_time_make_a_run_with_crashes_void() {
+    for (unavailable, waiting, is_void) in [(true, true, true), (true, false, false), (false, true, false)] {
+        let mut run = good_run_with_crashes();
+        if unavailable {
+            say(&mut run.orders[0], Said::Unavailable);
+        }
+        if waiting {
+            run.orders[1].again.push(Again { cause: Cause::CutOff, sent: MS, answer: None });
+        }
+        assert_eq!(broken(&run), if waiting { vec![SAME] } else { vec![] }, "void or not, it is not held");
+        assert_eq!(judge(&run).void.is_some(), is_void);
+    }
+}
