@@ -103,9 +103,9 @@ fn void(run: &Run) -> Option<String> {
     }
     if !run.crashes.is_empty() {
         // Nobody touches the store: one that does not answer has no time to.
-        let (refused, left) = (answers(run).flatten().filter(is_unavailable).count(), once::left_without(run));
-        let why = || format!("the store had no answer {refused} times, and {left} customers were left waiting for one");
-        return (refused > 0 && left > 0).then(why);
+        let (unknown, left) = (answers(run).flatten().filter(is_unavailable).count(), once::left_without(run));
+        let why = || format!("nobody could tell {unknown} times, and {left} customers were left waiting for an answer");
+        return (unknown > 0 && left > 0).then(why);
     }
     // A promise over too few orders is not held. If that is the storm's own fault, it is not broken either.
     let mut shares = JUDGED_BY_SHARE.iter().map(|&phase| Share::judged(run, phase)).chain([Share::of_all(run)]);

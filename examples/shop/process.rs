@@ -28,6 +28,9 @@ const OPEN: &str = "open";
 /// So soon an order is entered while there are orders that need not wait for the provider.
 const SOON: Duration = Duration::from_millis(50);
 
+/// How often it is tried to start such a process again.
+const TRIES: u32 = 10;
+
 /// What such a process is told of the one that starts it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Surroundings {
@@ -80,11 +83,21 @@ impl Process {
             let _ = timeout(SOON, book.next_entry()).await;
             let at = log.now();
             self.child.kill().await?;
-            (self.child, self._lifeline) = open(&self.arguments).await?;
+            (self.child, self._lifeline) = open_again(&self.arguments).await?;
             crashes.push(Crash { phase, at, open_again: log.now() });
         }
         Ok(crashes)
     }
+}
+
+/// As whoever watches over processes does: one that finds its store too busy is started once more.
+async fn open_again(arguments: &[String]) -> Result<(Child, ChildStdin), BoxError> {
+    for _ in 1..TRIES {
+        if let Ok(opened) = open(arguments).await {
+            return Ok(opened);
+        }
+    }
+    open(arguments).await
 }
 
 async fn open(arguments: &[String]) -> Result<(Child, ChildStdin), BoxError> {

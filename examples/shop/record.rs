@@ -96,7 +96,7 @@ pub(crate) enum Said {
     },
     /// The same order is being run, and the client is told when to come back.
     Running,
-    /// Nobody can tell now, and the client is told when to come back.
+    /// Nobody can tell now: the client is told when to come back, or that it takes too long.
     Unavailable,
     /// Whatever it was, the client had closed its connection.
     Unheard,

@@ -95,8 +95,8 @@ const fn is_open(last: Option<Answer>) -> bool {
     matches!(last, None | Some(Answer { said: Said::Running | Said::Unheard, .. }))
 }
 
-/// How many replays are not what the order was answered with; to be told when to come back is no answer. If nobody waited for
-/// one, all are to be the same.
+/// How many replays are not what the order was answered with; that nobody can tell now is no answer. If nobody waited for one,
+/// all are to be the same.
 fn other_answers(order: &Order) -> usize {
     let is_original =
         |answer: &Answer| !answer.is_replay && matches!(answer.said, Said::Paid | Said::PayLater | Said::Failed);

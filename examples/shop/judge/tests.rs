@@ -648,7 +648,7 @@ fn where_nobody_heard_the_first_answer_all_replays_are_the_same() {
 }
 
 #[test]
-fn to_be_told_when_to_come_back_is_no_answer() {
+fn that_nobody_can_tell_now_is_no_answer() {
     for (said, breaks) in [(Said::Unavailable, vec![]), (Said::Failed, vec![SAME])] {
         let mut run = good_run();
         let order = clicked_again(&mut run).swap_remove(2);
