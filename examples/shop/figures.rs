@@ -1,6 +1,7 @@
 //! From the record of a run to figures: what became of its orders and calls.
 
 mod again;
+mod left;
 mod rush;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 pub(crate) use self::again::Repeats;
+pub(crate) use self::left::Left;
 pub(crate) use self::rush::Rush;
 use crate::record::{Ending, Order, Played, Run, Said, Switch};
 use crate::script::Phase;
@@ -78,7 +80,7 @@ impl Tally {
                 Some(Said::PayLater) => tally.pay_later += 1,
                 Some(Said::Limited { .. }) => tally.limited += 1,
                 Some(Said::Unheard) => tally.hung_up += 1,
-                Some(Said::Running | Said::Failed) => tally.failed += 1,
+                Some(Said::Running | Said::Unavailable | Said::Failed) => tally.failed += 1,
                 None => {}
             }
         }

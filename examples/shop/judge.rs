@@ -4,6 +4,9 @@
 //!
 //! Some orders are sent more than once. How many of them fare how is judged by the first answer to each, and only where the
 //! client waited for it; the time that answers take, and what the limit does, by everything that was sent.
+//!
+//! Where the order service crashes, nothing is promised of how soon it answers and how many orders are paid: while it is gone
+//! it is gone. What it sells once stays sold once all the same.
 
 mod once;
 #[cfg(test)]
@@ -11,11 +14,11 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::figures::{self, Calls, Figures, Rush, Share, Tally};
+use crate::figures::{self, Calls, Figures, Left, Rush, Share, Tally};
 use crate::layers::Layer;
 use crate::orders::{DOOR, RATE};
 use crate::payments::{BUDGET, BUDGET_PER_SECOND};
-use crate::record::{Answer, Order, Run, Said};
+use crate::record::{Answer, Crash, Order, Run, Said};
 use crate::script::Phase;
 
 /// How much longer than promised an order may take, for the machine's sake.
@@ -39,6 +42,8 @@ const JUDGED_BY_SHARE: [Phase; 3] = [Phase::Calm, Phase::Shaky, Phase::Outage];
 pub(crate) struct Verdict {
     pub(crate) phases: Vec<Figures>,
     pub(crate) promises: Vec<Promise>,
+    pub(crate) crashes: Vec<Crash>,
+    pub(crate) left: Left,
     pub(crate) latest_wake: Duration,
     /// Why the run says nothing about the shop, if the machine was too busy.
     pub(crate) void: Option<String>,
@@ -63,27 +68,44 @@ pub(crate) struct Promise {
 }
 
 pub(crate) fn judge(run: &Run) -> Verdict {
-    let promises = vec![
-        answered_in_time(run),
-        paid_while_calm(run),
-        paid_while_shaky(run),
-        pay_later_in_the_outage(run),
-        left_alone_in_the_outage(run),
-        no_retry_storm_in_the_outage(run),
-        paid_again_after_recovery(run),
-        held_to_the_limit(run),
-        told_when_to_come_back(run),
+    let phases = (0..run.played.len()).map(|act| Figures::of(run, act)).collect();
+    let (crashes, left) = (run.crashes.clone(), Left::of(&run.taken_over));
+    Verdict { phases, promises: promises(run), crashes, left, latest_wake: run.latest_wake, void: void(run) }
+}
+
+fn promises(run: &Run) -> Vec<Promise> {
+    let once = [
         once::one_order_for_each_number(run),
         once::one_charge_for_each_number(run),
         once::the_first_answer_for_all(run),
     ];
-    let phases = (0..run.played.len()).map(|act| Figures::of(run, act)).collect();
-    Verdict { phases, promises, latest_wake: run.latest_wake, void: void(run) }
+    if run.crashes.is_empty() {
+        let of_a_service_that_is_there = [
+            answered_in_time(run),
+            paid_while_calm(run),
+            paid_while_shaky(run),
+            pay_later_in_the_outage(run),
+            left_alone_in_the_outage(run),
+            no_retry_storm_in_the_outage(run),
+            paid_again_after_recovery(run),
+            held_to_the_limit(run),
+            told_when_to_come_back(run),
+        ];
+        of_a_service_that_is_there.into_iter().chain(once).collect()
+    } else {
+        once.into_iter().chain([once::taken_over(run)]).collect()
+    }
 }
 
 fn void(run: &Run) -> Option<String> {
     if run.latest_wake > LATEST_WAKE {
         return Some(format!("a ticker woke {} ms late", run.latest_wake.as_millis()));
+    }
+    if !run.crashes.is_empty() {
+        // Nobody touches the store: one that does not answer has no time to.
+        let (unknown, left) = (answers(run).flatten().filter(is_unavailable).count(), once::left_without(run));
+        let why = || format!("nobody could tell {unknown} times, and {left} customers were left waiting for an answer");
+        return (unknown > 0 && left > 0).then(why);
     }
     // A promise over too few orders is not held. If that is the storm's own fault, it is not broken either.
     let mut shares = JUDGED_BY_SHARE.iter().map(|&phase| Share::judged(run, phase)).chain([Share::of_all(run)]);
@@ -92,6 +114,10 @@ fn void(run: &Run) -> Option<String> {
     }
     let Rush { offered, time, .. } = rush(run).filter(|rush| !rush.is_enough())?;
     Some(format!("{offered} requests in {} ms are less than twice the limit of {RATE}/s", time.as_millis()))
+}
+
+fn is_unavailable(answer: &Answer) -> bool {
+    answer.said == Said::Unavailable
 }
 
 const fn at_least(percent: usize, part: usize, whole: usize) -> bool {
@@ -227,7 +253,7 @@ fn held_to_the_limit(run: &Run) -> Promise {
 fn told_when_to_come_back(run: &Run) -> Promise {
     let told_when = answers(run).flatten().filter_map(|answer| match answer.said {
         Said::Limited { told_when } => Some(told_when),
-        Said::Paid | Said::PayLater | Said::Running | Said::Unheard | Said::Failed => None,
+        Said::Paid | Said::PayLater | Said::Running | Said::Unavailable | Said::Unheard | Said::Failed => None,
     });
     let (told, refused) = told_when.fold((0, 0), |(told, refused), is_told| (told + usize::from(is_told), refused + 1));
     let (held, figure) = match refused {

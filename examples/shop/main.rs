@@ -37,6 +37,16 @@
 //! `--without retry` or `--without dedup`, and you see a promise of its own break, and no other. What the retries' budget
 //! is for shows where no breaker spares the provider anyway: compare `--without breaker` and `--without breaker,budget`.
 //!
+//! Which orders are run is recorded in memory, or by `--store sqlite:FILE`, `postgres:URL` or `redis:URL` where it outlives
+//! the order service; these need a build with the feature of that name. See what that is for with `--crash`: then the order
+//! service is a process of its own, which is killed four times while orders are run, and started again. What was running is
+//! taken over by whoever sends it again, and still no order is entered or charged twice; but with records in memory, which
+//! are gone with the process, some are entered twice.
+//!
+//! ```text
+//! cargo run --release --features sqlite --example shop -- --crash --store sqlite:orders.records
+//! ```
+//!
 //! With `--serve 127.0.0.1:8080` it plays no script: place orders yourself, and change the provider's mood by hand.
 //!
 //! | exit code | means |
@@ -44,12 +54,12 @@
 //! | 0 | every promise held |
 //! | 1 | one was broken |
 //! | 2 | the machine was too busy to tell |
-//! | 64 | the command line made no sense |
+//! | 64 | the command line made no sense, or asks for a store that this shop is built without |
 //! | 70 | the shop could not be opened |
 //!
 //! Where to read on: `payments.rs` and `orders.rs` use this crate, as a service of yours might. `provider.rs` is the
 //! other side, `storm.rs` the customers, `script.rs` the phases as data, `record.rs` what is written down meanwhile, and
-//! `judge.rs` what the promises are.
+//! `judge.rs` what the promises are. `store.rs` opens the stores, and `process.rs` is what crashes.
 
 #![allow(clippy::disallowed_methods, reason = "the shop runs in real time")]
 
@@ -59,33 +69,41 @@ mod lateness;
 mod layers;
 mod orders;
 mod payments;
+mod port;
 mod problem;
+mod process;
 mod provider;
 mod record;
 mod report;
 mod script;
+mod store;
 mod storm;
 
-use std::error::Error;
+use std::iter::successors;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use axum::Router;
 use axum::http::Uri;
+use buttress::BoxError;
+use buttress::idempotency::MemoryStore;
 use clap::Parser;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
 use crate::lateness::Lateness;
 use crate::layers::{Layer, Without};
-use crate::orders::OrderBook;
+use crate::orders::{Book, OrderBook, OrderService, RECORDS};
+use crate::port::Port;
+use crate::process::{Process, Surroundings};
 use crate::provider::Provider;
-use crate::record::{Log, Run};
+use crate::record::{Crash, Log, Played, Run};
 use crate::report::Progress;
 use crate::script::Script;
+use crate::store::{Records, postgres, redis, sqlite};
 use crate::storm::Storm;
 
 /// A shop that goes on selling while its payment provider is slow, out, and back again.
@@ -97,12 +115,35 @@ struct Options {
     /// Take away every layer of these kinds, and see which promise breaks.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LAYERS")]
     without: Vec<Layer>,
+    /// Where to record which orders are run: memory, or if the shop is built with that feature sqlite:FILE, postgres:URL or
+    /// redis:URL.
+    #[arg(long, default_value_t = Records::Memory)]
+    store: Records,
+    /// Kill the order service while orders are run, several times, and start it again.
+    #[arg(long)]
+    crash: bool,
     /// End with a line of JSON.
     #[arg(long)]
     json: bool,
     /// Play no script: open the shop at this address, until Ctrl-C.
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["script", "json"])]
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["script", "crash", "json"])]
     serve: Option<SocketAddr>,
+    /// Be the order service of another process, which crashes it.
+    #[arg(long, hide = true)]
+    order_service: Option<Surroundings>,
+}
+
+impl Options {
+    fn without(&self) -> Without {
+        Without::new(self.without.clone())
+    }
+
+    /// What concerns the order service, for one in another process.
+    fn arguments(&self) -> Vec<String> {
+        let without = self.without.iter().flat_map(|layer| ["--without".to_owned(), layer.to_string()]);
+        let others = ["--script", self.script.name(), "--store"].map(String::from);
+        others.into_iter().chain([self.store.to_string()]).chain(without).collect()
+    }
 }
 
 #[tokio::main]
@@ -115,40 +156,45 @@ async fn main() -> ExitCode {
             return ExitCode::from(if usage.use_stderr() { 64 } else { 0 });
         }
     };
-    let without = Without::new(options.without);
-    let done = match options.serve {
-        Some(address) => serve(address, &without).await,
-        None => play(options.script, &without, options.json).await,
+    let done = match &options {
+        Options { order_service: Some(surroundings), .. } => serve_alone(&options, surroundings).await,
+        Options { serve: Some(address), .. } => serve(&options, *address).await,
+        _ => play(&options).await,
     };
     done.unwrap_or_else(|error| {
-        eprintln!("shop: {error}");
+        let causes: String = successors(error.source(), |cause| cause.source()).map(|why| format!(": {why}")).collect();
+        eprintln!("shop: {error}{causes}");
         ExitCode::from(70)
     })
 }
 
 /// Plays the script and judges it.
-async fn play(script: Script, without: &Without, json: bool) -> Result<ExitCode, Box<dyn Error>> {
+async fn play(options: &Options) -> Result<ExitCode, BoxError> {
+    let Options { script, store, .. } = options;
     let log = Log::start();
     let provider = Provider::open()?;
-    let open_for = script.open_for();
     let book = OrderBook::default();
-    let shop = order_service(&provider, without, open_for, book.clone(), &log)?;
-    let shop = open(shop, (Ipv4Addr::LOCALHOST, 0).into()).await?;
 
     let lateness = Lateness::watch();
     let progress = Progress::show(log.clone(), script.acts());
-    let played = Storm::over(shop, log.clone()).play(script.acts(), &provider).await;
+    let (played, crashes) = if options.crash {
+        storm_and_crash(options, &provider, &book, &log).await?
+    } else {
+        (storm(options, &provider, &book, &log).await?, vec![])
+    };
     drop(progress);
 
     let latest_wake = lateness.worst().await;
     let (orders, decisions) = (log.orders().clone(), log.decisions().clone());
     let (calls, switches) = (log.calls().clone(), log.switches().clone());
-    let (book, charged) = (book.numbers(), provider.charged());
-    let run = Run { played, orders, book, charged, decisions, calls, switches, open_for, latest_wake };
+    let (taken_over, book, charged) = (book.taken_over(), book.numbers(), provider.charged());
+    let open_for = script.open_for();
+    let run =
+        Run { played, orders, book, charged, decisions, calls, switches, crashes, taken_over, open_for, latest_wake };
     let verdict = judge::judge(&run);
     report::print(&verdict);
-    if json {
-        println!("{}", report::json(script, without, &verdict));
+    if options.json {
+        println!("{}", report::json(*script, store, &options.without(), &verdict));
     }
     Ok(match verdict {
         verdict if verdict.void.is_some() => ExitCode::from(2),
@@ -157,8 +203,54 @@ async fn play(script: Script, without: &Without, json: bool) -> Result<ExitCode,
     })
 }
 
+/// Plays the script over an order service in this process.
+async fn storm(options: &Options, provider: &Provider, book: &OrderBook, log: &Log) -> Result<Vec<Played>, BoxError> {
+    let shop = order_service(options, provider.address(), book.clone().into(), tenant_of_a_run(), log).await?;
+    let shop = open(shop, (Ipv4Addr::LOCALHOST, 0).into()).await?;
+    let storm = Storm::over(shop, log.clone());
+    Ok(storm.play(options.script.acts(), |phase| provider.turns(phase.mood())).await)
+}
+
+/// Plays the script over an order service in a process of its own, which crashes in the middle of it.
+async fn storm_and_crash(
+    options: &Options,
+    provider: &Provider,
+    book: &OrderBook,
+    log: &Log,
+) -> Result<(Vec<Played>, Vec<Crash>), BoxError> {
+    let port = Port::keep()?;
+    let surroundings = Surroundings {
+        shop: port.address(),
+        provider: provider.address(),
+        book: book.lend().await?,
+        tenant: tenant_of_a_run(),
+    };
+    let process = Process::start(&surroundings, options.arguments()).await?;
+    let (begins, begun) = mpsc::unbounded_channel();
+    let storm = Storm::over(port.address(), log.clone()).play(options.script.acts(), move |phase| {
+        provider.turns(phase.mood());
+        // Nobody hears it where the service could not be started again, and that is said at the end.
+        let _ = begins.send(phase);
+    });
+    let (played, crashes) = tokio::join!(storm, process.crash(begun, book, log));
+    Ok((played, crashes?))
+}
+
+/// Each run numbers its orders from the beginning, and a store may remember those of others.
+fn tenant_of_a_run() -> String {
+    format!("run {:032x}", fastrand::u128(..))
+}
+
+/// Is such a process.
+async fn serve_alone(options: &Options, surroundings: &Surroundings) -> Result<ExitCode, BoxError> {
+    let Surroundings { shop, provider, book, tenant } = surroundings;
+    let service = order_service(options, *provider, Book::lent_at(*book), tenant.clone(), &Log::start()).await?;
+    process::serve(service, *shop).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Opens the shop for whoever comes.
-async fn serve(address: SocketAddr, without: &Without) -> Result<ExitCode, Box<dyn Error>> {
+async fn serve(options: &Options, address: SocketAddr) -> Result<ExitCode, BoxError> {
     // What the layers decide, as they decide it.
     let decisions = fmt::layer().with_writer(std::io::stderr);
     let ours = Targets::new().with_target("buttress", LevelFilter::DEBUG);
@@ -166,8 +258,8 @@ async fn serve(address: SocketAddr, without: &Without) -> Result<ExitCode, Box<d
 
     let provider = Provider::open()?;
     let office = provider.open_back_office().await?;
-    let open_for = Script::Full.open_for();
-    let shop = order_service(&provider, without, open_for, OrderBook::default(), &Log::start())?;
+    let book = OrderBook::default().into();
+    let shop = order_service(options, provider.address(), book, "shop".into(), &Log::start()).await?;
     let shop = open(shop, address).await?;
     println!("The shop is open at http://{shop}, and its payment provider at http://{}.", provider.address());
     println!("Place an order, send it once more (idempotency-replayed: true, and nothing is charged), make trouble");
@@ -184,20 +276,28 @@ async fn serve(address: SocketAddr, without: &Without) -> Result<ExitCode, Box<d
     Ok(ExitCode::SUCCESS)
 }
 
-fn order_service(
-    provider: &Provider,
-    without: &Without,
-    open_for: Duration,
-    book: OrderBook,
+/// The order service over the store that the options say.
+async fn order_service(
+    options: &Options,
+    provider: SocketAddr,
+    book: Book,
+    tenant: String,
     log: &Log,
-) -> Result<Router, Box<dyn Error>> {
-    let charges = Uri::try_from(format!("http://{}/charges", provider.address()))?;
-    let payments = payments::payments(without, open_for, log.clone())?;
-    orders::order_service(without, payments, charges, book, log.clone())
+) -> Result<Router, BoxError> {
+    let without = options.without();
+    let charges = Uri::try_from(format!("http://{provider}/charges"))?;
+    let payments = payments::payments(&without, options.script.open_for(), log.clone())?;
+    let service = OrderService { without, tenant, payments, charges, book, log: log.clone() };
+    match &options.store {
+        Records::Memory => service.over(MemoryStore::new(RECORDS)),
+        Records::Sqlite(file) => service.over(sqlite::open(file).await?),
+        Records::Postgres(url) => service.over(postgres::open(url).await?),
+        Records::Redis(url) => service.over(redis::open(url).await?),
+    }
 }
 
 /// Serves the router in the background, and returns where.
-async fn open(router: Router, address: SocketAddr) -> Result<SocketAddr, Box<dyn Error>> {
+async fn open(router: Router, address: SocketAddr) -> Result<SocketAddr, BoxError> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     tokio::spawn(axum::serve(listener, router).into_future());

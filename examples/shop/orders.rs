@@ -14,13 +14,17 @@
 //! What concerns the customer stands outside of dedup, what concerns the order inside. Who is turned away by the limit has
 //! ordered nothing. Who is told "too late" at the door, or goes away, leaves an order behind that is run to its end, and
 //! gets its answer by sending it once more. "Pay later" is such an answer: the order stands, and is not tried again.
+//!
+//! Where the records outlive the service, so does that an order was begun. A service that crashes leaves orders behind of
+//! which nobody knows how far they came; when its lease is over, one that is sent again is taken over. That run looks in the
+//! book first, and charges by the same key as the one before. If that has only stood still, the book refuses what it enters
+//! now: it has the smaller fence.
 
 mod book;
 mod noted;
 #[cfg(test)]
 mod tests;
 
-use std::error::Error;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -32,19 +36,21 @@ use axum::http::request::Parts;
 use axum::http::{Request, StatusCode, Uri};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use buttress::Degraded;
 use buttress::http::IdempotencyKeys;
-use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer, MemoryStore};
+use buttress::idempotency::{Execution, IdempotencyConfig, IdempotencyLayer, Store};
+use buttress::jitter::Jitter;
 use buttress::rate_limit::{Quota, RateLimitConfig, RateLimitLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
+use buttress::{BoxError, Degraded};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 use tower::util::option_layer;
 use tower::{ServiceBuilder, ServiceExt};
 
-pub(crate) use self::book::OrderBook;
+pub(crate) use self::book::{Book, OrderBook, TakenOver};
 use self::noted::Noted;
 use crate::layers::{Layer, Without};
 use crate::payments::{PaymentError, Payments};
@@ -66,48 +72,77 @@ const RETENTION: u32 = 10 * 60;
 /// As long as no order takes; with no timeouts it is the provider that ends it.
 const LONGEST_RUN: Duration = Duration::from_secs(60);
 
-/// Who sends an order again while it runs is told to come back when its lease may be over, and by then most are done. Nobody
-/// takes over after a crash, which these records do not outlast, so it need not be long for that.
+/// Who sends an order again while it runs is told to come back when its lease may be over, and by then most are done. After a
+/// crash nobody runs the order for as long.
 const LEASE: Duration = Duration::from_secs(1);
 
 /// As many as the limit lets in while they are remembered, so that there is room for all.
-const RECORDS: NonZeroUsize = NonZeroUsize::new((RATE * RETENTION) as usize).unwrap();
+pub(crate) const RECORDS: NonZeroUsize = NonZeroUsize::new((RATE * RETENTION) as usize).unwrap();
 
-/// The service, which pays through `payments` at the provider's `charges`, and enters what it sold in `book`.
-pub(crate) fn order_service(
-    without: &Without,
-    payments: Payments,
-    charges: Uri,
-    book: OrderBook,
-    log: Log,
-) -> Result<Router, Box<dyn Error>> {
-    let quota = Quota::per_second(RATE).burst(BURST);
-    let limit = RateLimitLayer::new(RateLimitConfig::new(quota).name("orders"))?.http_server();
-    let door = TimeoutLayer::new(TimeoutConfig::new(DOOR).name("door"))?.http_server();
-    let door = option_layer(without.keep(Layer::Timeout, door));
+/// About how often the records are forgotten whose time is over.
+const PURGED_EACH: Duration = Duration::from_secs(60);
 
-    // There is one tenant. What has no number that can be read is no order, and the handler says what is wrong with it.
-    let keys = IdempotencyKeys::new().scope(|_: &Parts| Some(("shop", "order.create"))).key(order_no).key_optional();
-    let retention = Duration::from_secs(RETENTION.into());
-    let config = IdempotencyConfig::new().name("orders").lease(LEASE).longest_run(LONGEST_RUN).retention(retention);
-    let dedup = IdempotencyLayer::new(config, MemoryStore::new(RECORDS))?.http_server(keys, Body::new);
-    let dedup = without.keep(Layer::Dedup, dedup);
-    let charged_by = if dedup.is_some() { ChargedBy::Order } else { ChargedBy::Call };
+/// So many at a time, which is more than the limit lets in meanwhile.
+const PURGED_AT_ONCE: u32 = 100_000;
 
-    // What is refused costs nothing more, so the limit is outermost; only orders are worth one.
-    let orders = ServiceBuilder::new()
-        .layer(Noted(log))
-        .option_layer(without.keep(Layer::Limit, limit))
-        .layer(door.clone())
-        .option_layer(dedup);
+/// What the service is made of.
+pub(crate) struct OrderService {
+    pub(crate) without: Without,
+    /// Whose records these are: the store may hold those of others as well.
+    pub(crate) tenant: String,
+    pub(crate) payments: Payments,
+    /// Where the provider takes charges.
+    pub(crate) charges: Uri,
+    /// What was sold is entered here.
+    pub(crate) book: Book,
+    pub(crate) log: Log,
+}
 
-    let shop = Shop { payments, charges, charged_by, book };
-    Ok(Router::new()
-        .route("/orders/{no}", get(look_up))
-        .route("/health", get(health))
-        .layer(door)
-        .route("/orders", post(place).route_layer(orders))
-        .with_state(shop))
+impl OrderService {
+    /// The service, which records in `store` what it runs.
+    pub(crate) fn over(self, store: impl Store + Clone) -> Result<Router, BoxError> {
+        let Self { without, tenant, payments, charges, book, log } = self;
+        let quota = Quota::per_second(RATE).burst(BURST);
+        let limit = RateLimitLayer::new(RateLimitConfig::new(quota).name("orders"))?.http_server();
+        let door = TimeoutLayer::new(TimeoutConfig::new(DOOR).name("door"))?.http_server();
+        let door = option_layer(without.keep(Layer::Timeout, door));
+
+        // What has no number that can be read is no order, and the handler says what is wrong with it.
+        let scope = move |_: &Parts| Some((tenant.clone(), "order.create"));
+        let keys = IdempotencyKeys::new().scope(scope).key(order_no).key_optional();
+        let retention = Duration::from_secs(RETENTION.into());
+        let config = IdempotencyConfig::new().name("orders").lease(LEASE).longest_run(LONGEST_RUN).retention(retention);
+        tokio::spawn(purge(store.clone()));
+        let dedup = IdempotencyLayer::new(config, store)?.http_server(keys, Body::new);
+        let dedup = without.keep(Layer::Dedup, dedup);
+        let charged_by = if dedup.is_some() { ChargedBy::Order } else { ChargedBy::Call };
+
+        // What is refused costs nothing more, so the limit is outermost; only orders are worth one.
+        let orders = ServiceBuilder::new()
+            .layer(Noted(log))
+            .option_layer(without.keep(Layer::Limit, limit))
+            .layer(door.clone())
+            .option_layer(dedup);
+
+        let shop = Shop { payments, charges, charged_by, book };
+        Ok(Router::new()
+            .route("/orders/{no}", get(look_up))
+            .route("/health", get(health))
+            .layer(door)
+            .route("/orders", post(place).route_layer(orders))
+            .with_state(shop))
+    }
+}
+
+/// Forgets the records whose time is over, which some stores leave to others.
+async fn purge(store: impl Store) {
+    let mut jitter = Jitter::new();
+    loop {
+        sleep(jitter.between(PURGED_EACH / 2, PURGED_EACH)).await;
+        if let Err(error) = store.purge(PURGED_AT_ONCE).await {
+            eprintln!("shop: records whose time is over are left until the next time: {error}");
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -115,7 +150,7 @@ struct Shop {
     payments: Payments,
     charges: Uri,
     charged_by: ChargedBy,
-    book: OrderBook,
+    book: Book,
 }
 
 /// What the provider knows a charge by, however often that is tried.
@@ -142,17 +177,27 @@ struct NewOrder {
     cents: u64,
 }
 
-#[derive(Clone, Debug, Serialize)]
-struct Order {
+/// An order as it is entered.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Order {
     order_no: String,
     status: Status,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Status {
     Paid,
     PayLater,
+}
+
+impl Status {
+    const fn code(self) -> StatusCode {
+        match self {
+            Self::Paid => StatusCode::CREATED,
+            Self::PayLater => StatusCode::ACCEPTED,
+        }
+    }
 }
 
 /// The number that an order is run once by, if it is one.
@@ -167,18 +212,23 @@ async fn place(
 ) -> Result<(StatusCode, Json<Order>), Problem> {
     let Json(order) = order?;
     order.check()?;
-    let status = shop.pay(&order).await?;
-    let order = Order { order_no: order.order_no, status };
-    shop.book.enter(order.clone());
-    let code = match status {
-        Status::Paid => StatusCode::CREATED,
-        Status::PayLater => StatusCode::ACCEPTED,
+    let run = Execution::current();
+    let left = match &run {
+        // Of the run before nobody knows how far it came.
+        Some(run) if run.is_recovered() => {
+            shop.book.take_over(&order.order_no, run.fence()).await.map_err(Problem::BookClosed)?
+        }
+        _ => None,
     };
-    Ok((code, Json(order)))
+    let order = match left {
+        Some(entered) => entered,
+        None => shop.sell(order, run.map(|run| run.fence())).await?,
+    };
+    Ok((order.status.code(), Json(order)))
 }
 
 async fn look_up(State(shop): State<Shop>, Path(no): Path<String>) -> Result<Json<Order>, Problem> {
-    shop.book.find(&no).map(Json).ok_or(Problem::NoSuchOrder)
+    shop.book.find(&no).await.map_err(Problem::BookClosed)?.map(Json).ok_or(Problem::NoSuchOrder)
 }
 
 async fn health() -> Json<Value> {
@@ -200,6 +250,13 @@ impl NewOrder {
 }
 
 impl Shop {
+    async fn sell(&self, order: NewOrder, fence: Option<u64>) -> Result<Order, Problem> {
+        let status = self.pay(&order).await?;
+        let order = Order { order_no: order.order_no, status };
+        let is_entered = self.book.enter(order.clone(), fence).await.map_err(Problem::BookClosed)?;
+        is_entered.then_some(order).ok_or(Problem::TakenOver)
+    }
+
     async fn pay(&self, order: &NewOrder) -> Result<Status, Problem> {
         let charge = json!({ "order_no": order.order_no, "cents": order.cents });
         let request = Request::post(&self.charges)

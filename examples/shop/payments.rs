@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
-use buttress::Check;
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, LastCalls, OpenFor};
 use buttress::deadline::InScope;
 use buttress::fallback::{Failed, FallbackConfig, FallbackLayer};
 use buttress::outcome::FailureKind;
 use buttress::retry::{Backoff, BudgetConfig, RetryConfig, RetryLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
+use buttress::{BoxError, Check};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -55,7 +55,7 @@ pub(crate) type PaymentError = buttress::Error<hyper_util::client::legacy::Error
 pub(crate) type Payments = BoxCloneSyncService<Request<Full<Bytes>>, Response<Body>, PaymentError>;
 
 /// The breaker leaves a failing provider alone for `open_for` at a time.
-pub(crate) fn payments(without: &Without, open_for: Duration, log: Log) -> Result<Payments, Box<dyn Error>> {
+pub(crate) fn payments(without: &Without, open_for: Duration, log: Log) -> Result<Payments, BoxError> {
     // Whatever goes wrong at the provider's, the order stands; it is marked `Degraded`, so that the shop knows.
     let pay_later = FallbackLayer::new(FallbackConfig::new().name("pay-later"))?
         .http_client()

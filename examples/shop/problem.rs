@@ -5,8 +5,8 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use buttress::Rejection;
 use buttress::http::Effect;
+use buttress::{BoxError, Rejection};
 use serde_json::json;
 
 #[derive(Debug)]
@@ -16,16 +16,24 @@ pub(crate) enum Problem {
     /// The idempotency key was used before, for something else.
     KeyReused,
     NoSuchOrder,
+    /// Another run of the order has it now.
+    TakenOver,
     /// Somebody we depend on failed.
     BadGateway(String),
+    /// The order book is not reached, and nobody knows what it says.
+    BookClosed(BoxError),
     /// A layer of ours said no; `buttress` knows what to answer.
     Refused(Rejection),
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        // Nothing was done: put right, it may have the number that it had.
-        let effect = matches!(self, Self::BadRequest(_)).then_some(Effect::None);
+        let effect = match self {
+            // Nothing was done: put right, it may have the number that it had.
+            Self::BadRequest(_) => Some(Effect::None),
+            Self::BookClosed(_) | Self::TakenOver => Some(Effect::Unknown),
+            _ => None,
+        };
         let (status, title, detail) = match self {
             Self::BadRequest(detail) => (StatusCode::BAD_REQUEST, "Bad request", detail),
             Self::KeyReused => (
@@ -34,7 +42,9 @@ impl IntoResponse for Problem {
                 "The idempotency key belongs to another charge.".into(),
             ),
             Self::NoSuchOrder => (StatusCode::NOT_FOUND, "No such order", "It was never placed here.".into()),
+            Self::TakenOver => (StatusCode::CONFLICT, "Taken over", "It took too long, and is run again.".into()),
             Self::BadGateway(detail) => (StatusCode::BAD_GATEWAY, "Payment failed", detail),
+            Self::BookClosed(error) => (StatusCode::INTERNAL_SERVER_ERROR, "No order book", error.to_string()),
             Self::Refused(rejection) => return buttress::http::response(rejection).map(Body::from),
         };
         let body = json!({ "title": title, "status": status.as_u16(), "detail": detail });

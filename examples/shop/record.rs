@@ -10,6 +10,7 @@ use std::time::Duration;
 use buttress::circuit_breaker::{Change, Changes, State, TripReason};
 use buttress::clock::Moment;
 
+use crate::orders::TakenOver;
 use crate::script::{Act, Phase};
 
 /// An order, as the client that placed it saw it. Its number is its place in the record.
@@ -54,6 +55,8 @@ pub(crate) enum Cause {
     HungUp,
     /// The client was told to come back.
     Told,
+    /// The connection failed.
+    CutOff,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +96,8 @@ pub(crate) enum Said {
     },
     /// The same order is being run, and the client is told when to come back.
     Running,
+    /// Nobody can tell now: the client is told when to come back, or that it takes too long.
+    Unavailable,
     /// Whatever it was, the client had closed its connection.
     Unheard,
     /// Anything else.
@@ -140,6 +145,14 @@ pub(crate) struct Switch {
     pub(crate) reason: Option<TripReason>,
 }
 
+/// The order service was killed, and started again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crash {
+    pub(crate) phase: Phase,
+    pub(crate) at: Duration,
+    pub(crate) open_again: Duration,
+}
+
 /// An act of the script, as it was played.
 #[derive(Clone, Debug)]
 pub(crate) struct Played {
@@ -171,6 +184,10 @@ pub(crate) struct Run {
     pub(crate) decisions: Vec<Decision>,
     pub(crate) calls: Vec<Call>,
     pub(crate) switches: Vec<Switch>,
+    /// In a run with some there are no decisions, calls and switches: they were noted by who crashed.
+    pub(crate) crashes: Vec<Crash>,
+    /// The orders that were run again, since nobody knew what had come of them.
+    pub(crate) taken_over: Vec<TakenOver>,
     /// How long the breaker was told to leave the provider alone at a time.
     pub(crate) open_for: Duration,
     pub(crate) latest_wake: Duration,

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::figures::{Figures, Repeats, Rush, Tally};
+use crate::figures::{Figures, Left, Repeats, Rush, Tally};
 use crate::judge::Verdict;
 use crate::layers::{Layer, Without};
 use crate::orders::{BURST, RATE};
-use crate::record::{Log, Switch};
+use crate::record::{Crash, Log, Switch};
 use crate::script::{Act, Phase, Script};
+use crate::store::Records;
 
 /// A line on the terminal that says what is happening, until it is dropped.
 pub(crate) struct Progress(JoinHandle<()>);
@@ -53,7 +54,7 @@ fn line(log: &Log, acts: &[Act]) -> String {
     let orders = log.orders();
     let act = orders.last().map_or(0, |order| order.act);
     let Tally { paid, pay_later, limited, failed, .. } = Tally::of(orders.iter().filter(|order| order.act == act));
-    let waiting = orders.iter().filter(|order| order.answer.is_none()).count();
+    let waiting = orders.iter().filter(|order| order.answers().last().flatten().is_none()).count();
     format!(
         "{time:5.1} s  {:<8}  paid {paid:>5}  pay-later {pay_later:>5}  limited {limited:>5}  failed {failed:>5}  \
          waiting {waiting:>4}",
@@ -61,49 +62,16 @@ fn line(log: &Log, acts: &[Act]) -> String {
     )
 }
 
-/// Prints what became of the orders of each phase, then what the breaker did, and then what became of the promises.
+/// Prints what became of the orders of each phase, then what the breaker did and who crashed, and then what became of the
+/// promises.
 pub(crate) fn print(verdict: &Verdict) {
-    println!(
-        "{:<9}{:>9}{:>9}{:>7}{:>11}{:>9}{:>9}{:>8}{:>10}{:>10}  {:>7}{:>7}{:>9}",
-        "phase",
-        "offered",
-        "answered",
-        "paid",
-        "pay-later",
-        "limited",
-        "hung-up",
-        "failed",
-        "p50 ms",
-        "p99 ms",
-        "calls",
-        "503",
-        "no-conn",
-    );
-    for figures in &verdict.phases {
-        let Figures { played, orders, calls, .. } = figures;
-        println!(
-            "{:<9}{:>9}{:>9}{:>7}{:>11}{:>9}{:>9}{:>8}{:>10}{:>10}  {:>7}{:>7}{:>9}",
-            played.act.phase.name(),
-            orders.offered,
-            orders.answered(),
-            orders.paid,
-            orders.pay_later,
-            orders.limited,
-            orders.hung_up,
-            orders.failed,
-            in_a_column(figures.p50),
-            in_a_column(figures.p99),
-            calls.made,
-            calls.unavailable,
-            calls.refused,
-        );
-    }
-    println!(
-        "calls: tries that set out for the provider; 503 and no-conn: those it failed, and that found nobody there"
-    );
+    print_orders(verdict);
     print_repeats(&verdict.phases);
     print_switches(&verdict.phases);
-    print_rushes(&verdict.phases);
+    if verdict.crashes.is_empty() {
+        print_rushes(&verdict.phases);
+    }
+    print_crashes(verdict);
     println!("\npromises, and which layer keeps each:");
     for promise in &verdict.promises {
         let held = if promise.held { "held" } else { "BROKEN" };
@@ -114,21 +82,70 @@ pub(crate) fn print(verdict: &Verdict) {
     }
 }
 
+fn print_orders(verdict: &Verdict) {
+    // Who crashes does not tell what it did.
+    let knows_calls = verdict.crashes.is_empty();
+    print!(
+        "{:<9}{:>9}{:>9}{:>7}{:>11}{:>9}{:>9}{:>8}{:>10}{:>10}",
+        "phase", "offered", "answered", "paid", "pay-later", "limited", "hung-up", "failed", "p50 ms", "p99 ms",
+    );
+    if knows_calls {
+        print!("  {:>7}{:>7}{:>9}", "calls", "503", "no-conn");
+    }
+    println!();
+    for figures in &verdict.phases {
+        let Figures { played, orders, calls, .. } = figures;
+        print!(
+            "{:<9}{:>9}{:>9}{:>7}{:>11}{:>9}{:>9}{:>8}{:>10}{:>10}",
+            played.act.phase.name(),
+            orders.offered,
+            orders.answered(),
+            orders.paid,
+            orders.pay_later,
+            orders.limited,
+            orders.hung_up,
+            orders.failed,
+            in_a_column(figures.p50),
+            in_a_column(figures.p99),
+        );
+        if knows_calls {
+            print!("  {:>7}{:>7}{:>9}", calls.made, calls.unavailable, calls.refused);
+        }
+        println!();
+    }
+    if knows_calls {
+        println!(
+            "calls: tries that set out for the provider; 503 and no-conn: those it failed, and that found nobody there"
+        );
+    }
+}
+
 fn print_repeats(phases: &[Figures]) {
     println!(
-        "\n{:<9}{:>9}{:>11}{:>7}{:>14}{:>7}  {:>7}{:>10}{:>9}{:>10}",
-        "again", "sent", "in-flight", "later", "after hang-up", "told", "409", "replayed", "limited", "answered"
+        "\n{:<9}{:>9}{:>11}{:>7}{:>14}{:>7}{:>9}  {:>7}{:>10}{:>9}{:>10}",
+        "again",
+        "sent",
+        "in-flight",
+        "later",
+        "after hang-up",
+        "told",
+        "cut-off",
+        "409",
+        "replayed",
+        "limited",
+        "answered"
     );
     for Figures { played, repeats, .. } in phases {
-        let Repeats { sent, in_flight, later, hung_up, told, running, replayed, limited, answered } = repeats;
+        let Repeats { sent, in_flight, later, hung_up, told, cut_off, running, replayed, limited, answered } = repeats;
         println!(
-            "{:<9}{sent:>9}{in_flight:>11}{later:>7}{hung_up:>14}{told:>7}  {running:>7}{replayed:>10}{limited:>9}\
-             {answered:>10}",
+            "{:<9}{sent:>9}{in_flight:>11}{later:>7}{hung_up:>14}{told:>7}{cut_off:>9}  {running:>7}{replayed:>10}\
+             {limited:>9}{answered:>10}",
             played.act.phase.name(),
         );
     }
     println!(
-        "again: orders of that phase that were sent once more, and why (told: to come back, by a 409 or the limit);"
+        "again: orders of that phase that were sent once more, and why (told: to come back, by a 409 or the limit; \
+         cut-off: nobody was there, or not any more);"
     );
     println!(
         "then what they were told: 409 (it is being run), the answer once more, the limit, or an answer of their own"
@@ -161,12 +178,35 @@ fn print_rushes(phases: &[Figures]) {
     }
 }
 
+fn print_crashes(verdict: &Verdict) {
+    if verdict.crashes.is_empty() && verdict.left == Left::default() {
+        return;
+    }
+    println!();
+    for Crash { phase, at, open_again } in &verdict.crashes {
+        let gone = millis(open_again.saturating_sub(*at));
+        println!(
+            "{:<9}{:>7.2} s  the order service is killed, and open again after {gone:.1} ms",
+            phase.name(),
+            at.as_secs_f64()
+        );
+    }
+    let Left { taken_over, entered, late } = verdict.left;
+    println!(
+        "{taken_over} orders were taken over from runs of which nobody knew how far they came: {entered} were entered already, \
+         {late} would have been entered late"
+    );
+    if !verdict.crashes.is_empty() {
+        println!("how soon orders are answered and how many are paid is not judged: a service that is gone is gone");
+    }
+}
+
 fn in_a_column(time: Option<Duration>) -> String {
     time.map_or_else(|| "-".into(), |time| format!("{:.1}", millis(time)))
 }
 
 /// The verdict as one object.
-pub(crate) fn json(script: Script, without: &Without, verdict: &Verdict) -> Value {
+pub(crate) fn json(script: Script, store: &Records, without: &Without, verdict: &Verdict) -> Value {
     let names = |layers: &[Layer]| layers.iter().map(ToString::to_string).collect::<Vec<_>>();
     let layers: Vec<_> = Layer::value_variants()
         .iter()
@@ -186,11 +226,18 @@ pub(crate) fn json(script: Script, without: &Without, verdict: &Verdict) -> Valu
         .collect();
     json!({
         "script": script.name(),
+        "store": store.engine(),
         "layers": layers,
         "without": names(without.layers()),
         "void": verdict.void.is_some(),
         "void_because": verdict.void,
         "latest_wake_ms": millis(verdict.latest_wake),
+        "crashes": verdict.crashes.iter().map(crash).collect::<Vec<_>>(),
+        "left": {
+            "taken_over": verdict.left.taken_over,
+            "entered": verdict.left.entered,
+            "late": verdict.left.late,
+        },
         "phases": verdict.phases.iter().map(phase).collect::<Vec<_>>(),
         "promises": promises,
     })
@@ -231,6 +278,14 @@ fn phase(figures: &Figures) -> Value {
     phase
 }
 
+fn crash(crash: &Crash) -> Value {
+    json!({
+        "phase": crash.phase.name(),
+        "at_ms": millis(crash.at),
+        "open_again_ms": millis(crash.open_again),
+    })
+}
+
 fn switch(switch: &Switch) -> Value {
     json!({
         "at_ms": millis(switch.at),
@@ -259,6 +314,7 @@ fn again(repeats: &Repeats) -> Value {
         "later": repeats.later,
         "after_hanging_up": repeats.hung_up,
         "told": repeats.told,
+        "cut_off": repeats.cut_off,
         "running": repeats.running,
         "replayed": repeats.replayed,
         "limited": repeats.limited,

@@ -41,6 +41,15 @@ impl Phase {
         }
     }
 
+    /// How long after its beginning the order service is killed, in a run in which it crashes: while orders are paid at once,
+    /// while they are tried several times, and while nearly all that have come are still waiting for the provider.
+    pub(crate) const fn crash_after(self) -> Option<Duration> {
+        match self {
+            Self::Calm | Self::Shaky | Self::Slow | Self::Burst => Some(Duration::from_millis(400)),
+            Self::Outage | Self::Recovery => None,
+        }
+    }
+
     /// How much of its beginning is not judged: until then the shop may find out that something has changed.
     pub(crate) const fn settling(self) -> Duration {
         match self {

@@ -4,6 +4,7 @@
 //! the storm itself woke too late for: neither is made up for later, since a burst would measure something else.
 //!
 //! Some customers send their order more than once; what they do beside the first time is done on connections of their own.
+//! Whose connection fails sends it again until there is an answer.
 
 mod client;
 mod customer;
@@ -18,9 +19,8 @@ use tokio::time::{sleep, timeout};
 use self::client::Client;
 use self::customer::Customer;
 use crate::judge;
-use crate::provider::Provider;
 use crate::record::{Log, Played};
-use crate::script::Act;
+use crate::script::{Act, Phase};
 
 const CLIENTS: usize = 200;
 
@@ -28,8 +28,9 @@ const CLIENTS: usize = 200;
 /// then is no burst yet. With 5 ms a compiler at work beside it cost an eighth of the orders.
 const OVERDUE: Duration = Duration::from_millis(20);
 
-/// How long the storm waits at the end for answers that are still to come.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the storm waits at the end for answers that are still to come. Who is told to come back several times takes a few
+/// seconds.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(crate) struct Storm {
     shop: SocketAddr,
@@ -49,11 +50,11 @@ impl Storm {
         Self { shop, log, free, back, customers: JoinSet::new() }
     }
 
-    /// Plays the script, and returns when all is answered or there is no more hope for it.
-    pub(crate) async fn play(mut self, acts: &[Act], provider: &Provider) -> Vec<Played> {
+    /// Plays the script, and returns when all is answered or there is no more hope for it. Says when a phase begins.
+    pub(crate) async fn play(mut self, acts: &[Act], mut begins: impl FnMut(Phase)) -> Vec<Played> {
         let mut played = Vec::new();
         for (number, &act) in acts.iter().enumerate() {
-            provider.turns(act.phase.mood());
+            begins(act.phase);
             played.push(self.play_act(number, act).await);
         }
         // Who is still waiting by then has no answer, and that is on record.

@@ -12,8 +12,10 @@ pub(crate) struct Repeats {
     pub(crate) later: usize,
     /// after the client had hung up before it had an answer;
     pub(crate) hung_up: usize,
-    /// because it was told to come back.
+    /// because it was told to come back,
     pub(crate) told: usize,
+    /// or its connection had failed.
+    pub(crate) cut_off: usize,
     /// Answered that the order is being run;
     pub(crate) running: usize,
     /// with an answer that was given before;
@@ -40,6 +42,7 @@ impl Repeats {
             Cause::Click => self.later += 1,
             Cause::HungUp => self.hung_up += 1,
             Cause::Told => self.told += 1,
+            Cause::CutOff => self.cut_off += 1,
         }
         let Some(answer) = again.answer else {
             return;
@@ -48,7 +51,7 @@ impl Repeats {
             _ if answer.is_replay => self.replayed += 1,
             Said::Running => self.running += 1,
             Said::Limited { .. } => self.limited += 1,
-            Said::Paid | Said::PayLater | Said::Failed => self.answered += 1,
+            Said::Paid | Said::PayLater | Said::Unavailable | Said::Failed => self.answered += 1,
             Said::Unheard => {}
         }
     }
@@ -77,14 +80,16 @@ mod tests {
                 again(Cause::HungUp, 12, None),
                 again(Cause::Told, 100, answer(Said::Paid, true)),
                 again(Cause::Told, 200, answer(Said::PayLater, false)),
+                again(Cause::CutOff, 300, None),
             ],
         };
         let counted = Repeats {
-            sent: 5,
+            sent: 6,
             in_flight: 1,
             later: 1,
             hung_up: 1,
             told: 2,
+            cut_off: 1,
             running: 1,
             replayed: 1,
             limited: 1,

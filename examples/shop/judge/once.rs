@@ -6,13 +6,17 @@
 use std::collections::HashMap;
 
 use super::Promise;
-use crate::figures::Repeats;
+use crate::figures::{Left, Repeats};
 use crate::layers::Layer;
 use crate::record::{Answer, Order, Run, Said};
 
 /// So often, each way, must an order have been sent again for nothing to have happened twice by no accident. The scripts
 /// have several times as many.
 pub(super) const ENOUGH: usize = 20;
+
+/// So many orders must have been left to others by runs that were killed. The scripts have several times as many, unless the
+/// breaker opens before the crash of the slow phase.
+pub(super) const ENOUGH_LEFT: usize = 10;
 
 /// Two clicks are two ways: the second may come while the first is running, and when it is answered. A client that hangs up
 /// is the third.
@@ -55,13 +59,21 @@ fn each_once(run: &Run, record: &[String], known: impl Iterator<Item = usize>) -
     }
 }
 
+/// What was running when the service crashed is known to have been begun: else nobody takes it over, and whoever sends it
+/// again begins it anew. Most have not come as far as the book by then; how many have is chance.
+pub(super) fn taken_over(run: &Run) -> Promise {
+    let Left { taken_over, entered, .. } = Left::of(&run.taken_over);
+    let figure = format!("{taken_over} orders, {entered} of them entered already");
+    let held = taken_over >= ENOUGH_LEFT;
+    Promise { name: "taken over where a crash left it", layer: Layer::Dedup, held, figure }
+}
+
 /// Who sends an order again while it runs is told so, and whoever asks gets the answer that the first one got, in the end.
 /// Where nobody waited for that, all get the same.
 pub(super) fn the_first_answer_for_all(run: &Run) -> Promise {
     let Repeats { running, replayed, .. } = Repeats::of(&run.orders);
-    let sent_again = || run.orders.iter().filter(|order| !order.again.is_empty());
-    let other: usize = sent_again().map(other_answers).sum();
-    let without = sent_again().filter(|order| order.answers().last().is_none_or(is_open)).count();
+    let other: usize = sent_again(run).map(other_answers).sum();
+    let without = left_without(run);
     let (held, figure) = if running.min(replayed) < ENOUGH {
         (false, format!("too few: {running} told that it runs, {replayed} replayed"))
     } else {
@@ -70,11 +82,21 @@ pub(super) fn the_first_answer_for_all(run: &Run) -> Promise {
     Promise { name: "the first answer to each click", layer: Layer::Dedup, held, figure }
 }
 
+fn sent_again(run: &Run) -> impl Iterator<Item = &Order> {
+    run.orders.iter().filter(|order| !order.again.is_empty())
+}
+
+/// Whoever asked again and has no answer in the end.
+pub(super) fn left_without(run: &Run) -> usize {
+    sent_again(run).filter(|order| order.answers().last().is_none_or(is_open)).count()
+}
+
 const fn is_open(last: Option<Answer>) -> bool {
     matches!(last, None | Some(Answer { said: Said::Running | Said::Unheard, .. }))
 }
 
-/// How many replays are not what the order was answered with. If nobody waited for that, all are to be the same.
+/// How many replays are not what the order was answered with; that nobody can tell now is no answer. If nobody waited for one,
+/// all are to be the same.
 fn other_answers(order: &Order) -> usize {
     let is_original =
         |answer: &Answer| !answer.is_replay && matches!(answer.said, Said::Paid | Said::PayLater | Said::Failed);

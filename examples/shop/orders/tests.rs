@@ -1,10 +1,14 @@
+mod crashes;
+mod purges;
+
 use std::future::poll_fn;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use axum::http::{HeaderMap, Response};
+use buttress::idempotency::MemoryStore;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
@@ -21,6 +25,14 @@ struct Scene {
 
 /// The provider answers every charge with `status`, once it may.
 async fn scene(without: &[Layer], status: StatusCode, may_answer: Arc<Semaphore>) -> Scene {
+    let (charges, keys) = provider(status, may_answer).await;
+    let book = OrderBook::default();
+    let shop = shop(without, MemoryStore::new(RECORDS), charges, book.clone().into());
+    Scene { shop, book, keys }
+}
+
+/// Where it takes charges, and the keys that it is shown.
+async fn provider(status: StatusCode, may_answer: Arc<Semaphore>) -> (Uri, Arc<Mutex<Vec<String>>>) {
     let keys = Arc::new(Mutex::new(vec![]));
     let seen = keys.clone();
     let answers = async move |headers: HeaderMap| {
@@ -29,18 +41,24 @@ async fn scene(without: &[Layer], status: StatusCode, may_answer: Arc<Semaphore>
         let _ = may_answer.acquire().await.expect("it is open");
         status
     };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("there is a free port");
-    let charges = format!("http://{}/charges", listener.local_addr().expect("it is bound"));
-    let provider = Router::new().route("/charges", post(answers));
-    tokio::spawn(axum::serve(listener, provider).into_future());
+    let address = serve(Router::new().route("/charges", post(answers))).await;
+    (format!("http://{address}/charges").parse().expect("an address"), keys)
+}
 
+async fn serve(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("there is a free port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(axum::serve(listener, router).into_future());
+    address
+}
+
+fn shop(without: &[Layer], records: MemoryStore, charges: Uri, book: Book) -> Router {
     // No try is cut short, however busy the machine is.
     let without = Without::new([&[Layer::Timeout], without].concat());
-    let (log, book) = (Log::start(), OrderBook::default());
+    let log = Log::start();
     let payments = payments(&without, Duration::from_secs(1), log.clone()).expect("settings that work");
-    let charges = charges.parse().expect("an address");
-    let shop = order_service(&without, payments, charges, book.clone(), log).expect("settings that work");
-    Scene { shop, book, keys }
+    let service = OrderService { without, tenant: "shop".into(), payments, charges, book, log };
+    service.over(records).expect("settings that work")
 }
 
 fn at_once() -> Arc<Semaphore> {

@@ -2,26 +2,24 @@
 
 use std::future::pending;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::serve::Listener;
 use futures::FutureExt;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::Behaviour;
+use crate::port::Port;
 
 /// Open and shut take turns in it, in the proportion the behaviour says. It is short, so that any tenth of a second
 /// sees both, and long beside the time it takes to open.
 const ROUND: Duration = Duration::from_millis(50);
 
 pub(super) struct Door {
-    address: SocketAddr,
-    /// Bound to the same port, and never listens: while the door is shut the kernel refuses connections, and gives
-    /// the port to nobody else.
-    _keeper: TcpSocket,
+    port: Port,
     listener: Option<TcpListener>,
     behaviour: watch::Receiver<Behaviour>,
     hung: Instant,
@@ -30,18 +28,16 @@ pub(super) struct Door {
 impl Door {
     /// Makes one on a free port of the loopback interface. It opens when somebody waits at it.
     pub(super) fn hang(behaviour: watch::Receiver<Behaviour>) -> io::Result<Self> {
-        let keeper = bound((Ipv4Addr::LOCALHOST, 0).into())?;
-        let address = keeper.local_addr()?;
-        Ok(Self { address, _keeper: keeper, listener: None, behaviour, hung: Instant::now() })
+        Ok(Self { port: Port::keep()?, listener: None, behaviour, hung: Instant::now() })
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     fn open(&mut self) -> io::Result<()> {
         if self.listener.is_none() {
-            self.listener = Some(bound(self.address)?.listen(1024)?);
+            self.listener = Some(self.port.listen()?);
         }
         Ok(())
     }
@@ -73,7 +69,7 @@ impl Listener for Door {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.address)
+        Ok(self.address())
     }
 }
 
@@ -82,14 +78,6 @@ async fn next(listener: Option<&mut TcpListener>) -> (TcpStream, SocketAddr) {
         Some(listener) => Listener::accept(listener).await,
         None => pending().await,
     }
-}
-
-/// A socket on `address`, which others like it may share as long as only one listens.
-fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
 }
 
 /// Whether the door is open, `hung` that long ago, and how long it stays so.
@@ -101,6 +89,8 @@ fn turn(share: f64, hung: Duration) -> (bool, Duration) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpSocket;
+
     use super::super::Mood;
     use super::*;
 

@@ -89,6 +89,8 @@ const fn meaning(status: StatusCode, told_when: bool) -> Said {
         StatusCode::ACCEPTED => Said::PayLater,
         StatusCode::TOO_MANY_REQUESTS => Said::Limited { told_when },
         StatusCode::CONFLICT if told_when => Said::Running,
+        StatusCode::SERVICE_UNAVAILABLE if told_when => Said::Unavailable,
+        StatusCode::GATEWAY_TIMEOUT => Said::Unavailable,
         _ => Said::Failed,
     }
 }

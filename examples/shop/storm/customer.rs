@@ -11,6 +11,9 @@ use crate::record::{Cause, Log};
 /// How long one waits who hangs up: less than a charge takes at best, and more than the way to the shop.
 const HANGS_UP_AFTER: Duration = Duration::from_millis(2);
 
+/// How long one waits whose connection failed: a moment, in which a shop that crashed may be open again.
+const CUT_OFF_FOR: Duration = Duration::from_millis(100);
+
 pub(super) struct Customer {
     /// The number of the order.
     pub(super) order: usize,
@@ -25,10 +28,19 @@ pub(super) struct ComesBack {
 }
 
 impl ComesBack {
+    const CUT_OFF: Self = Self { cause: Cause::CutOff, after: CUT_OFF_FOR };
+
     /// Who clicks twice comes back while the order is running; turned away by the limit, they leave it at that.
-    fn for_the_answer(reply: &Reply) -> Option<Self> {
+    fn for_the_answer(reply: Option<&Reply>) -> Option<Self> {
+        let Some(reply) = reply else { return Some(Self::CUT_OFF) };
         let after = reply.retry_after.filter(|_| reply.is_running())?;
         Some(Self { cause: Cause::Told, after })
+    }
+
+    /// Who is back already comes as often as they are told.
+    fn once_more(reply: Option<&Reply>) -> Option<Self> {
+        let Some(reply) = reply else { return Some(Self::CUT_OFF) };
+        Some(Self { cause: Cause::Told, after: reply.retry_after? })
     }
 }
 
@@ -60,22 +72,19 @@ impl Customer {
     /// Places the order, as this customer does; and what there is to come back for.
     pub(super) async fn orders(&self, client: &mut Client) -> Option<ComesBack> {
         match Habit::of(self.order) {
-            Habit::Waits => {
-                self.sends(client).await;
-                None
-            }
+            Habit::Waits => self.sends(client).await.err(),
             Habit::ClicksTwice => self.clicks_twice(client).await,
-            Habit::ClicksLater => {
-                self.sends(client).await;
-                self.sends_again(client, Cause::Click).await.as_ref().and_then(ComesBack::for_the_answer)
-            }
-            Habit::HangsUp => {
-                if timeout(HANGS_UP_AFTER, self.sends(client)).await.is_ok() {
-                    return None;
+            Habit::ClicksLater => match self.sends(client).await {
+                Ok(()) => ComesBack::for_the_answer(self.sends_again(client, Cause::Click).await.as_ref()),
+                Err(cut_off) => Some(cut_off),
+            },
+            Habit::HangsUp => match timeout(HANGS_UP_AFTER, self.sends(client)).await {
+                Ok(sent) => sent.err(),
+                Err(_) => {
+                    self.log.hung_up(self.order);
+                    Some(ComesBack { cause: Cause::HungUp, after: Duration::ZERO })
                 }
-                self.log.hung_up(self.order);
-                Some(ComesBack { cause: Cause::HungUp, after: Duration::ZERO })
-            }
+            },
         }
     }
 
@@ -84,9 +93,9 @@ impl Customer {
         let mut client = Client::new(self.shop);
         let mut next = Some(first);
         while let Some(ComesBack { cause, after }) = next {
-            sleep(after).await;
-            let reply = self.sends_again(&mut client, cause).await;
-            next = reply.and_then(|reply| reply.retry_after).map(|after| ComesBack { cause: Cause::Told, after });
+            // Up to half as long again: all who are told so in one moment would be back in one.
+            sleep(after.mul_f64(1.0 + fastrand::f64() / 2.0)).await;
+            next = ComesBack::once_more(self.sends_again(&mut client, cause).await.as_ref());
         }
     }
 
@@ -105,15 +114,16 @@ impl Customer {
         if let Some(reply) = first {
             self.log.answered(self.order, reply.heard);
         }
-        let reply = second?;
-        self.log.answered_again(self.order, number, reply.heard);
-        ComesBack::for_the_answer(&reply)
+        if let Some(reply) = &second {
+            self.log.answered_again(self.order, number, reply.heard);
+        }
+        ComesBack::for_the_answer(second.as_ref())
     }
 
-    async fn sends(&self, client: &mut Client) {
-        if let Some(reply) = self.hears(client).await {
-            self.log.answered(self.order, reply.heard);
-        }
+    async fn sends(&self, client: &mut Client) -> Result<(), ComesBack> {
+        let reply = self.hears(client).await.ok_or(ComesBack::CUT_OFF)?;
+        self.log.answered(self.order, reply.heard);
+        Ok(())
     }
 
     async fn sends_again(&self, client: &mut Client, cause: Cause) -> Option<Reply> {
@@ -126,5 +136,51 @@ impl Customer {
     /// Sends the order; `None` if the connection fails.
     async fn hears(&self, client: &mut Client) -> Option<Reply> {
         client.order(self.order, &self.log).await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use axum::Router;
+    use axum::http::StatusCode;
+    use axum::routing::post;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::record::{Answer, Said};
+
+    /// Hangs up on whoever comes before that many, and takes the orders of all others.
+    async fn shop_that_is_back_for(customer: usize) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("there is a free port");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move {
+            for _ in 1..customer {
+                drop(listener.accept().await);
+            }
+            axum::serve(listener, Router::new().route("/orders", post(async || StatusCode::CREATED))).await
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn whose_connection_fails_sends_the_order_again_until_there_is_an_answer() {
+        for habit in [0, 3, 7] {
+            let log = Log::start();
+            (0..=habit).for_each(|_| {
+                log.sent(0);
+            });
+            // Who clicks twice makes up to three connections for that.
+            let customer = Customer { order: habit, shop: shop_that_is_back_for(6).await, log: log.clone() };
+            let cut_off = customer.orders(&mut Client::new(customer.shop)).await.expect("something to come back for");
+            assert_eq!(cut_off.cause, Cause::CutOff);
+            customer.comes_back(cut_off).await;
+            let order = log.orders()[habit].clone();
+            let last = order.answers().last().flatten();
+            assert!(matches!(last, Some(Answer { said: Said::Paid, .. })), "habit {habit}: {order:?}");
+            assert!(order.again.iter().filter(|again| again.cause == Cause::CutOff).count() >= 2, "{order:?}");
+            assert_eq!(order.answers().flatten().count(), 1, "{order:?}");
+        }
     }
 }
