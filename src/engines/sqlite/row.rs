@@ -23,7 +23,7 @@ macro_rules! with_places {
     };
 }
 
-pub(super) fn select<'q>(keys: &[&RecordKey]) -> QueryAs<'q, Sqlite, Row, SqliteArguments> {
+pub(super) fn select<'q>(keys: &[RecordKey]) -> QueryAs<'q, Sqlite, Row, SqliteArguments> {
     query_as(concat!(
         with_places!(),
         "SELECT key, fingerprint, owner, fence, attempt, phase, lease_until, forgotten_at, outcome \
@@ -32,7 +32,7 @@ pub(super) fn select<'q>(keys: &[&RecordKey]) -> QueryAs<'q, Sqlite, Row, Sqlite
     .bind(together(keys))
 }
 
-fn together(keys: &[&RecordKey]) -> Vec<u8> {
+fn together(keys: &[RecordKey]) -> Vec<u8> {
     keys.iter().flat_map(|key| *key.as_bytes()).collect()
 }
 
@@ -90,7 +90,7 @@ pub(super) fn upsert(records: &[(&RecordKey, &Record)]) -> QueryBuilder<Sqlite> 
     insert
 }
 
-pub(super) fn delete<'q>(keys: &[&RecordKey]) -> Statement<'q> {
+pub(super) fn delete<'q>(keys: &[RecordKey]) -> Statement<'q> {
     query(concat!("DELETE FROM record WHERE key IN (", with_places!(), "SELECT substr(?1, at, 32) FROM place)"))
         .bind(together(keys))
 }
@@ -101,9 +101,14 @@ pub(super) fn delete_what_is_over<'q>(now: Moment, most: u32) -> Statement<'q> {
         .bind(most)
 }
 
-/// The largest time and the largest fence there ever were.
-pub(super) fn select_largest<'q>() -> QueryAs<'q, Sqlite, (i64, i64), SqliteArguments> {
-    query_as("SELECT time, fence FROM largest")
+/// The largest time and the largest fence there ever were, and a number that is another one when another process, or another
+/// connection, has written.
+pub(super) type Begun = (i64, i64, i64);
+
+/// Begins a transaction, and says what there is to know in any case: both at once, since most of what either takes is the way
+/// to the thread that has the file.
+pub(super) fn begin<'q>() -> QueryAs<'q, Sqlite, Begun, SqliteArguments> {
+    query_as("BEGIN IMMEDIATE; SELECT time, fence, data_version FROM largest, pragma_data_version")
 }
 
 pub(super) fn update_largest<'q>(time: Moment, fence: u64) -> Statement<'q> {

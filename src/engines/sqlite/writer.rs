@@ -9,8 +9,8 @@ use tokio::task::yield_now;
 use super::clock::Clock;
 use super::connection::failed;
 use super::file::File;
-use super::records::Records;
-use super::row::{corrupt, delete_what_is_over, moment, select_largest, update_largest};
+use super::records::{Records, Running};
+use super::row::{Begun, begin, corrupt, delete_what_is_over, moment, update_largest};
 use crate::clock::Moment;
 use crate::idempotency::state::Record;
 use crate::idempotency::{RecordKey, StoreError};
@@ -22,6 +22,7 @@ const MOST_TOGETHER: usize = 256;
 pub(super) struct Writer {
     file: File,
     clock: Clock,
+    running: Running,
     commits: Arc<AtomicU64>,
 }
 
@@ -111,8 +112,8 @@ enum Failure {
 }
 
 impl Writer {
-    pub(super) const fn new(file: File, clock: Clock, commits: Arc<AtomicU64>) -> Self {
-        Self { file, clock, commits }
+    pub(super) fn new(file: File, clock: Clock, commits: Arc<AtomicU64>) -> Self {
+        Self { file, clock, running: Running::default(), commits }
     }
 
     pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
@@ -152,6 +153,7 @@ impl Writer {
     async fn transact(&mut self, jobs: &mut [Job]) -> Result<(), Failure> {
         let done = self.begin_and_commit(jobs).await;
         if done.is_err() {
+            self.running.forget();
             self.file.undo().await;
         }
         done
@@ -159,14 +161,15 @@ impl Writer {
 
     async fn begin_and_commit(&mut self, jobs: &mut [Job]) -> Result<(), Failure> {
         let connection = self.file.reach().await.map_err(all)?;
-        query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(all)?;
-        let has_changed = write_all(connection, &self.clock, jobs).await?;
+        let begun = begin().fetch_one(&mut *connection).await.map_err(all)?;
+        let (written, has_changed) = write_all(connection, begun, &self.clock, &mut self.running, jobs).await?;
         let committed = query("COMMIT").execute(connection).await;
         committed.map_err(|error| match failed(error) {
             // It may be in the log, and the disk has not said so.
             StoreError::Unavailable(cause) => Failure::All(StoreError::Ambiguous(cause)),
             other => Failure::All(other),
         })?;
+        self.running.learn(written);
         self.commits.fetch_add(u64::from(has_changed), Ordering::Relaxed);
         Ok(())
     }
@@ -184,9 +187,14 @@ fn all(error: sqlx::Error) -> Failure {
     Failure::All(failed(error))
 }
 
-/// Whether anything has changed.
-async fn write_all(connection: &mut SqliteConnection, clock: &Clock, jobs: &mut [Job]) -> Result<bool, Failure> {
-    let (time, fence) = select_largest().fetch_one(&mut *connection).await.map_err(all)?;
+/// What is known now, and whether anything has changed.
+async fn write_all(
+    connection: &mut SqliteConnection,
+    (time, fence, version): Begun,
+    clock: &Clock,
+    running: &mut Running,
+    jobs: &mut [Job],
+) -> Result<(Records, bool), Failure> {
     let (Some(largest), Ok(fence)) = (moment(time), u64::try_from(fence)) else {
         return Err(Failure::All(corrupt("the largest time or fence is negative")));
     };
@@ -196,7 +204,8 @@ async fn write_all(connection: &mut SqliteConnection, clock: &Clock, jobs: &mut 
         Job::Record(key, _) => Some(*key),
         Job::Purge { .. } => None,
     }));
-    records.read(connection).await.map_err(one)?;
+    running.as_of(version);
+    records.read(connection, running).await.map_err(one)?;
     // Larger than those of a file that was here before and is lost, unless the clock was set back since.
     let mut largest_fence = fence;
     let mut next_fence = || {
@@ -223,7 +232,7 @@ async fn write_all(connection: &mut SqliteConnection, clock: &Clock, jobs: &mut 
     if has_changed {
         update_largest(now, largest_fence).execute(connection).await.map_err(all)?;
     }
-    Ok(has_changed)
+    Ok((records, has_changed))
 }
 
 #[cfg(test)]
