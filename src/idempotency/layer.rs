@@ -71,14 +71,14 @@ impl<St: Transactional, I, P, R, T> IdempotencyLayer<St, I, P, R, T> {
     /// use axum::extract::Extension;
     /// use axum::http::StatusCode;
     /// use axum::routing::post;
-    /// use buttress::engines::{Postgres, SqlStore};
+    /// use buttress::engines::{Postgres, PostgresTransaction, SqlStore};
     /// use buttress::http::{IdempotencyKeys, InExtensions};
     /// use buttress::idempotency::{IdempotencyConfig, IdempotencyLayer, InTransaction};
     /// use http::request::Parts;
-    /// use sqlx::postgres::{PgPool, PgTransaction};
+    /// use sqlx::postgres::PgPool;
     ///
     /// async fn order(
-    ///     Extension(transaction): Extension<InTransaction<PgTransaction<'static>>>,
+    ///     Extension(transaction): Extension<InTransaction<PostgresTransaction>>,
     ///     number: String,
     /// ) -> Result<(StatusCode, String), (StatusCode, String)> {
     ///     let failed = |error: &dyn std::error::Error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
@@ -105,19 +105,20 @@ impl<St: Transactional, I, P, R, T> IdempotencyLayer<St, I, P, R, T> {
     ///
     /// | what came of the run | the transaction | a repeated request |
     /// |---|---|---|
-    /// | an answer that is [final](Verdict::Final) | is committed | is told it again |
+    /// | an answer that is [final](Verdict::Final) | is committed, before any of it is sent | is told it again, or that it was too long to be kept |
     /// | 500 and the like, an error, a panic | is undone | is run, unless the answer [says that it is final](crate::http::Effect::Final) |
     /// | an answer of which nothing came (401, 429 and their like, [`Effect::None`](crate::http::Effect::None)) | is undone | is run |
     /// | nobody knows what ([`Effect::Unknown`](crate::http::Effect::Unknown)) | is undone | is told so |
-    /// | the run lost its lease, and somebody else took over | is undone as soon as it is known | is told what came of the other run |
-    /// | the process crashed | is undone | is run when the lease is over |
+    /// | the run lost its lease, and somebody else took over | is undone as soon as that is known and nobody holds it | is told what came of the other run |
+    /// | the process crashed, or the run was stopped since it took [too long](IdempotencyConfig::longest_run) | is undone | is run when the lease is over |
     /// | an answer, while a task that was left behind still holds the transaction, or one that cannot be committed | is undone | is run; the sender is told that it was [rolled back](super::RefusalReason::RolledBack), and an event why |
+    /// | an answer, after a part of the handler's has ended the transaction | has ended, and what was written afterwards is committed by itself | is told that [nobody knows](super::RefusalReason::OutcomeUnknown), and so is the sender |
     /// | the connection broke while it was committed | one or the other | is told the answer, or run; the sender is told which, or that it was [interrupted](super::RefusalReason::Interrupted) if that cannot be found out at once |
     ///
     /// An answer that refuses, such as 409 or 422, is final too: whoever gives it after having written something takes that back
     /// by [`roll_back`](super::InTransaction::roll_back). What is done outside of the transaction, such as a call of a payment provider,
-    /// is not undone with it: a handler that has done so and fails says what it has done, or leaves it to something that reads
-    /// what was committed.
+    /// is not undone with it, and is done again by the next run: give it a key that is the same for all runs, or leave it to
+    /// something that reads what was committed. A failure that gRPC tells with a status of 200 is an answer like others.
     ///
     /// All of a run has one transaction: what an attempt wrote that a retry inside has given up, or a handler whose failure a
     /// fallback inside has answered for, is committed with the answer in the end. These belong around what the handler calls.

@@ -16,6 +16,9 @@ use crate::support::server::Server;
 
 const INITDB: [&str; 9] = ["initdb", "-U", "postgres", "-A", "trust", "--no-sync", "--no-locale", "-E", "UTF8"];
 
+/// Ends at once, and leaves no shared memory behind.
+const END: &str = "QUIT";
+
 pub(crate) struct Database {
     /// Ends before its folder goes.
     pub(crate) server: Option<Server>,
@@ -70,7 +73,7 @@ impl Database {
         let log = self.folder.path().join("log");
         for _ in 0..10 {
             self.server = None;
-            self.server = Some(Server::start(&log, &command));
+            self.server = Some(Server::start(&log, END, &command));
             for _ in 0..200 {
                 if PgConnection::connect_with(&self.options()).await.is_ok() {
                     return;

@@ -11,12 +11,11 @@ use axum::body::Body;
 use axum::handler::Handler;
 use axum::response::IntoResponse;
 use axum::{Extension, Router, routing};
-use buttress::engines::{Postgres, SqlStore};
+use buttress::engines::{Postgres, PostgresTransaction, SqlStore};
 use buttress::http::{IdempotencyKeys, InExtensions};
 use buttress::idempotency::{Execution, IdempotencyConfig, IdempotencyLayer, InTransaction};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use sqlx::postgres::PgTransaction;
 use sqlx::query;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -29,7 +28,7 @@ use crate::database::{Database, pool};
 
 const SEC: Duration = Duration::from_secs(1);
 
-type Write = Extension<InTransaction<PgTransaction<'static>>>;
+type Write = Extension<InTransaction<PostgresTransaction>>;
 
 /// Where orders are written. Nothing but the transaction keeps one from being there twice.
 async fn with_orders() -> Database {
@@ -38,7 +37,7 @@ async fn with_orders() -> Database {
     database
 }
 
-async fn write(transaction: &mut PgTransaction<'static>, number: &str) -> Result<(), sqlx::Error> {
+async fn write(transaction: &mut PostgresTransaction, number: &str) -> Result<(), sqlx::Error> {
     query("INSERT INTO orders (number) VALUES ($1)").bind(number).execute(&mut **transaction).await.map(drop)
 }
 
@@ -50,7 +49,7 @@ fn failed(error: &impl ToString) -> Response<Body> {
 fn instance<F>(
     store: &SqlStore<Postgres>,
     config: IdempotencyConfig,
-    then: impl Fn(InTransaction<PgTransaction<'static>>) -> F + Clone + Send + Sync + 'static,
+    then: impl Fn(InTransaction<PostgresTransaction>) -> F + Clone + Send + Sync + 'static,
 ) -> Router
 where
     F: Future<Output = Response<Body>> + Send + 'static,
@@ -78,7 +77,7 @@ where
     Router::new().route("/orders", routing::post(order)).layer(layer)
 }
 
-async fn created(_: InTransaction<PgTransaction<'static>>) -> Response<Body> {
+async fn created(_: InTransaction<PostgresTransaction>) -> Response<Body> {
     StatusCode::CREATED.into_response()
 }
 
@@ -216,10 +215,11 @@ async fn a_transaction_that_a_task_holds_beyond_the_answer_is_undone() {
     assert_eq!(orders(&database, "7").await, 1);
 }
 
+const IN_A_TRANSACTION: &str =
+    "SELECT count(*) > 0 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()";
+
 async fn store_is_in_a_transaction(database: &Database) -> bool {
-    database
-        .ask("SELECT count(*) > 0 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()")
-        .await
+    database.ask(IN_A_TRANSACTION).await
 }
 
 const SOCKET: &str = "BUTTRESS_TEST_ORDERS";

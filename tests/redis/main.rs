@@ -43,7 +43,7 @@ async fn records_over_the_newer_protocol_conform() {
 }
 
 #[tokio::test]
-async fn of_32_racers_in_two_processes_one_wins_each_round() {
+async fn of_32_racers_over_two_connections_one_wins_each_round() {
     one_wins_each_round(&[]).await;
 }
 

@@ -41,7 +41,7 @@ impl Redis {
     /// Starts it, if it is not there, and waits until it answers.
     pub(crate) async fn start_again(&mut self) {
         let log = self.folder.path().join("log");
-        self.server = Some(Server::start(&log, &self.command));
+        self.server = Some(Server::start(&log, "KILL", &self.command));
         for _ in 0..1000 {
             match self.client().get_multiplexed_async_connection().await {
                 Ok(_) => return,

@@ -28,7 +28,7 @@ use crate::support::outage;
 use crate::support::reference::says_what_memory_says;
 
 const SEC: Duration = Duration::from_secs(1);
-const LEASE: Duration = Duration::from_millis(400);
+const LEASE: Duration = Duration::from_secs(2);
 
 /// A folder of a test's own, and a file in it.
 struct Folder(TempDir);

@@ -5,8 +5,11 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Ends when the pipe to it closes, also if that is because this process was killed, and takes the server along.
-const GUARD: &str = r#"log=$1; shift; "$@" >"$log" 2>&1 & echo $!; cat >/dev/null; kill -KILL $! 2>/dev/null; wait $!"#;
+/// Ends when the pipe to it closes, also if that is because this process was killed, and takes the server along: by its signal,
+/// which it has to be there to hear, and by `KILL` if that takes too long.
+const GUARD: &str = r#"log=$1; end=$2; shift 2; rm -f "$log"; "$@" >"$log" 2>&1 & server=$!; echo $server; cat >/dev/null
+kill -CONT $(cat /proc/$server/task/$server/children) $server 2>/dev/null; kill -$end $server 2>/dev/null
+(sleep 5; kill -KILL $server) >/dev/null 2>&1 & late=$!; wait $server; kill $late"#;
 
 pub(crate) struct Server {
     guard: Child,
@@ -14,10 +17,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server, whose output goes to `log`.
-    pub(crate) fn start<A: AsRef<OsStr>>(log: &Path, command: impl IntoIterator<Item = A>) -> Self {
+    /// Starts a server, whose output goes to `log`, and which ends by this signal.
+    pub(crate) fn start<A: AsRef<OsStr>>(log: &Path, end: &str, command: impl IntoIterator<Item = A>) -> Self {
         let mut guard = Command::new("sh");
-        guard.args(["-c", GUARD, "sh"]).arg(log).args(command).stdin(Stdio::piped()).stdout(Stdio::piped());
+        guard.args(["-c", GUARD, "sh"]).arg(log).arg(end).args(command);
+        guard.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut guard = guard.spawn().expect("a shell");
         let mut pid = String::new();
         BufReader::new(guard.stdout.take().expect("a pipe")).read_line(&mut pid).expect("a number");

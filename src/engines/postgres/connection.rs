@@ -45,6 +45,8 @@ impl SqlStore<Postgres> {
     /// let server = "postgres://shop@localhost/shop".parse::<PgConnectOptions>()?;
     /// // Nobody waits for what takes longer than the layer does, and the server gives it up.
     /// let server = server.options([("statement_timeout", "2s"), ("client_connection_check_interval", "1s")]);
+    /// // And what a process that stands still has begun.
+    /// let server = server.options([("idle_in_transaction_session_timeout", "30s")]);
     /// let pool = PgPoolOptions::new().max_connections(16).connect_with(server).await?;
     /// let store = SqlStore::<Postgres>::new(pool);
     /// store.migrate().await?;
@@ -80,8 +82,8 @@ impl SqlStore<Postgres> {
     /// without ([`test_before_acquire`](sqlx::pool::PoolOptions::test_before_acquire)), what is asked of each connection first
     /// after the server was gone is [in doubt](StoreError::Ambiguous), and asked again by the layer.
     ///
-    /// If a call is cut off while a connection is made, that is made all the same, though no more than one of them at a time:
-    /// so the database is also reached where connections take longer to be made than a call may.
+    /// If a call is cut off while a connection is made, that is made all the same, within five seconds and no more than one of
+    /// them at a time: so the database is also reached where connections take longer to be made than a call may.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self { connection: Pools { records: Connection::new(pool.clone()), transactions: pool } }

@@ -5,3 +5,5 @@ mod idempotency;
 mod pool;
 mod reached;
 mod transaction;
+
+pub use self::transaction::PostgresTransaction;

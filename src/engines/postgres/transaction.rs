@@ -1,8 +1,11 @@
+use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sqlx::postgres::PgTransaction;
-use sqlx::{Connection as _, Error, Postgres, query};
+use sqlx::postgres::{PgConnection, PgTransaction};
+use sqlx::{Connection as _, Error, Postgres, query, raw_sql};
+use tokio::runtime::Handle;
 
 use super::connection::failed;
 use super::idempotency::{COMPLETE_OWN, completing};
@@ -11,68 +14,108 @@ use crate::idempotency::{Claim, RecordKey, StoreError, Transactional};
 
 /// What a handler does to these settings is undone before its answer is recorded, wherever that belongs. They are there for as
 /// long as the transaction.
-const BEGIN: &str = "BEGIN; SELECT set_config('buttress.role', current_setting('role'), true), \
-                     set_config('buttress.search_path', current_setting('search_path'), true)";
+const REMEMBER: &str = "SELECT set_config('buttress.role', current_setting('role'), true), \
+                        set_config('buttress.search_path', current_setting('search_path'), true)";
 
 /// Fails if the transaction that began so has ended.
 const GO_BACK: &str = "SELECT set_config('role', current_setting('buttress.role'), true), \
                        set_config('search_path', current_setting('buttress.search_path'), true)";
 
-/// What handlers are given is a [`PgTransaction`].
+/// What is told of a role that is none, since nothing is remembered.
+const NOTHING_REMEMBERED: &str = "22023";
+
+/// A transaction in Postgres, which a request is [run in](crate::idempotency::IdempotencyLayer::in_transactions). It is written in as
+/// in any connection: `query.execute(&mut **transaction)`.
 ///
-/// - A part of what is done in it can be undone by a transaction inside ([`begin`](sqlx::Acquire::begin) of it, and `rollback`).
+/// - A part of what is done in it can be undone by a transaction inside ([`begin`](sqlx::Connection::begin) of it, and `rollback`).
 ///   One inside that fails to begin, or is dropped while it does, ends the whole with `sqlx` 0.9, and so does SQL of the handler's
-///   own (`COMMIT`, `ROLLBACK`). That is noticed at the end, and the request is
-///   [rolled back](crate::idempotency::RefusalReason::RolledBack); what was written afterwards is then committed by itself.
+///   own (`COMMIT`, `ROLLBACK`). What was written after that is committed by itself. So nobody knows what came of such a request,
+///   and it is parked ([`OutcomeUnknown`](crate::idempotency::RefusalReason::OutcomeUnknown)).
 /// - A statement that is given up, by a timeout of the handler's, may be carried out all the same, and is committed with the rest.
 /// - It is isolated as the database says. A lease is renewed meanwhile, and where transactions are isolated by more than
 ///   `READ COMMITTED` that is a change which keeps all that last longer than a third of a lease from being committed.
 /// - Give the pool a `statement_timeout` and an `idle_in_transaction_session_timeout`: a process that stands still holds its
 ///   locks until the server ends its session.
-impl Transactional for SqlStore<Postgres> {
-    type Transaction = PgTransaction<'static>;
+pub struct PostgresTransaction(Option<PgTransaction<'static>>);
 
-    async fn transaction(&self) -> Result<Self::Transaction, StoreError> {
+const HERE: &str = "it is there until it is committed";
+
+impl Deref for PostgresTransaction {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.0.as_ref().expect(HERE)
+    }
+}
+
+impl DerefMut for PostgresTransaction {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.0.as_mut().expect(HERE)
+    }
+}
+
+impl Drop for PostgresTransaction {
+    fn drop(&mut self) {
+        // One that was ended by something else may be in another one by now that `sqlx` does not know of: given back so, it would
+        // take along whatever is written next.
+        if let Some(mut ended) = self.0.take().filter(|transaction| !transaction.is_in_transaction())
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(async move { drop(raw_sql("ROLLBACK").execute(&mut *ended).await) });
+        }
+    }
+}
+
+impl fmt::Debug for PostgresTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresTransaction").finish_non_exhaustive()
+    }
+}
+
+impl Transactional for SqlStore<Postgres> {
+    type Transaction = PostgresTransaction;
+
+    async fn transaction(&self) -> Result<PostgresTransaction, StoreError> {
         let pool = self.connection.transactions.clone();
         // One that is given up while it begins goes back into the pool as it is (sqlx 0.9), and what others write on that
         // connection is never committed. So it begins in any case.
-        let begun = tokio::spawn(async move { pool.begin_with(BEGIN).await }).await;
-        let begun = begun.map_err(|ended| StoreError::Unavailable(Arc::new(ended.into())))?;
+        let begun = tokio::spawn(async move {
+            let mut transaction = PostgresTransaction(Some(pool.begin().await?));
+            query(REMEMBER).execute(&mut *transaction).await?;
+            Ok::<_, Error>(transaction)
+        });
+        let begun = begun.await.map_err(|ended| StoreError::Unavailable(Arc::new(ended.into())))?;
         begun.map_err(|error| StoreError::Unavailable(Arc::new(error.into())))
     }
 
     async fn complete_in(
         &self,
-        mut transaction: Self::Transaction,
+        mut transaction: PostgresTransaction,
         key: &RecordKey,
         claim: Claim,
         answer: Bytes,
     ) -> Result<bool, StoreError> {
-        let is_own = complete(&mut transaction, key, claim, &answer).await.map_err(undone)?;
+        if !transaction.is_in_transaction() {
+            return Err(has_ended());
+        }
+        query(GO_BACK).execute(&mut *transaction).await.map_err(|error| match error.as_database_error() {
+            Some(said) if said.code().is_some_and(|code| code == NOTHING_REMEMBERED) => has_ended(),
+            _ => undone(error),
+        })?;
+        let completed = completing(COMPLETE_OWN, key, claim, &answer).fetch_optional(&mut *transaction).await;
+        let is_own = completed.map_err(undone)?.is_some();
         if is_own {
-            transaction.commit().await.map_err(failed)?;
+            transaction.0.take().expect(HERE).commit().await.map_err(failed)?;
         }
         Ok(is_own)
     }
 }
 
-async fn complete(
-    transaction: &mut PgTransaction<'static>,
-    key: &RecordKey,
-    claim: Claim,
-    answer: &[u8],
-) -> Result<bool, Error> {
-    if !transaction.is_in_transaction() {
-        return Err(Error::Protocol("the transaction has ended before the run".into()));
-    }
-    query(GO_BACK).execute(&mut **transaction).await?;
-    Ok(completing(COMPLETE_OWN, key, claim, answer).fetch_optional(&mut **transaction).await?.is_some())
+fn has_ended() -> StoreError {
+    StoreError::Corrupt(Arc::new("the transaction has ended before its run".into()))
 }
 
 /// What was not asked to be committed is not, whatever became of the question before.
 fn undone(error: Error) -> StoreError {
-    match failed(error) {
-        StoreError::Ambiguous(cause) => StoreError::Unavailable(cause),
-        other => other,
-    }
+    StoreError::Unavailable(Arc::new(error.into()))
 }

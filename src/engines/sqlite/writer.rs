@@ -333,7 +333,10 @@ mod tests {
         assert_eq!(were_known[..70], [false; 70]);
         assert_eq!(were_known[70..], [true, false, true]);
 
-        run(&mut writer, "UPDATE record SET phase = 9 WHERE fence = (SELECT max(fence) FROM record)").await;
+        let options = SqliteConnectOptions::new().filename(folder.path().join("records"));
+        let mut other = SqliteConnection::connect_with(&options).await.expect("another connection");
+        let spoil = "UPDATE record SET phase = 9 WHERE fence = (SELECT max(fence) FROM record)";
+        raw_sql(spoil).execute(&mut other).await.expect("it is written");
         let look = |_: &mut Option<Record>, _: Record| ();
         let (mut jobs, answers): (Vec<_>, Vec<_>) = kept.iter().map(|of| turn(*of, look)).unzip();
         writer.write(&mut jobs).await;

@@ -108,7 +108,8 @@ impl<St: Store, P, T> Runner<St, P, T> {
             }
             Claimed::Unrecorded(begun) => {
                 // What is done in a transaction is done only if what came of it is recorded.
-                if self.enlist.enlist(&self.store, &mut call.request).is_some() {
+                if let Some(enlistment) = self.enlist.enlist(&self.store, &mut call.request) {
+                    enlistment.roll_back();
                     tell(to, self.refused(RefusalReason::StoreUnavailable));
                     return self.forget_claim(&key, claim, begun).await;
                 }

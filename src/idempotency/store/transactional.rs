@@ -18,12 +18,14 @@ pub trait Transactional: Store {
     /// if it is not, and then all of it is undone: unlike [`complete`](Store::complete), nothing has happened yet that would have to
     /// be recorded in any case.
     ///
-    /// Whoever asks for the same request to be claimed, released or looked at when it is not known whether it was committed is
-    /// told what holds after that, or is not told.
+    /// Whoever asks for the same request to be [released](Store::release) when it is not known whether it was committed is told
+    /// what holds after that, or is not told.
     ///
     /// # Errors
     ///
-    /// [`Ambiguous`](StoreError::Ambiguous) if it may be committed, now or later. After any other error all of it is undone.
+    /// [`Ambiguous`](StoreError::Ambiguous) if it may be committed, now or later. [`Corrupt`](StoreError::Corrupt) if what was done may
+    /// have been done apart from the transaction, and nobody knows what came of the request. After any other error all of it is
+    /// undone.
     fn complete_in(
         &self,
         transaction: Self::Transaction,

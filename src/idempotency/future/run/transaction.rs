@@ -38,8 +38,7 @@ impl<St: Store, P, T> Runner<St, P, T> {
             return Err(verdict);
         };
         let committing = enlistment.commit(lease.key, lease.claim, kept.clone());
-        // For as long as nobody can take over: it may be much that is committed, and whoever sent the request can hear of nothing
-        // before it is.
+        // It may be much that is committed, and whoever sent the request can hear of nothing before it is.
         let ended = clock::within(lease.claim.lease, committing).await.unwrap_or_else(|| Err(StoreError::timed_out()));
         let settled = match ended {
             Ok(Ended::HasNone) => return Err(Verdict::Final(kept)),
@@ -50,6 +49,12 @@ impl<St: Store, P, T> Runner<St, P, T> {
                 Some(settled) => settled,
                 None => return Err(self.undone(lease, &cause(&error), told)),
             },
+            Err(error @ StoreError::Corrupt(_)) => {
+                if let Some((_, answer)) = told {
+                    *answer = self.refused(RefusalReason::OutcomeUnknown);
+                }
+                return Err(Verdict::Unknown(cause(&error)));
+            }
             Err(error) => return Err(self.undone(lease, &cause(&error), told)),
         };
         if settled == Settled::Lost {

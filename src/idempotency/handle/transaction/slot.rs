@@ -85,8 +85,9 @@ impl<Tx> Slot<Tx> {
         let was_over = self.is_over.swap(true, Ordering::SeqCst);
         // One that is given back in between is found here, or whoever gave it back has found that it is over.
         match self.transaction.try_lock().map(|mut transaction| transaction.take()) {
-            Ok(Some(transaction)) => Last::Has(transaction),
+            // Whoever has ended it first has not come to it yet, and does not want it.
             _ if was_over => Last::HasNone,
+            Ok(Some(transaction)) => Last::Has(transaction),
             Ok(None) if !self.was_begun.load(Ordering::SeqCst) => Last::HasNone,
             Ok(None) | Err(_) => Last::TooEarly,
         }

@@ -19,7 +19,7 @@ pub(crate) struct OfPostgres {
 impl OfPostgres {
     pub(crate) async fn start() -> Self {
         let database = Database::start_with_fsync().await;
-        let pool = database.pool(CONNECTIONS);
+        let pool = database.pool_without_tests(CONNECTIONS);
         let store = SqlStore::<Postgres>::new(pool.clone());
         store.migrate().await.expect("a table is made");
         let table = query("CREATE TABLE bare (key bytea PRIMARY KEY, value bytea NOT NULL)");
