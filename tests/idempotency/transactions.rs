@@ -12,6 +12,7 @@ use buttress::idempotency::{
 use buttress::{AsError, Error};
 use futures::FutureExt;
 use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tower::{Layer, Service, service_fn};
 
@@ -98,6 +99,21 @@ where
     }
 }
 
+/// Has written, and does not know that its lease is over.
+async fn a_zombie(books: &Books) -> JoinHandle<Result<u32, Failure>> {
+    let cut_off = books.records.clone();
+    let slow = then(move |_: Sale| {
+        // No lease is renewed from now on.
+        cut_off.set(|link| link.is_down = true);
+        sleep(40 * SEC).map(Ok)
+    });
+    let mut shop = shop(books, IdempotencyConfig::new().longest_run(60 * SEC), slow);
+    let zombie = tokio::spawn(shop.call(sale(7)));
+    sleep(35 * SEC).await;
+    books.records.set(|link| link.is_down = false);
+    zombie
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_written_is_there_with_the_answer_and_not_before() {
     let (books, may_end) = (books(), Arc::new(Notify::new()));
@@ -155,20 +171,13 @@ async fn what_a_run_wrote_that_panicked_is_undone() {
 #[tokio::test(start_paused = true)]
 async fn who_was_taken_over_from_by_one_that_came_to_nothing_does_not_tell_of_what_was_undone() {
     let books = books();
-    let cut_off = books.records.clone();
-    let slow = then(move |_: Sale| {
-        cut_off.set(|link| link.is_down = true);
-        sleep(40 * SEC).map(Ok)
-    });
-    let mut first = shop(&books, IdempotencyConfig::new().longest_run(60 * SEC), slow);
-    let zombie = tokio::spawn(first.call(sale(7)));
-    sleep(35 * SEC).await;
-    books.records.set(|link| link.is_down = false);
+    let zombie = a_zombie(&books).await;
     let mut other = shop(&books, IdempotencyConfig::new(), async |_: Sale| Err(Error::Inner("sold out")));
     other.call(sale(7)).await.expect_err("it came to nothing");
     assert_eq!(reason(zombie.await.expect("no panic")), RefusalReason::Interrupted);
     assert_eq!(books.written(), [0; 0]);
-    assert_eq!(first.call(sale(7)).await.expect("run again"), 7);
+    let mut third = shop(&books, IdempotencyConfig::new(), async |sale: Sale| sale.write().await);
+    assert_eq!(third.call(sale(7)).await.expect("run again"), 7);
     assert_eq!(books.written(), [7]);
 }
 
@@ -363,16 +372,7 @@ async fn who_cannot_be_told_whether_it_was_committed_is_told_so() {
 #[tokio::test(start_paused = true)]
 async fn who_was_taken_over_from_commits_nothing_and_hears_what_the_other_did() {
     let books = books();
-    let cut_off = books.records.clone();
-    let slow = then(move |_: Sale| {
-        // No lease is renewed from now on.
-        cut_off.set(|link| link.is_down = true);
-        sleep(40 * SEC).map(Ok)
-    });
-    let mut first = shop(&books, IdempotencyConfig::new().longest_run(60 * SEC), slow);
-    let zombie = tokio::spawn(first.call(sale(7)));
-    sleep(35 * SEC).await;
-    books.records.set(|link| link.is_down = false);
+    let zombie = a_zombie(&books).await;
     let mut other = shop(&books, IdempotencyConfig::new(), async |sale: Sale| {
         assert_eq!(Execution::current().expect("it runs once").attempt(), 2);
         sale.write().await.map(|sold| sold + 1)
@@ -385,15 +385,7 @@ async fn who_was_taken_over_from_commits_nothing_and_hears_what_the_other_did() 
 #[tokio::test(start_paused = true)]
 async fn who_does_not_hear_that_it_was_taken_over_from_finds_it_out() {
     let books = books();
-    let cut_off = books.records.clone();
-    let slow = then(move |_: Sale| {
-        cut_off.set(|link| link.is_down = true);
-        sleep(40 * SEC).map(Ok)
-    });
-    let mut first = shop(&books, IdempotencyConfig::new().longest_run(60 * SEC), slow);
-    let zombie = tokio::spawn(first.call(sale(7)));
-    sleep(35 * SEC).await;
-    books.records.set(|link| link.is_down = false);
+    let zombie = a_zombie(&books).await;
     let mut other = shop(&books, IdempotencyConfig::new(), async |sale: Sale| sale.write().await.map(|sold| sold + 1));
     assert_eq!(other.call(sale(7)).await.expect("taken over"), 8);
     books.line(Line::LosesTheQuestion);
@@ -422,15 +414,7 @@ async fn whether_it_was_committed_is_not_asked_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn who_was_taken_over_from_by_one_that_still_runs_is_not_told_its_own_answer() {
     let books = books();
-    let cut_off = books.records.clone();
-    let slow = then(move |_: Sale| {
-        cut_off.set(|link| link.is_down = true);
-        sleep(40 * SEC).map(Ok)
-    });
-    let mut first = shop(&books, IdempotencyConfig::new().longest_run(60 * SEC), slow);
-    let zombie = tokio::spawn(first.call(sale(7)));
-    sleep(35 * SEC).await;
-    books.records.set(|link| link.is_down = false);
+    let zombie = a_zombie(&books).await;
     let mut other = shop(&books, IdempotencyConfig::new(), async |sale: Sale| {
         sleep(20 * SEC).await;
         sale.write().await
