@@ -1,5 +1,5 @@
-use super::super::crashes as judged;
 use super::*;
+use crate::judge::crashes::{ENOUGH_LEFT, ENOUGH_SOLD};
 use crate::orders::TakenOver;
 use crate::record::Crash;
 
@@ -12,7 +12,7 @@ fn good_run_with_crashes() -> Run {
     };
     run.crashes = Some(run.played.iter().filter_map(crash).collect());
     let taken_over = |no: usize| TakenOver { order_no: no.to_string(), fence: 2, was_entered: false, was_late: false };
-    run.taken_over = (0..judged::ENOUGH_LEFT).map(taken_over).collect();
+    run.taken_over = (0..ENOUGH_LEFT).map(taken_over).collect();
     run
 }
 
@@ -26,7 +26,7 @@ fn a_crash_comes_while_its_phase_is_on_and_leaves_time_to_take_over() {
 }
 
 #[test]
-fn of_a_service_that_crashes_nothing_is_promised_but_what_is_to_be_done_once() {
+fn of_a_service_that_crashes_it_is_not_promised_how_soon_it_answers_and_how_many_are_paid() {
     let mut run = good_run_with_crashes();
     run.orders.iter_mut().filter(|order| order.again.is_empty()).for_each(|order| {
         order.answer = Some(answer(Said::PayLater, 5000 * MS));
@@ -73,7 +73,7 @@ fn a_service_that_only_fails_after_a_crash_keeps_neither_of_two_promises() {
 #[test]
 fn after_each_crash_at_least_some_orders_are_sold_before_the_next() {
     for crashed in 0..4 {
-        for (sold, breaks) in [(judged::ENOUGH_SOLD, vec![]), (judged::ENOUGH_SOLD - 1, vec![SOLD])] {
+        for (sold, breaks) in [(ENOUGH_SOLD, vec![]), (ENOUGH_SOLD - 1, vec![SOLD])] {
             let mut run = good_run_with_crashes();
             let from = crash(&run, crashed).open_again;
             let until = run.crashes.iter().flatten().nth(crashed + 1).map_or(Duration::MAX, |next| next.at);
@@ -158,7 +158,7 @@ fn a_crash_excuses_neither_a_second_order_nor_a_second_charge_nor_another_answer
 
 #[test]
 fn crashes_that_leave_few_orders_to_take_over_show_nothing() {
-    for (left, breaks) in [(judged::ENOUGH_LEFT, vec![]), (judged::ENOUGH_LEFT - 1, vec![LEFT])] {
+    for (left, breaks) in [(ENOUGH_LEFT, vec![]), (ENOUGH_LEFT - 1, vec![LEFT])] {
         let mut run = good_run_with_crashes();
         run.taken_over.truncate(left);
         run.taken_over[0].was_entered = true;
