@@ -1,6 +1,7 @@
 //! From the record of a run to figures: what became of its orders and calls.
 
 mod again;
+mod entries;
 mod left;
 mod rush;
 
@@ -9,6 +10,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 pub(crate) use self::again::Repeats;
+pub(crate) use self::entries::Entries;
 pub(crate) use self::left::Left;
 pub(crate) use self::rush::Rush;
 use crate::record::{Ending, Order, Played, Run, Said, Switch};

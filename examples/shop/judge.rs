@@ -6,15 +6,16 @@
 //! client waited for it; the time that answers take, and what the limit does, by everything that was sent.
 //!
 //! Where the order service crashes, nothing is promised of how soon it answers and how many orders are paid: while it is gone
-//! it is gone. What it sells once stays sold once all the same.
+//! it is gone. What it sells once stays sold once all the same, it sells again when it is back, and who was cut off is served.
 
+mod crashes;
 mod once;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-use crate::figures::{self, Calls, Figures, Left, Rush, Share, Tally};
+use crate::figures::{self, Calls, Entries, Figures, Left, Rush, Share, Tally};
 use crate::layers::Layer;
 use crate::orders::{DOOR, RATE};
 use crate::payments::{BUDGET, BUDGET_PER_SECOND};
@@ -42,8 +43,11 @@ const JUDGED_BY_SHARE: [Phase; 3] = [Phase::Calm, Phase::Shaky, Phase::Outage];
 pub(crate) struct Verdict {
     pub(crate) phases: Vec<Figures>,
     pub(crate) promises: Vec<Promise>,
-    pub(crate) crashes: Vec<Crash>,
+    /// `None` where the order service was not to crash.
+    pub(crate) crashes: Option<Vec<Crash>>,
     pub(crate) left: Left,
+    pub(crate) book: Entries,
+    pub(crate) ledger: Entries,
     pub(crate) latest_wake: Duration,
     /// Why the run says nothing about the shop, if the machine was too busy.
     pub(crate) void: Option<String>,
@@ -69,8 +73,18 @@ pub(crate) struct Promise {
 
 pub(crate) fn judge(run: &Run) -> Verdict {
     let phases = (0..run.played.len()).map(|act| Figures::of(run, act)).collect();
-    let (crashes, left) = (run.crashes.clone(), Left::of(&run.taken_over));
-    Verdict { phases, promises: promises(run), crashes, left, latest_wake: run.latest_wake, void: void(run) }
+    let (crashes, left) = (run.crashes.clone(), Left::of(&run.taken_over, &run.book));
+    let (book, ledger) = (once::book(run), once::ledger(run));
+    Verdict {
+        phases,
+        promises: promises(run),
+        crashes,
+        left,
+        book,
+        ledger,
+        latest_wake: run.latest_wake,
+        void: void(run),
+    }
 }
 
 fn promises(run: &Run) -> Vec<Promise> {
@@ -79,7 +93,7 @@ fn promises(run: &Run) -> Vec<Promise> {
         once::one_charge_for_each_number(run),
         once::the_first_answer_for_all(run),
     ];
-    if run.crashes.is_empty() {
+    if run.crashes.is_none() {
         let of_a_service_that_is_there = [
             answered_in_time(run),
             paid_while_calm(run),
@@ -93,7 +107,9 @@ fn promises(run: &Run) -> Vec<Promise> {
         ];
         of_a_service_that_is_there.into_iter().chain(once).collect()
     } else {
-        once.into_iter().chain([once::taken_over(run)]).collect()
+        let of_a_service_that_crashes =
+            [crashes::taken_over(run), crashes::sold_after_each_crash(run), crashes::served_in_the_end(run)];
+        once.into_iter().chain(of_a_service_that_crashes).collect()
     }
 }
 
@@ -101,7 +117,10 @@ fn void(run: &Run) -> Option<String> {
     if run.latest_wake > LATEST_WAKE {
         return Some(format!("a ticker woke {} ms late", run.latest_wake.as_millis()));
     }
-    if !run.crashes.is_empty() {
+    if run.crashes.is_some() {
+        if let Some(stray) = crashes::out_of_its_phase(run) {
+            return Some(stray);
+        }
         // Nobody touches the store: one that does not answer has no time to.
         let (unknown, left) = (answers(run).flatten().filter(is_unavailable).count(), once::left_without(run));
         let why = || format!("nobody could tell {unknown} times, and {left} customers were left waiting for an answer");

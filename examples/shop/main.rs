@@ -4,7 +4,7 @@
 //! cargo run --release --example shop
 //! ```
 //!
-//! Everything is real and in this one process: an order service on axum, a payment provider as a second HTTP server,
+//! Everything is real, and in this one process unless you say `--crash`: an order service on axum, a payment provider as a second HTTP server,
 //! and two hundred customers who place orders over loopback sockets while the provider goes through a bad day. Some of them
 //! click twice, at once or later, and some hang up before they have an answer, and order again:
 //!
@@ -178,9 +178,10 @@ async fn play(options: &Options) -> Result<ExitCode, BoxError> {
     let lateness = Lateness::watch();
     let progress = Progress::show(log.clone(), script.acts());
     let (played, crashes) = if options.crash {
-        storm_and_crash(options, &provider, &book, &log).await?
+        let (played, crashes) = storm_and_crash(options, &provider, &book, &log).await?;
+        (played, Some(crashes))
     } else {
-        (storm(options, &provider, &book, &log).await?, vec![])
+        (storm(options, &provider, &book, &log).await?, None)
     };
     drop(progress);
 

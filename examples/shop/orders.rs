@@ -206,6 +206,14 @@ fn order_no(_: &Parts, body: &Bytes) -> Option<String> {
     order.check().is_ok().then_some(order.order_no)
 }
 
+/// Runs an order, perhaps not as the first one to do so.
+///
+/// Two things together keep an order from being entered twice, and neither would do alone. A run that takes an order over
+/// *looks it up*, as the run before may have entered it and died before it could record so: to sell it once more would be the
+/// second entry. But that run may not be dead; its process may only stand still, find nothing wrong when it goes on, and
+/// enter the order after it was looked up. So the look-up also leaves a *fence*: each run of an order has a larger one than the
+/// run before, and from then on the book refuses a smaller. Looking up and leaving the fence is one step of the book, and so
+/// is comparing the fence and writing. A table of your own does the same with a column for the fence, in one transaction.
 async fn place(
     State(shop): State<Shop>,
     order: Result<Json<NewOrder>, JsonRejection>,

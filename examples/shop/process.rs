@@ -28,8 +28,14 @@ const OPEN: &str = "open";
 /// So soon an order is entered while there are orders that need not wait for the provider.
 const SOON: Duration = Duration::from_millis(50);
 
-/// How often it is tried to start such a process again.
+/// How often it is tried to start such a process again,
 const TRIES: u32 = 10;
+
+/// how long one waits before the next time,
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
+
+/// and how long such a process may take to open.
+const OPENS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What such a process is told of the one that starts it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,12 +96,13 @@ impl Process {
     }
 }
 
-/// As whoever watches over processes does: one that finds its store too busy is started once more.
+/// As whoever watches over processes does: one that finds its store too busy is started again, up to [`TRIES`] times.
 async fn open_again(arguments: &[String]) -> Result<(Child, ChildStdin), BoxError> {
     for _ in 1..TRIES {
         if let Ok(opened) = open(arguments).await {
             return Ok(opened);
         }
+        sleep(BETWEEN_TRIES).await;
     }
     open(arguments).await
 }
@@ -105,9 +112,10 @@ async fn open(arguments: &[String]) -> Result<(Child, ChildStdin), BoxError> {
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn()?;
     let (lifeline, said) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
-    match BufReader::new(said).lines().next_line().await? {
-        Some(line) if line == OPEN => Ok((child, lifeline)),
-        _ => Err("the order service was not opened".into()),
+    match timeout(OPENS_WITHIN, BufReader::new(said).lines().next_line()).await {
+        Err(_) => Err(format!("the order service has not opened within {} s", OPENS_WITHIN.as_secs()).into()),
+        Ok(Ok(Some(line))) if line == OPEN => Ok((child, lifeline)),
+        Ok(_) => Err("the order service was not opened".into()),
     }
 }
 

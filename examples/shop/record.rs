@@ -184,8 +184,9 @@ pub(crate) struct Run {
     pub(crate) decisions: Vec<Decision>,
     pub(crate) calls: Vec<Call>,
     pub(crate) switches: Vec<Switch>,
-    /// In a run with some there are no decisions, calls and switches: they were noted by who crashed.
-    pub(crate) crashes: Vec<Crash>,
+    /// `None` where the order service was not to crash. Where it was there are no decisions, calls and switches: they were noted
+    /// by who crashed.
+    pub(crate) crashes: Option<Vec<Crash>>,
     /// The orders that were run again, since nobody knew what had come of them.
     pub(crate) taken_over: Vec<TakenOver>,
     /// How long the breaker was told to leave the provider alone at a time.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::figures::{Figures, Left, Repeats, Rush, Tally};
+use crate::figures::{Entries, Figures, Left, Repeats, Rush, Tally};
 use crate::judge::Verdict;
 use crate::layers::{Layer, Without};
 use crate::orders::{BURST, RATE};
@@ -68,7 +68,7 @@ pub(crate) fn print(verdict: &Verdict) {
     print_orders(verdict);
     print_repeats(&verdict.phases);
     print_switches(&verdict.phases);
-    if verdict.crashes.is_empty() {
+    if verdict.crashes.is_none() {
         print_rushes(&verdict.phases);
     }
     print_crashes(verdict);
@@ -84,7 +84,7 @@ pub(crate) fn print(verdict: &Verdict) {
 
 fn print_orders(verdict: &Verdict) {
     // Who crashes does not tell what it did.
-    let knows_calls = verdict.crashes.is_empty();
+    let knows_calls = verdict.crashes.is_none();
     print!(
         "{:<9}{:>9}{:>9}{:>7}{:>11}{:>9}{:>9}{:>8}{:>10}{:>10}",
         "phase", "offered", "answered", "paid", "pay-later", "limited", "hung-up", "failed", "p50 ms", "p99 ms",
@@ -179,11 +179,11 @@ fn print_rushes(phases: &[Figures]) {
 }
 
 fn print_crashes(verdict: &Verdict) {
-    if verdict.crashes.is_empty() && verdict.left == Left::default() {
+    if verdict.crashes.is_none() && verdict.left == Left::default() {
         return;
     }
     println!();
-    for Crash { phase, at, open_again } in &verdict.crashes {
+    for Crash { phase, at, open_again } in verdict.crashes.iter().flatten() {
         let gone = millis(open_again.saturating_sub(*at));
         println!(
             "{:<9}{:>7.2} s  the order service is killed, and open again after {gone:.1} ms",
@@ -191,12 +191,12 @@ fn print_crashes(verdict: &Verdict) {
             at.as_secs_f64()
         );
     }
-    let Left { taken_over, entered, late } = verdict.left;
+    let Left { taken_over, entered, late, lost } = verdict.left;
     println!(
         "{taken_over} orders were taken over from runs of which nobody knew how far they came: {entered} were entered already, \
-         {late} would have been entered late"
+         {late} would have been entered late, {lost} never were"
     );
-    if !verdict.crashes.is_empty() {
+    if verdict.crashes.is_some() {
         println!("how soon orders are answered and how many are paid is not judged: a service that is gone is gone");
     }
 }
@@ -232,12 +232,15 @@ pub(crate) fn json(script: Script, store: &Records, without: &Without, verdict: 
         "void": verdict.void.is_some(),
         "void_because": verdict.void,
         "latest_wake_ms": millis(verdict.latest_wake),
-        "crashes": verdict.crashes.iter().map(crash).collect::<Vec<_>>(),
+        "crashes": verdict.crashes.iter().flatten().map(crash).collect::<Vec<_>>(),
         "left": {
             "taken_over": verdict.left.taken_over,
             "entered": verdict.left.entered,
             "late": verdict.left.late,
+            "lost": verdict.left.lost,
         },
+        "book": entries(&verdict.book),
+        "ledger": entries(&verdict.ledger),
         "phases": verdict.phases.iter().map(phase).collect::<Vec<_>>(),
         "promises": promises,
     })
@@ -283,6 +286,14 @@ fn crash(crash: &Crash) -> Value {
         "phase": crash.phase.name(),
         "at_ms": millis(crash.at),
         "open_again_ms": millis(crash.open_again),
+    })
+}
+
+fn entries(entries: &Entries) -> Value {
+    json!({
+        "numbers": entries.numbers,
+        "twice": entries.twice,
+        "missing": entries.missing,
     })
 }
 

@@ -1,12 +1,14 @@
 //! An order that is sent more than once is run once.
 //!
 //! What the customers hear proves little: two runs may well say the same. So orders are counted in the shop's book and
-//! charges in the provider's ledger, by the number of the order, and neither keeps a number from coming twice.
-
-use std::collections::HashMap;
+//! charges in the provider's ledger, by the number of the order.
+//!
+//! Neither takes everything. The ledger has a charge once for each key, and without dedup each run has a key of its own. The book
+//! refuses a run after another one has taken the order over, which hides that both ran at once; so where the service crashes,
+//! what it refused counts as well.
 
 use super::Promise;
-use crate::figures::{Left, Repeats};
+use crate::figures::{Entries, Repeats};
 use crate::layers::Layer;
 use crate::record::{Answer, Order, Run, Said};
 
@@ -14,23 +16,27 @@ use crate::record::{Answer, Order, Run, Said};
 /// have several times as many.
 pub(super) const ENOUGH: usize = 20;
 
-/// So many orders must have been left to others by runs that were killed. The scripts have several times as many, unless the
-/// breaker opens before the crash of the slow phase.
-pub(super) const ENOUGH_LEFT: usize = 10;
-
 /// Two clicks are two ways: the second may come while the first is running, and when it is answered. A client that hangs up
 /// is the third.
 pub(super) fn one_order_for_each_number(run: &Run) -> Promise {
-    let sold = numbers(run, |said| matches!(said, Said::Paid | Said::PayLater));
-    let (held, figure) = each_once(run, &run.book, sold);
+    let (held, figure) = each_once(run, book(run));
     Promise { name: "one order for each number", layer: Layer::Dedup, held, figure }
 }
 
 /// Also where the shop knows nothing of the charge, because it took too long: there the second one would be as silent.
 pub(super) fn one_charge_for_each_number(run: &Run) -> Promise {
-    let paid = numbers(run, |said| said == Said::Paid);
-    let (held, figure) = each_once(run, &run.charged, paid);
+    let (held, figure) = each_once(run, ledger(run));
     Promise { name: "one charge for each number", layer: Layer::Dedup, held, figure }
+}
+
+/// What the shop has sold; who was told so is to be there.
+pub(super) fn book(run: &Run) -> Entries {
+    Entries::of(&run.book, numbers(run, |said| matches!(said, Said::Paid | Said::PayLater)))
+}
+
+/// What the provider has charged for; who was told that it is paid is to be there.
+pub(super) fn ledger(run: &Run) -> Entries {
+    Entries::of(&run.charged, numbers(run, |said| said == Said::Paid))
 }
 
 /// The orders whose customers were told so.
@@ -39,33 +45,19 @@ fn numbers(run: &Run, told: impl Fn(Said) -> bool) -> impl Iterator<Item = usize
     run.orders.iter().enumerate().filter(move |(_, order)| was_told(order)).map(|(number, _)| number)
 }
 
-/// Whether no number is in the record twice, and none of `known` is not in it.
-fn each_once(run: &Run, record: &[String], known: impl Iterator<Item = usize>) -> (bool, String) {
+/// Whether no number is there twice, and none is missing.
+fn each_once(run: &Run, entries: Entries) -> (bool, String) {
     let Repeats { in_flight, later, hung_up, .. } = Repeats::of(&run.orders);
     if in_flight.min(later).min(hung_up) < ENOUGH {
         let seen = format!("{in_flight} in flight, {later} later, {hung_up} after hanging up");
         return (false, format!("too few sent again: {seen}"));
     }
-    let mut times = HashMap::<_, usize>::new();
-    for number in record {
-        *times.entry(number.as_str()).or_default() += 1;
-    }
-    let twice = times.values().filter(|times| **times > 1).count();
-    let missing = known.filter(|number| !times.contains_key(number.to_string().as_str())).count();
-    let figure = format!("{twice} of {} more than once", times.len());
+    let Entries { numbers, twice, missing } = entries;
+    let figure = format!("{twice} of {numbers} more than once");
     match missing {
-        0 => (twice == 0 && !times.is_empty(), figure),
+        0 => (twice == 0 && numbers > 0, figure),
         _ => (false, format!("{figure}, {missing} missing")),
     }
-}
-
-/// What was running when the service crashed is known to have been begun: else nobody takes it over, and whoever sends it
-/// again begins it anew. Most have not come as far as the book by then; how many have is chance.
-pub(super) fn taken_over(run: &Run) -> Promise {
-    let Left { taken_over, entered, .. } = Left::of(&run.taken_over);
-    let figure = format!("{taken_over} orders, {entered} of them entered already");
-    let held = taken_over >= ENOUGH_LEFT;
-    Promise { name: "taken over where a crash left it", layer: Layer::Dedup, held, figure }
 }
 
 /// Who sends an order again while it runs is told so, and whoever asks gets the answer that the first one got, in the end.

@@ -1,10 +1,11 @@
+mod crashes;
+
 use buttress::circuit_breaker::{State, TripReason};
 use clap::ValueEnum;
 
 use super::*;
 use crate::figures::due;
-use crate::orders::TakenOver;
-use crate::record::{Again, Call, Cause, Crash, Decision, Ending, Played, Switch};
+use crate::record::{Again, Call, Cause, Decision, Ending, Played, Switch};
 use crate::script::Script;
 
 const MS: Duration = Duration::from_millis(1);
@@ -19,7 +20,7 @@ fn nothing() -> Run {
         decisions: vec![],
         calls: vec![],
         switches: vec![],
-        crashes: vec![],
+        crashes: None,
         taken_over: vec![],
         open_for,
         latest_wake: Duration::ZERO,
@@ -149,6 +150,8 @@ const ORDERS: &str = "one order for each number";
 const CHARGES: &str = "one charge for each number";
 const SAME: &str = "the first answer to each click";
 const LEFT: &str = "taken over where a crash left it";
+const SOLD: &str = "orders sold after each crash";
+const SERVED: &str = "served in the end";
 
 #[test]
 fn a_good_run_keeps_every_promise() {
@@ -736,88 +739,4 @@ fn who_is_refused_by_the_limit_has_an_answer_and_is_in_no_share() {
     let limited = run.orders.last_mut().expect("an order");
     limited.answer = Some(answer(LIMITED, 1501 * MS));
     assert_eq!(broken(&run), [IN_TIME], "a refusal is to come in time as well");
-}
-
-/// The same, where the order service was killed in the middle of each phase that has a time for it.
-fn good_run_with_crashes() -> Run {
-    let mut run = Run { decisions: vec![], calls: vec![], ..good_run() };
-    for played in &run.played {
-        let at = played.act.phase.crash_after().map(|after| played.from + after);
-        run.crashes.extend(at.map(|at| Crash { phase: played.act.phase, at, open_again: at + 10 * MS }));
-    }
-    let taken_over = |no: usize| TakenOver { order_no: no.to_string(), fence: 2, was_entered: false, was_late: false };
-    run.taken_over = (0..once::ENOUGH_LEFT).map(taken_over).collect();
-    run
-}
-
-#[test]
-fn a_crash_comes_while_its_phase_is_on_and_leaves_time_to_take_over() {
-    for script in [Script::Full, Script::Fast] {
-        let acts = || script.acts().iter().filter_map(|act| act.phase.crash_after().map(|after| (act, after)));
-        assert!(acts().count() >= 3);
-        assert!(acts().all(|(act, after)| after < act.lasts && !act.until_decided), "{}", script.name());
-    }
-}
-
-#[test]
-fn of_a_service_that_crashes_nothing_is_promised_but_what_is_to_be_done_once() {
-    let mut run = good_run_with_crashes();
-    run.orders.iter_mut().filter(|order| order.again.is_empty()).for_each(|order| {
-        order.answer = Some(answer(Said::Failed, 5000 * MS));
-    });
-    let verdict = judge(&run);
-    assert_eq!(verdict.promises.iter().map(|promise| promise.name).collect::<Vec<_>>(), [ORDERS, CHARGES, SAME, LEFT]);
-    assert!(verdict.all_held() && verdict.void.is_none());
-}
-
-#[test]
-fn a_crash_excuses_neither_a_second_order_nor_a_second_charge_nor_another_answer_nor_none() {
-    let mut run = good_run_with_crashes();
-    run.book.push("4000".into());
-    assert_eq!(broken(&run), [ORDERS]);
-
-    let mut run = good_run_with_crashes();
-    run.charged.push("4000".into());
-    assert_eq!(broken(&run), [CHARGES]);
-
-    let mut run = good_run_with_crashes();
-    heard_again(&mut run).find(|answer| answer.is_replay).expect("a replay").digest += 1;
-    assert_eq!(broken(&run), [SAME]);
-
-    let mut run = good_run_with_crashes();
-    run.orders[0].answer = None;
-    run.orders[0].again.push(Again { cause: Cause::CutOff, sent: MS, answer: None });
-    assert_eq!(broken(&run), [SAME], "who is cut off comes back, and is to be answered then");
-}
-
-#[test]
-fn crashes_that_leave_few_orders_to_take_over_show_nothing() {
-    for (left, breaks) in [(once::ENOUGH_LEFT, vec![]), (once::ENOUGH_LEFT - 1, vec![LEFT])] {
-        let mut run = good_run_with_crashes();
-        run.taken_over.truncate(left);
-        run.taken_over[0].was_entered = true;
-        assert_eq!(broken(&run), breaks);
-        assert_eq!(figure(&run, LEFT), format!("{left} orders, 1 of them entered already"));
-    }
-}
-
-#[test]
-fn a_run_with_crashes_on_a_busy_machine_is_void() {
-    let run = Run { latest_wake: 151 * MS, ..good_run_with_crashes() };
-    assert_eq!(judge(&run).void.as_deref(), Some("a ticker woke 151 ms late"));
-}
-
-#[test]
-fn customers_who_are_left_waiting_for_a_store_that_has_no_time_make_a_run_with_crashes_void() {
-    for (unavailable, waiting, is_void) in [(true, true, true), (true, false, false), (false, true, false)] {
-        let mut run = good_run_with_crashes();
-        if unavailable {
-            say(&mut run.orders[0], Said::Unavailable);
-        }
-        if waiting {
-            run.orders[1].again.push(Again { cause: Cause::CutOff, sent: MS, answer: None });
-        }
-        assert_eq!(broken(&run), if waiting { vec![SAME] } else { vec![] }, "void or not, it is not held");
-        assert_eq!(judge(&run).void.is_some(), is_void);
-    }
 }
