@@ -13,10 +13,11 @@ mod support;
 
 use std::env::args;
 use std::error::Error;
+use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
-use self::measure::measure;
+use self::measure::{measure, measure_scripted};
 use self::postgres::OfPostgres;
 use self::redis::OfRedis;
 use self::sqlite::OfSqlite;
@@ -29,10 +30,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["list"] => ENGINES.iter().for_each(|name| println!("{name}")),
         ["run", name] => Runtime::new()?.block_on(async {
             match name {
-                "Redis" => measure(OfRedis::start(&[]).await).await,
-                "Redis, appendonly" => measure(OfRedis::start(&["--appendonly", "yes"]).await).await,
-                "SQLite" => measure(OfSqlite::open().await).await,
-                "Postgres" => measure(OfPostgres::start().await).await,
+                "Redis" => measure_scripted(Arc::new(OfRedis::start(&[]).await)).await,
+                "Redis, appendonly" => measure_scripted(Arc::new(OfRedis::start(&["--appendonly", "yes"]).await)).await,
+                "SQLite" => measure(Arc::new(OfSqlite::open().await)).await,
+                "Postgres" => measure(Arc::new(OfPostgres::start().await)).await,
                 _ => return Err(format!("there are: {}", ENGINES.join("; "))),
             }
             Ok(())

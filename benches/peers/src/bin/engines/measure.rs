@@ -36,9 +36,22 @@ pub(crate) trait Engine: Send + Sync + 'static {
     fn read(&self, key: &RecordKey) -> impl Future<Output = Vec<u8>> + Send;
 }
 
+/// An engine in which each operation of ours is a script.
+pub(crate) trait Scripted: Engine {
+    /// As [`write`](Engine::write), by a script that does nothing else.
+    fn write_by_script(&self, key: &RecordKey, value: &'static [u8]) -> impl Future<Output = ()> + Send;
+}
+
+/// The same as [`measure`], and what the least that two scripts can do takes.
+pub(crate) async fn measure_scripted(engine: Arc<impl Scripted>) {
+    for tasks in TASKS {
+        compare("two scripts of one write", &engine, tasks, write_twice, write_twice_by_script).await;
+    }
+    measure(engine).await;
+}
+
 /// Prints of every round what was measured, with how many tasks, and how often a second what is bare was done, and ours.
-pub(crate) async fn measure(engine: impl Engine) {
-    let engine = Arc::new(engine);
+pub(crate) async fn measure(engine: Arc<impl Engine>) {
     for tasks in TASKS {
         compare("begin and complete", &engine, tasks, write_twice, begin_and_complete).await;
     }
@@ -115,6 +128,12 @@ async fn write_twice<E: Engine>(engine: Arc<E>) {
     let key = any_key();
     engine.write(&key, SMALL).await;
     engine.write(&key, ANSWER).await;
+}
+
+async fn write_twice_by_script<E: Scripted>(engine: Arc<E>) {
+    let key = any_key();
+    engine.write_by_script(&key, SMALL).await;
+    engine.write_by_script(&key, ANSWER).await;
 }
 
 async fn begin_and_complete<E: Engine>(engine: Arc<E>) {

@@ -1,10 +1,11 @@
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use buttress::engines::redis::{Connection, RedisStore, connection_config};
 use buttress::idempotency::RecordKey;
-use redis::cmd;
+use redis::{Script, cmd};
 
-use crate::measure::Engine;
+use crate::measure::{Engine, Scripted};
 use crate::support::redis_server::Redis;
 
 /// A busy machine may take long.
@@ -44,5 +45,14 @@ impl Engine for OfRedis {
     async fn read(&self, key: &RecordKey) -> Vec<u8> {
         let mut connection = self.connection.clone();
         cmd("GET").arg(key.as_bytes()).query_async(&mut connection).await.expect("it is there")
+    }
+}
+
+static SET: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.call('SET', KEYS[1], ARGV[1])"));
+
+impl Scripted for OfRedis {
+    async fn write_by_script(&self, key: &RecordKey, value: &'static [u8]) {
+        let mut connection = self.connection.clone();
+        SET.key(key.as_bytes()).arg(value).invoke_async::<()>(&mut connection).await.expect("it is written");
     }
 }
