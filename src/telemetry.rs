@@ -50,8 +50,8 @@ pub(crate) fn degraded(degraded: &Degraded) {
 }
 
 /// A call failed in a way that is not stood in for.
-pub(crate) fn left_alone(name: &Name, failure: &Failure) {
-    decided!(layer = "fallback", name = %name, failure = %failure, "failure left alone");
+pub(crate) fn left_alone(layer: &'static str, name: &Name, failure: &Failure) {
+    decided!(layer, name = %name, failure = %failure, "failure left alone");
 }
 
 /// A substitute was asked for and failed too.
@@ -62,6 +62,32 @@ pub(crate) fn substitute_failed(degraded: &Degraded) {
         failure = %degraded.failure(),
         "the substitute failed too"
     );
+}
+
+/// An answer of old stood in for a failure.
+pub(crate) fn recalled(degraded: &Degraded, age: Duration) {
+    decided!(
+        layer = degraded.layer(),
+        name = %degraded.name(),
+        failure = %degraded.failure(),
+        ?age,
+        "answered from memory"
+    );
+}
+
+/// No answer of old stood in for a failure.
+pub(crate) fn nothing_remembered(name: &Name, failure: &Failure) {
+    decided!(layer = "cache_fallback", name = %name, failure = %failure, "nothing to answer from memory");
+}
+
+/// An answer is not kept.
+pub(crate) fn not_remembered(name: &Name, reason: &'static str) {
+    decided!(layer = "cache_fallback", name = %name, reason, "not remembered");
+}
+
+/// Answers of old are not told any more.
+pub(crate) fn forgotten(name: &Name, entries: usize) {
+    decided!(layer = "cache_fallback", name = %name, entries, "forgotten");
 }
 
 /// A circuit began a new generation.

@@ -30,7 +30,7 @@ impl Life {
         Self { kept_at: now, age_when_kept: allowed.age, longest }
     }
 
-    pub(super) fn age(&self, now: Moment) -> Duration {
+    fn age(&self, now: Moment) -> Duration {
         self.age_when_kept.saturating_add(now.since(self.kept_at))
     }
 
@@ -39,8 +39,61 @@ impl Life {
         let age = self.age(now);
         (age <= self.longest && most.is_none_or(|most| age <= most)).then_some(age)
     }
+}
 
-    pub(super) fn is_over(&self, now: Moment) -> bool {
-        self.may_stand_in(now, None).is_none()
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SEC: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u32) -> Moment {
+        Moment::EPOCH + seconds * SEC
+    }
+
+    #[test]
+    fn an_answer_stands_in_until_it_is_as_old_as_it_may_be_and_no_longer() {
+        let life = Life::begin(at(10), 30 * SEC, Allowed::default());
+        assert_eq!(life.may_stand_in(at(10), None), Some(Duration::ZERO));
+        assert_eq!(life.may_stand_in(at(40), None), Some(30 * SEC));
+        assert_eq!(life.may_stand_in(at(40) + Duration::from_nanos(1), None), None);
+        assert_eq!(life.may_stand_in(Moment::MAX, None), None);
+    }
+
+    #[test]
+    fn an_answer_that_was_old_when_it_came_is_older_now() {
+        let life = Life::begin(at(10), 30 * SEC, Allowed { age: 20 * SEC, ..Allowed::default() });
+        assert_eq!(life.may_stand_in(at(20), None), Some(30 * SEC));
+        assert_eq!(life.may_stand_in(at(21), None), None);
+        let ancient = Life::begin(at(10), Duration::MAX, Allowed { age: Duration::MAX, ..Allowed::default() });
+        assert_eq!(ancient.may_stand_in(at(20), None), Some(Duration::MAX), "it is added up without overflow");
+    }
+
+    #[test]
+    fn whoever_asks_may_want_a_younger_one() {
+        let life = Life::begin(at(10), 30 * SEC, Allowed::default());
+        assert_eq!(life.may_stand_in(at(15), Some(5 * SEC)), Some(5 * SEC));
+        assert_eq!(life.may_stand_in(at(16), Some(5 * SEC)), None);
+        assert_eq!(life.may_stand_in(at(41), Some(90 * SEC)), None, "and gets no older one");
+    }
+
+    #[test]
+    fn a_clock_that_runs_backwards_makes_nothing_older() {
+        let life = Life::begin(at(10), 30 * SEC, Allowed::default());
+        assert_eq!(life.may_stand_in(at(5), None), Some(Duration::ZERO));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_allowed_only_shortens(longest: u32, allowed: Option<u32>, age: u16, later: u32) {
+            let allowed = Allowed { age: u32::from(age) * SEC, stale_if_error: allowed.map(|allowed| allowed * SEC) };
+            let life = Life::begin(at(0), longest * SEC, allowed);
+            let reference = u64::from(age) + u64::from(later);
+            let most = u64::from(longest).min(allowed.stale_if_error.map_or(u64::MAX, |allowed| allowed.as_secs()));
+            let may = (reference <= most).then(|| Duration::from_secs(reference));
+            prop_assert_eq!(life.may_stand_in(at(later), None), may);
+        }
     }
 }

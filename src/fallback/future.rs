@@ -147,7 +147,7 @@ where
             unreachable!("only a call can fail");
         };
         if !this.plan.trigger.stands_in_for(&failure) {
-            telemetry::left_alone(&this.plan.name, &failure);
+            telemetry::left_alone("fallback", &this.plan.name, &failure);
             this.state.set(State::Answered { result });
             return;
         }

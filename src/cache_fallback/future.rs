@@ -1,0 +1,121 @@
+mod looked;
+
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project::pin_project;
+use tower::Service;
+
+pub(super) use self::looked::{Looked, Plan};
+use super::handle::Remember;
+use crate::clock::{self, Timer};
+use crate::outcome::{Classify, Failure, FailureKind, MarkDegraded};
+use crate::serving::Called;
+
+/// The future of a [`CacheFallback`](super::CacheFallback).
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture<S, Req, K, V, R, C, M>
+where
+    S: Service<Req>,
+    R: Remember<Req, S::Response>,
+{
+    /// Gone once there is an answer.
+    #[pin]
+    called: Option<Called<S, Req>>,
+    looked: Option<Looked<K, V, R, C, M, R::Asked>>,
+    #[pin]
+    patience: Patience,
+}
+
+/// With a service that is not ready.
+#[pin_project(project = PatienceProj)]
+enum Patience {
+    NotNeeded,
+    Until(#[pin] Timer),
+    /// There is nothing that could stand in.
+    Endless,
+}
+
+impl<S, Req, K, V, R, C, M> ResponseFuture<S, Req, K, V, R, C, M>
+where
+    S: Service<Req>,
+    R: Remember<Req, S::Response>,
+{
+    #[inline(always)]
+    pub(super) const fn new(called: Called<S, Req>, looked: Option<Looked<K, V, R, C, M, R::Asked>>) -> Self {
+        Self { called: Some(called), looked, patience: Patience::NotNeeded }
+    }
+}
+
+impl<S, Req, K, V, R, C, M> Future for ResponseFuture<S, Req, K, V, R, C, M>
+where
+    S: Service<Req>,
+    K: Eq + Hash + Clone,
+    R: Remember<Req, S::Response, Key = K, Kept = V>,
+    C: Classify<S::Response, S::Error>,
+    M: MarkDegraded<S::Response>,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.as_mut().project();
+        let called = this.called.as_mut().as_pin_mut().expect("a cache fallback's future was polled after it finished");
+        let Poll::Ready(result) = called.poll(cx) else {
+            let response = ready!(self.as_mut().poll_patience(cx));
+            self.project().called.set(None);
+            return Poll::Ready(Ok(response));
+        };
+        // The call is over, and what it holds goes before anything is done about it.
+        this.called.set(None);
+        match this.looked.take() {
+            None => Poll::Ready(result),
+            Some(looked) => Poll::Ready(looked.answered(result)),
+        }
+    }
+}
+
+impl<S, Req, K, V, R, C, M> ResponseFuture<S, Req, K, V, R, C, M>
+where
+    S: Service<Req>,
+    K: Eq + Hash + Clone,
+    R: Remember<Req, S::Response, Key = K, Kept = V>,
+    M: MarkDegraded<S::Response>,
+{
+    /// Gives up on a service that does not become ready, if something can stand in for it.
+    #[cold]
+    #[inline(never)]
+    fn poll_patience(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<S::Response> {
+        let mut this = self.project();
+        let Some(looked) = this.looked else { return Poll::Pending };
+        if !this.called.as_ref().get_ref().as_ref().is_some_and(Called::is_getting_ready) {
+            return Poll::Pending;
+        }
+        let had_budget = clock::has_budget();
+        if let (PatienceProj::NotNeeded, Some(limit)) = (this.patience.as_mut().project(), looked.ready_within()) {
+            this.patience.set(Patience::Until(clock::sleep(limit)));
+        }
+        if let PatienceProj::Until(timer) = this.patience.as_mut().project() {
+            ready!(clock::poll_timer(timer, had_budget, cx));
+            if let Some(response) = looked.recall(&Failure::new(FailureKind::Refused)) {
+                return Poll::Ready(response);
+            }
+            this.patience.set(Patience::Endless);
+        }
+        Poll::Pending
+    }
+}
+
+impl<S, Req, K, V, R, C, M> fmt::Debug for ResponseFuture<S, Req, K, V, R, C, M>
+where
+    S: Service<Req>,
+    R: Remember<Req, S::Response>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,61 @@
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use super::Shared;
+use super::counts::Counted;
+use crate::cache_fallback::memory::{Answer, Kept, Version};
+use crate::cache_fallback::state::{Allowed, Life};
+use crate::clock::Moment;
+use crate::telemetry;
+
+/// Where the answer to one request is remembered, if it is.
+///
+/// It knows when the request was sent. What was forgotten since, or answered to a later request, is not overwritten with it.
+#[must_use = "what is not kept or forgotten stays as it was"]
+pub struct Slot<K, V> {
+    pub(in super::super) shared: Arc<Shared<K, V>>,
+    pub(in super::super) key: K,
+    version: Version,
+    asked_at: Moment,
+}
+
+impl<K: Eq + Hash + Clone, V> Slot<K, V> {
+    pub(in super::super) fn new(shared: Arc<Shared<K, V>>, key: K) -> Self {
+        let version = shared.store.version(&key);
+        Self { shared, key, version, asked_at: Moment::now() }
+    }
+
+    /// Remembers an answer, which takes so many `bytes`, in place of those that it `replaces`, as long as it is
+    /// [allowed](Allowed).
+    pub fn keep(self, value: V, bytes: usize, allowed: Allowed, replaces: impl Fn(&V) -> bool) {
+        let Self { shared, key, version, asked_at } = self;
+        // It is as old as it can be: from when it was asked for.
+        let life = Life::begin(asked_at, shared.config.stale_if_error, allowed);
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        match shared.store.keep(&key, version, Answer { value, life, asked_at, bytes }, replaces) {
+            Kept::Kept => shared.counters.count(Counted::Remembered),
+            Kept::Outdated => {
+                telemetry::not_remembered(&shared.config.name, "something has changed since it was asked for")
+            }
+            Kept::TooLarge => {
+                shared.counters.count(Counted::TooLarge);
+                telemetry::not_remembered(&shared.config.name, "it is too large");
+            }
+        }
+    }
+
+    /// Forgets of what is remembered under the key whatever is `unwanted`: the service has said something else since.
+    pub fn forget(self, unwanted: impl Fn(&V) -> bool) {
+        let Self { shared, key, asked_at, .. } = self;
+        if shared.store.forget_some(&key, |answer| answer.asked_at <= asked_at && unwanted(&answer.value)) {
+            telemetry::forgotten(&shared.config.name, 1);
+        }
+    }
+}
+
+impl<K: fmt::Debug, V> fmt::Debug for Slot<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").field("key", &self.key).finish_non_exhaustive()
+    }
+}

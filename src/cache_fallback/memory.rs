@@ -1,0 +1,258 @@
+mod answer;
+mod entries;
+mod invalid;
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::iter;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use quick_cache::DefaultHashBuilder;
+
+pub(super) use self::answer::Answer;
+use self::entries::{Answers, Entries, weight_of};
+pub use self::invalid::InvalidMemory;
+
+/// So many answers are kept under one key, and of more the last ones.
+const MOST_VARIANTS: usize = 8;
+
+/// What is forgotten of one key counts for all that share one of these, and costs an answer that is not kept. So many take
+/// 64 KiB; of 50 answers under way at a time that nothing is there (404), one in a hundred others is not kept.
+const STRIPES: usize = 4096;
+
+/// Answers in the memory of this process, which together take no more than so many bytes.
+///
+/// When it is full, those go that nobody has asked for, or not for long (S3-FIFO); the newest is always let in, since it is the
+/// one that is missed when its service fails next. Answers whose time is over are kept until room is needed.
+///
+/// Clones share the answers, and so do the layers that they are given to.
+pub struct MemoryStore<K, V>(Arc<Shared<K, V>>);
+
+struct Shared<K, V> {
+    entries: Entries<K, V>,
+    max_entry: u64,
+    stripes: Box<[Stripe]>,
+    hasher: DefaultHashBuilder,
+}
+
+/// Entries are changed one at a time, and what is forgotten is counted.
+#[derive(Default)]
+struct Stripe {
+    forgotten: AtomicU64,
+    lock: Mutex<()>,
+}
+
+impl Stripe {
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was known of a key when a request was sent. An answer to it is kept if nothing has been forgotten since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Version {
+    stripe: usize,
+    forgotten: u64,
+}
+
+/// What came of an answer that was to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    Kept,
+    /// Something has been forgotten since its request was sent, or a later one has been answered.
+    Outdated,
+    TooLarge,
+}
+
+/// Whether an entry was changed.
+enum Change {
+    Made,
+    /// Something has been forgotten.
+    Outdated,
+    /// Somebody else has changed it: look again.
+    Lost,
+}
+
+impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
+    /// A store of up to `max_bytes`, of which one key may have a sixteenth.
+    #[must_use]
+    pub fn new(max_bytes: NonZeroU64) -> Self {
+        Self::with(max_bytes.get(), max_bytes.get().div_ceil(16))
+    }
+
+    /// A store in which one key may have up to `max_entry` bytes, all variants of its answer together.
+    ///
+    /// # Errors
+    ///
+    /// If that is more than half of all bytes, so that one answer would drive out nearly all others.
+    pub fn with_max_entry(max_bytes: NonZeroU64, max_entry: NonZeroU64) -> Result<Self, InvalidMemory> {
+        let (max_bytes, max_entry) = (max_bytes.get(), max_entry.get());
+        if max_entry > max_bytes / 2 {
+            return Err(InvalidMemory::EntryTooLarge { max_entry, max_bytes });
+        }
+        Ok(Self::with(max_bytes, max_entry))
+    }
+
+    fn with(max_bytes: u64, max_entry: u64) -> Self {
+        let hasher = DefaultHashBuilder::default();
+        let entries = entries::empty(max_bytes, max_entry, hasher.clone());
+        let stripes = iter::repeat_with(Stripe::default).take(STRIPES).collect();
+        Self(Arc::new(Shared { entries, max_entry, stripes, hasher }))
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.entries.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many bytes the answers take together, with some 256 for each beside its own.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.entries.weight()
+    }
+
+    /// What is known of a key now.
+    pub(super) fn version(&self, key: &K) -> Version {
+        // The cache takes the lower bits.
+        let stripe = usize::try_from(self.0.hasher.hash_one(key) >> 32).unwrap_or_default() % STRIPES;
+        Version { stripe, forgotten: self.0.stripes[stripe].forgotten.load(Ordering::Acquire) }
+    }
+
+    /// The answer under a key that is the one `wanted`.
+    pub(super) fn get(&self, key: &K, wanted: impl Fn(&V) -> bool) -> Option<Arc<Answer<V>>> {
+        self.0.entries.get(key)?.iter().find(|answer| wanted(&answer.value)).cloned()
+    }
+
+    /// Keeps an answer in place of those that it `replaces`.
+    pub(super) fn keep(&self, key: &K, version: Version, answer: Answer<V>, replaces: impl Fn(&V) -> bool) -> Kept {
+        if weight_of(&answer) > self.0.max_entry {
+            return Kept::TooLarge;
+        }
+        let answer = Arc::new(answer);
+        loop {
+            let known = self.0.entries.peek(key);
+            let Some(answers) = self.with_another(known.as_deref().unwrap_or_default(), &answer, &replaces) else {
+                return Kept::Outdated;
+            };
+            match self.change(key, version, known.as_ref(), answers) {
+                Change::Made => return Kept::Kept,
+                Change::Outdated => return Kept::Outdated,
+                Change::Lost => {}
+            }
+        }
+    }
+
+    /// What is known, and another answer first; `None` if what it replaces is younger. What there is no room for goes, the oldest
+    /// first.
+    fn with_another(
+        &self,
+        known: &[Arc<Answer<V>>],
+        answer: &Arc<Answer<V>>,
+        replaces: &impl Fn(&V) -> bool,
+    ) -> Option<Answers<V>> {
+        let (replaced, mut others): (Vec<_>, Vec<_>) = known.iter().partition(|other| replaces(&other.value));
+        if replaced.iter().any(|other| other.asked_at > answer.asked_at) {
+            return None;
+        }
+        others.sort_by_key(|other| Reverse(other.asked_at));
+        let mut room = self.0.max_entry - weight_of(answer);
+        let fits = |other: &&Arc<Answer<V>>| {
+            let left = room.checked_sub(weight_of(other));
+            room = left.unwrap_or_default();
+            left.is_some()
+        };
+        let others = others.into_iter().take(MOST_VARIANTS - 1).take_while(fits);
+        Some(iter::once(answer).chain(others).cloned().collect())
+    }
+
+    /// Whoever decided has looked without a lock, since what they look at is not only ours.
+    fn change(&self, key: &K, version: Version, known: Option<&Answers<V>>, answers: Answers<V>) -> Change {
+        // Dropped after the lock.
+        let mut gone = Vec::new();
+        let current;
+        let stripe = &self.0.stripes[version.stripe];
+        let _lock = stripe.lock();
+        if stripe.forgotten.load(Ordering::Relaxed) != version.forgotten {
+            return Change::Outdated;
+        }
+        current = self.0.entries.peek(key);
+        if current.as_ref().map(Arc::as_ptr) != known.map(Arc::as_ptr) {
+            return Change::Lost;
+        }
+        self.0.entries.insert_with_lifecycle(key.clone(), answers, &mut gone);
+        Change::Made
+    }
+
+    /// Forgets what is known of a key, and what is being asked about it; says whether anything was known.
+    pub(super) fn forget(&self, key: &K) -> bool {
+        let stripe = &self.0.stripes[self.version(key).stripe];
+        let lock = stripe.lock();
+        stripe.forgotten.fetch_add(1, Ordering::Release);
+        let gone = self.0.entries.remove(key);
+        drop(lock);
+        gone.is_some()
+    }
+
+    /// The same with those answers alone that are `unwanted`, where all that is being asked about the key is outdated as well.
+    pub(super) fn forget_some(&self, key: &K, unwanted: impl Fn(&Answer<V>) -> bool) -> bool {
+        let stripe = self.version(key).stripe;
+        let forgotten = {
+            let _lock = self.0.stripes[stripe].lock();
+            self.0.stripes[stripe].forgotten.fetch_add(1, Ordering::Release) + 1
+        };
+        let mut version = Version { stripe, forgotten };
+        loop {
+            let Some(known) = self.0.entries.peek(key) else { return false };
+            let rest: Answers<V> = known.iter().filter(|answer| !unwanted(answer)).cloned().collect();
+            if rest.len() == known.len() {
+                return false;
+            }
+            if rest.is_empty() {
+                if self.0.entries.remove_if(key, |current| Arc::ptr_eq(current, &known)).is_some() {
+                    return true;
+                }
+                continue;
+            }
+            match self.change(key, version, Some(&known), rest) {
+                Change::Made => return true,
+                Change::Outdated => version = self.version(key),
+                Change::Lost => {}
+            }
+        }
+    }
+
+    /// Forgets every key that is `unwanted`, and whatever is being asked now; says how many were known.
+    pub(super) fn forget_where(&self, unwanted: impl Fn(&K) -> bool) -> usize {
+        for stripe in &self.0.stripes {
+            let _lock = stripe.lock();
+            stripe.forgotten.fetch_add(1, Ordering::Release);
+        }
+        let unwanted = self.0.entries.iter().filter(|(key, _)| unwanted(key));
+        unwanted.filter(|(key, _)| self.0.entries.remove(key).is_some()).count()
+    }
+}
+
+impl<K, V> Clone for MemoryStore<K, V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K, V> fmt::Debug for MemoryStore<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("max_entry", &self.0.max_entry).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
