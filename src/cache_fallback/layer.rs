@@ -94,7 +94,7 @@ impl<K, V, F, C, M> CacheFallbackLayer<K, V, Clones<F>, C, M> {
 impl<K: Eq + Hash + Clone, V, R, C, M> CacheFallbackLayer<K, V, R, C, M> {
     /// The hold on what this layer remembers, and all its clones and services.
     #[must_use]
-    pub fn handle(&self) -> Memory<K, V> {
+    pub fn memory(&self) -> Memory<K, V> {
         Memory::of(self.shared.clone())
     }
 }
