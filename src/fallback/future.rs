@@ -9,6 +9,7 @@ use tower::Service;
 use super::config::{Failed, Substitute, Trigger};
 use crate::name::Name;
 use crate::outcome::{Classify, Degraded, Failure, MarkDegraded, Outcome};
+use crate::serving::Called;
 use crate::{superseded, telemetry};
 
 /// What a fallback does about a failure.
@@ -38,17 +39,7 @@ where
 enum State<S: Service<Req>, Req, G, K> {
     Calling {
         #[pin]
-        call: S::Future,
-        summary: K,
-    },
-    GettingReady {
-        /// Always there. It comes out of an `Option`, and stays in it, so that it is moved once.
-        service: Option<S>,
-        request: Req,
-        summary: K,
-    },
-    NeverReady {
-        error: Option<S::Error>,
+        call: Called<S, Req>,
         summary: K,
     },
     Substituting {
@@ -69,18 +60,8 @@ where
     A: Substitute<S::Response, S::Error, K>,
 {
     #[inline(always)]
-    pub(super) const fn calling(call: S::Future, summary: K, plan: Plan<A, C, M, W>) -> Self {
+    pub(super) const fn new(call: Called<S, Req>, summary: K, plan: Plan<A, C, M, W>) -> Self {
         Self { state: State::Calling { call, summary }, plan }
-    }
-
-    #[inline(always)]
-    pub(super) const fn getting_ready(service: Option<S>, request: Req, summary: K, plan: Plan<A, C, M, W>) -> Self {
-        Self { state: State::GettingReady { service, request, summary }, plan }
-    }
-
-    #[inline(always)]
-    pub(super) const fn never_ready(error: S::Error, summary: K, plan: Plan<A, C, M, W>) -> Self {
-        Self { state: State::NeverReady { error: Some(error), summary }, plan }
     }
 }
 
@@ -140,10 +121,7 @@ where
         let Failed { failure, result, .. } = failed;
         let mut this = self.project();
         // The call is over, and what it holds goes before anything is done in its place.
-        let (StateOwn::Calling { summary, .. }
-        | StateOwn::GettingReady { summary, .. }
-        | StateOwn::NeverReady { summary, .. }) = this.state.as_mut().project_replace(State::Finished)
-        else {
+        let StateOwn::Calling { summary, .. } = this.state.as_mut().project_replace(State::Finished) else {
             unreachable!("only a call can fail");
         };
         if !this.plan.trigger.stands_in_for(&failure) {
@@ -179,41 +157,18 @@ where
         loop {
             let mut this = self.as_mut().project();
             match this.state.as_mut().project() {
-                StateProj::GettingReady { service: Some(service), .. } => match ready!(service.poll_ready(cx)) {
-                    Ok(()) => this.state.begin(),
-                    Err(error) => self.as_mut().called(Err(error)),
-                },
                 StateProj::Calling { call, .. } => {
                     let result = ready!(call.poll(cx));
                     self.as_mut().called(result);
-                }
-                StateProj::NeverReady { error, .. } => {
-                    let error = error.take().expect("it is told once");
-                    self.as_mut().called(Err(error));
                 }
                 StateProj::Substituting { answer, .. } => {
                     let result = ready!(answer.poll(cx));
                     self.as_mut().substituted(result);
                 }
                 StateProj::Answered { .. } => return Poll::Ready(()),
-                StateProj::GettingReady { .. } | StateProj::Finished => {
-                    panic!("a fallback's future was polled after it finished")
-                }
+                StateProj::Finished => panic!("a fallback's future was polled after it finished"),
             }
         }
-    }
-}
-
-impl<S: Service<Req>, Req, G, K> State<S, Req, G, K> {
-    /// Makes the call, of a service that is ready.
-    fn begin(mut self: Pin<&mut Self>) {
-        let StateOwn::GettingReady { service: Some(mut service), request, summary } =
-            self.as_mut().project_replace(State::Finished)
-        else {
-            unreachable!("it has just become ready");
-        };
-        let call = service.call(request);
-        self.set(State::Calling { call, summary });
     }
 }
 

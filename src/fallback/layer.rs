@@ -7,6 +7,7 @@ use super::config::{Asynchronous, Backup, FallbackConfig, Function, InvalidFallb
 use super::future::Plan;
 use super::service::Fallback;
 use crate::outcome::{ErrorsAreFailures, Kinds, Unmarked};
+use crate::serving::Serving;
 
 /// Answers something else when a call fails; [the module](super) tells the whole story.
 ///
@@ -151,7 +152,7 @@ where
 
     fn layer(&self, inner: S) -> Self::Service {
         let Self { plan, summary } = self.clone();
-        Fallback { inner, serving: None, plan, summary }
+        Fallback { inner: Serving::new(inner), plan, summary }
     }
 }
 
