@@ -1,6 +1,6 @@
 //! Composable tower layers that keep a service standing when what it depends on fails.
 //!
-//! Each layer wraps any [`tower::Service`] (fallback, retry, idempotency, and a rate limit that waits, any that is `Clone`): an axum router, a hyper server, an outbound hyper, reqwest or tonic client, a
+//! Each layer wraps any [`tower::Service`] (fallback, cache fallback, retry, idempotency, and a rate limit that waits, any that is `Clone`): an axum router, a hyper server, an outbound hyper, reqwest or tonic client, a
 //! job queue. A layer never changes a service's types: the response and the error that come out are those that went in.
 //!
 //! | layer | what the caller notices |
@@ -11,8 +11,7 @@
 //! | [`retry`] | a call that failed is made again, a little later, as long as that helps |
 //! | [`idempotency`] | a repeated request is answered with the first one's response, and not run again |
 //! | [`fallback`] | a call that failed is answered with something else, and marked |
-//!
-//! Cache fallback is planned.
+//! | [`cache_fallback`] | a call that failed is answered with the last good answer, and marked |
 //!
 //! # A server
 //!
@@ -80,7 +79,8 @@
 //! - *Time is tokio's.* `tokio::time::pause` stops a whole stack, so your tests need not wait.
 //! - *Dropping a call is safe* at every point.
 //! - *A call that succeeds* allocates nothing (but for telling an HTTP service its deadline, where you ask for that,
-//!   what a retry copies of an HTTP request, and the task and the record of a request that is run once), arms no timer unless it has to wait, reads the clock at most once in
+//!   what a retry copies of an HTTP request, the task and the record of a request that is run once, and an answer that is
+//!   remembered), arms no timer unless it has to wait, reads the clock at most once in
 //!   each layer that needs the time, and writes nothing that another thread writes (but for the rate limit, whose
 //!   number is shared, and a retry's budget while it is not full). What you put into an `Arc` costs a reference
 //!   count, and so does what a retry or a rate limit that waits clones for a call, and a fallback for its first one: the

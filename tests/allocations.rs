@@ -4,10 +4,11 @@
 mod support;
 
 use std::future::{Ready, ready};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use buttress::cache_fallback::{self, CacheFallbackConfig, CacheFallbackLayer};
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, LastCalls, OpenFor, TimeWindow};
 use buttress::fallback::{self, Failed, FallbackLayer};
 use buttress::idempotency::{
@@ -19,6 +20,7 @@ use buttress::retry::{Backoff, BudgetConfig, RetryConfig, RetryLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{Deadline, Error, Rejection};
 use bytes::Bytes;
+use futures::FutureExt;
 use support::allocations::{CALLS, of};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceBuilder};
@@ -144,6 +146,22 @@ fn a_fallback_allocates_nothing_whether_or_not_the_call_fails() {
     assert_eq!(of(service.clone(), || Ok(1), good), 0);
     assert_eq!(of(service.clone(), || Err(()), |answer| *answer == Ok(7)), 0);
     control(service);
+}
+
+#[test]
+fn a_cache_fallback_allocates_nothing_but_for_what_it_remembers() {
+    let layer = || {
+        let store = cache_fallback::MemoryStore::new(NonZeroU64::new(1 << 20).expect("not zero"));
+        CacheFallbackLayer::new(CacheFallbackConfig::new(Duration::from_secs(3600)), store).expect("valid")
+    };
+    let service = layer().key(|_: &Result<u32, ()>| None::<u32>).layer(AtOnce);
+    assert_eq!(of(service.clone(), || Ok(1), good), 0, "nothing to remember");
+    control(service);
+
+    let mut service = layer().key(|_: &Result<u32, ()>| Some(7)).layer(AtOnce);
+    assert!(of(service.clone(), || Ok(1), good) >= CALLS, "each is remembered");
+    assert_eq!(service.call(Ok(1)).now_or_never(), Some(Ok(1)));
+    assert_eq!(of(service, || Err(()), good), 0, "from memory");
 }
 
 /// One that asks for everything a breaker can count.

@@ -5,10 +5,11 @@ mod support;
 
 use std::io;
 use std::net::IpAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use buttress::cache_fallback::{self, CacheFallbackConfig, CacheFallbackLayer};
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, OpenFor};
 use buttress::fallback::{FallbackConfig, FallbackLayer};
 use buttress::http::{BodyDeadline, ClientIp, DeadlineHeader, ReplayBodies, ReplayPool};
@@ -23,7 +24,7 @@ use buttress::{BoxError, Deadline, Failure, KeyOf};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::support::books::{Books, Draft, Line};
@@ -116,6 +117,39 @@ async fn a_fallback_tells_what_it_stood_in_for() {
         lines.take(),
         [r#"DEBUG buttress: the substitute failed too layer="fallback" name=pay-later failure=error"#]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_fallback_tells_what_it_stood_in_for_and_what_it_could_not() {
+    let (lines, _listening) = listen();
+    let max_bytes = NonZeroU64::new(10_000).expect("not zero");
+    let store = cache_fallback::MemoryStore::with_max_entry(max_bytes, NonZeroU64::new(300).expect("not zero"));
+    let config = CacheFallbackConfig::new(Duration::from_secs(30)).name("prices");
+    let layer = CacheFallbackLayer::new(config, store.expect("small enough")).expect("valid");
+    let memory = layer.memory();
+    let layer = layer.key(|number: &u64| Some(number % 2)).size_of(|number: &u64| *number as usize);
+    let says = service_fn(|number: u64| async move { if number < 2 { Err("down") } else { Ok(number) } });
+    let mut service = layer.layer(says);
+    service.call(0).await.expect_err("nothing is remembered");
+    assert_eq!(
+        lines.take(),
+        [r#"DEBUG buttress: nothing to answer from memory layer="cache_fallback" name=prices failure=error"#]
+    );
+    service.call(2).await.expect("an answer");
+    assert_eq!(lines.take(), [""; 0], "nothing was decided");
+    tokio::time::advance(Duration::from_secs(2)).await;
+    service.call(0).await.expect("from memory");
+    assert_eq!(
+        lines.take(),
+        [r#"DEBUG buttress: answered from memory layer="cache_fallback" name=prices failure=error age=2s"#]
+    );
+    service.call(100).await.expect("an answer");
+    assert_eq!(
+        lines.take(),
+        [r#"DEBUG buttress: not remembered layer="cache_fallback" name=prices reason="it is too large""#]
+    );
+    memory.forget_all();
+    assert_eq!(lines.take(), [r#"DEBUG buttress: forgotten layer="cache_fallback" name=prices entries=1"#]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ GROUPS = {
     "Retry": ("retry",),
     "Idempotency": ("idempotency",),
     "Fallback": ("fallback",),
+    "Cache fallback": ("cache fallback",),
 }
 
 INTRODUCTION = """\

@@ -1,4 +1,80 @@
-//! Answers from memory when a call fails: the last good answer.
+//! Answers a call that fails from memory: with the last good answer to the same request.
+//!
+//! The service is asked first, always; while it answers, the caller notices nothing, and the layer remembers what it says.
+//! When a call fails, the caller gets what was remembered, as long as that is not too old. It is marked
+//! [`Degraded`](crate::outcome::Degraded) where it has a place for it, over HTTP with its `Age` and a `Cache-Status` too, and an
+//! event says so. If nothing is remembered, the failure comes out untouched.
+//!
+//! Which failures it stands in for: by default those that neither the request nor its sender is to blame for
+//! (`Error`, `TimedOut`, `Expired`, `Refused` in [the table of meanings](crate::outcome)); choose others with
+//! [`CacheFallbackConfig::on`].
+//!
+//! # When to choose it
+//!
+//! When an old answer is better than none: a catalogue, a profile, an exchange rate. How old is too old is yours to say, and
+//! there is no default for it. Never for what must be true now, such as what is in stock, or paid. If there is something
+//! honest to say without an answer of old ("pay later", an empty list), choose the [fallback](crate::fallback), or put it
+//! around this layer for the first request that fails.
+//!
+//! It stands outside of whatever can refuse or give up: retry, circuit breaker, timeout. Where the breaker is open, an answer
+//! from memory costs no call.
+//!
+//! It is no cache that spares its service calls. Answers from memory are told when there are no others.
+//!
+//! # Which requests have the same answer
+//!
+//! For plain values a closure says so, which finds a [key](CacheFallbackLayer::key) in the request; the answer is cloned. Over
+//! HTTP the presets know: [`http_server`](CacheFallbackLayer::http_server) and
+//! [`http_client`](CacheFallbackLayer::http_client). For anything else there is [`Remember`].
+//!
+//! What one user may see, another may not: a key that does not tell them apart tells one what the other was told.
+//!
+//! # How long, and what goes
+//!
+//! An answer counts as old as its request. It stands in until it is
+//! [`stale_if_error`](CacheFallbackConfig::new) old, or as old as its service [allows](Allowed), whichever is sooner. Whatever
+//! has changed is [forgotten](Memory::forget): no answer to a request that was sent before that is remembered after it, and of
+//! two requests the answer to the one that was sent later is remembered. A call that is dropped remembers nothing.
+//!
+//! # Readiness
+//!
+//! The layer itself is always ready. Whether the wrapped service is, it finds out in `call`, and a service that fails to become
+//! ready has failed. One that is not ready is waited for, for [50 ms](CacheFallbackConfig::ready_within); then a call is
+//! answered from memory, if that is possible, and waits on if it is not.
+//!
+//! The wrapped service must be `Clone`. One clone serves all calls for as long as each of them finds it ready, and the next
+//! call after one that did not asks a new clone.
+//!
+//! # Example
+//!
+//! ```
+//! use std::num::NonZeroU64;
+//! use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+//! use std::time::Duration;
+//! use buttress::BoxError;
+//! use buttress::cache_fallback::{CacheFallbackConfig, CacheFallbackLayer, MemoryStore};
+//! use tower::{Layer, Service, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! static IS_UP: AtomicBool = AtomicBool::new(true);
+//! let rates = service_fn(async |_currency: &'static str| {
+//!     if IS_UP.load(Relaxed) { Ok(1.08) } else { Err(BoxError::from("down")) }
+//! });
+//! // A rate may be ten minutes old, and all of them together may take a mebibyte.
+//! let store = MemoryStore::new(NonZeroU64::new(1 << 20).expect("not zero"));
+//! let layer = CacheFallbackLayer::new(CacheFallbackConfig::new(Duration::from_secs(600)), store)?;
+//! let memory = layer.memory();
+//! let mut rates = layer.key(|currency: &&'static str| Some(*currency)).layer(rates);
+//!
+//! assert_eq!(rates.call("EUR").await?, 1.08);
+//! IS_UP.store(false, Relaxed);
+//! assert_eq!(rates.call("EUR").await?, 1.08, "from memory");
+//! assert!(rates.call("CHF").await.is_err(), "nobody has asked for it before");
+//! assert_eq!(memory.counts().stood_in, 1);
+//! # Ok(())
+//! # }
+//! ```
 
 mod config;
 mod future;

@@ -30,6 +30,7 @@ const ORDER: &[&[&str]] = &[
     &["name"],
     &["clock"],
     &["striped"],
+    &["serving"],
     &["placement"],
     &["sync"],
 ];

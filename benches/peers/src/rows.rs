@@ -1,6 +1,7 @@
 //! The rows: what is called, and what it is compared to.
 
 mod breaker;
+mod cache_fallback;
 mod fallback;
 mod http;
 mod idempotency;
@@ -53,6 +54,7 @@ pub fn all() -> Vec<Row> {
     retry::add(&mut rows);
     idempotency::add(&mut rows);
     fallback::add(&mut rows);
+    cache_fallback::add(&mut rows);
     stack::add(&mut rows);
     #[cfg(feature = "peers")]
     peers::add(&mut rows);

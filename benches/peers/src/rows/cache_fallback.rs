@@ -1,0 +1,26 @@
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use buttress::cache_fallback::{CacheFallbackConfig, CacheFallbackLayer, MemoryStore};
+use tower::{Layer, Service};
+
+use super::{BARE, Rows, good};
+use crate::calls::{always, now, through};
+use crate::inner::Bare;
+
+fn layer() -> CacheFallbackLayer<u64, u64> {
+    let store = MemoryStore::new(NonZeroU64::new(1 << 20).expect("not zero"));
+    CacheFallbackLayer::new(CacheFallbackConfig::new(Duration::from_secs(3600)), store).expect("valid")
+}
+
+pub(super) fn add(rows: &mut Rows) {
+    rows.ours("cache fallback, nothing to remember", BARE, || {
+        through(layer().key(|_: &u64| None).layer(Bare), always(2), good)
+    });
+    rows.ours("cache fallback", BARE, || through(layer().key(|_: &u64| Some(7)).layer(Bare), always(2), good));
+    rows.ours("cache fallback, from memory", BARE, || {
+        let mut service = layer().key(|_: &u64| Some(7)).layer(Bare);
+        now(service.call(2)).expect("a good answer");
+        through(service, always(1), good)
+    });
+}
