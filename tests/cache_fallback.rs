@@ -524,3 +524,18 @@ async fn who_remembers_says_what_is_kept_for_whom_and_for_how_long() {
     assert_eq!(says(change(Some("done"))).await.as_deref(), Ok("done"));
     assert_eq!(says(english(None)).await, Err("gone".into()));
 }
+
+#[cfg(feature = "serde")]
+#[test]
+fn settings_are_read_under_the_same_checks() {
+    let read = |text| serde_json::from_str::<CacheFallbackConfig>(text);
+    assert_eq!(read(r#"{"stale_if_error": "30s"}"#).expect("the rest has defaults"), CacheFallbackConfig::new(30 * SEC));
+    let all = r#"{"stale_if_error": "1m", "name": "prices", "on": ["timed_out"], "ready_within": "10ms"}"#;
+    let expected = CacheFallbackConfig::new(60 * SEC).name("prices").on([FailureKind::TimedOut]);
+    assert_eq!(read(all).expect("valid"), expected.ready_within(Duration::from_millis(10)));
+    let zero = read(r#"{"stale_if_error": "0s"}"#).expect("a duration");
+    assert!(CacheFallbackLayer::<u32, u32>::new(zero, store()).is_err());
+    assert!(read("{}").expect_err("nobody has said how old").to_string().contains("missing field `stale_if_error`"));
+    let unknown = read(r#"{"stale_if_error": "30s", "fresh": "5s"}"#).expect_err("no such field");
+    assert!(unknown.to_string().contains("unknown field `fresh`"));
+}

@@ -15,7 +15,7 @@ fn layer() -> CacheFallbackLayer<u64, u64> {
 
 pub(super) fn add(rows: &mut Rows) {
     rows.ours("cache fallback, nothing to remember", BARE, || {
-        through(layer().key(|_: &u64| None).layer(Bare), always(2), good)
+        through(layer().key(|number: &u64| (number % 2 == 1).then_some(7)).layer(Bare), always(2), good)
     });
     rows.ours("cache fallback", BARE, || through(layer().key(|_: &u64| Some(7)).layer(Bare), always(2), good));
     rows.ours("cache fallback, from memory", BARE, || {
