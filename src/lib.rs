@@ -102,6 +102,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod attempt;
+pub mod cache_fallback;
 mod check;
 pub mod circuit_breaker;
 pub mod clock;

@@ -1,0 +1,3 @@
+//! Responses of HTTP that stand in for a failure: which may, for which requests, and for how long.
+
+mod control;
