@@ -1,3 +1,6 @@
 //! Responses of HTTP that stand in for a failure: which may, for which requests, and for how long.
 
 mod control;
+mod key;
+
+pub use self::key::CacheKey;
