@@ -2,5 +2,6 @@
 
 mod control;
 mod key;
+mod vary;
 
 pub use self::key::CacheKey;
