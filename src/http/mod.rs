@@ -53,6 +53,7 @@ mod bridge;
 mod cache;
 mod classify;
 mod client_ip;
+mod content_type;
 mod deadline;
 mod extensions;
 mod hints;
