@@ -2,6 +2,7 @@
 
 mod control;
 mod key;
+mod rules;
 mod vary;
 
 pub use self::key::CacheKey;
