@@ -60,6 +60,7 @@ mod hints;
 mod idempotency;
 mod idempotent;
 mod inbound;
+mod pieces;
 mod presets;
 mod rate_limit;
 mod replay;
