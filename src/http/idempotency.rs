@@ -35,9 +35,3 @@ impl<St, I, Ke, R, T> IdempotencyLayer<St, I, Ke, R, T> {
         self.identify(keys).keep(KeptResponses::new().into_body(into_body)).reject_with(AsResponse::new())
     }
 }
-
-/// A type of content without its parameters, such as the boundary between parts, which is another one each time.
-fn essence(kind: &[u8]) -> Vec<u8> {
-    let end = kind.iter().position(|byte| *byte == b';').unwrap_or(kind.len());
-    kind[..end].trim_ascii().to_ascii_lowercase()
-}

@@ -1,5 +1,3 @@
-mod pieces;
-
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -10,8 +8,8 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-pub(super) use self::pieces::Pieces;
 use crate::clock;
+use crate::http::pieces::Pieces;
 
 /// A body that was read up to a limit.
 pub(super) enum Read<B: Body> {

@@ -7,7 +7,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::read::Pieces;
+use crate::http::pieces::Pieces;
 
 const OURS: [u8; 2] = *b"bt";
 const VERSION: u8 = 1;

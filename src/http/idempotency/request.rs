@@ -10,8 +10,9 @@ use http_body::Body;
 
 use super::key::key_of;
 use super::read::{Read, read};
-use super::{IDEMPOTENCY_KEY, REPLAYED, essence};
+use super::{IDEMPOTENCY_KEY, REPLAYED};
 use crate::deadline::Deadline;
+use crate::http::content_type::essence;
 use crate::idempotency::{
     Fingerprint, Global, Identified, Identify, NotSaid, RecordKey, RefusalReason, ScopeOf, ToParts,
 };
@@ -223,7 +224,7 @@ pub trait FingerprintIn: Send + Sync + 'static {
 
 impl FingerprintIn for WholeRequest {
     fn fingerprint_in(&self, head: &Parts, body: &Bytes) -> Fingerprint {
-        let essence = head.headers.get(http::header::CONTENT_TYPE).map(|kind| essence(kind.as_bytes()));
+        let essence = essence(&head.headers).map(<[u8]>::to_ascii_lowercase);
         Fingerprint::of(&(head.method.as_str(), head.uri.path(), head.uri.query(), essence.as_deref(), &**body))
     }
 }

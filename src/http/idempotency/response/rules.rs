@@ -11,7 +11,8 @@ use http::{HeaderMap, HeaderName, Response};
 
 use super::Effect;
 use crate::http::AsResponse;
-use crate::http::idempotency::{REPLAYED, essence};
+use crate::http::content_type::is_event_stream;
+use crate::http::idempotency::REPLAYED;
 use crate::idempotency::Execution;
 use crate::rejection::Rejection;
 use crate::superseded;
@@ -109,8 +110,7 @@ pub(super) const fn was_not_called(rejection: &Rejection) -> bool {
 
 /// Whether what follows has no end, as far as the head says: a switch of protocols is followed by no body.
 pub(super) fn is_endless(head: &Parts) -> bool {
-    let kind = head.headers.get(CONTENT_TYPE).map(|kind| essence(kind.as_bytes()));
-    head.status.is_informational() || kind.is_some_and(|kind| kind == b"text/event-stream")
+    head.status.is_informational() || is_event_stream(&head.headers)
 }
 
 /// The names of headers that are never told again, or how they begin, each with whom or what it speaks of.

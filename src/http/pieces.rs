@@ -11,7 +11,7 @@ const FEW: usize = 16;
 
 /// Data in the order in which it came, in as much memory as there is data.
 #[derive(Default)]
-pub(in crate::http::idempotency) struct Pieces {
+pub(super) struct Pieces {
     pieces: VecDeque<Bytes>,
     /// Small ones, put together. They come after all others.
     small: BytesMut,
@@ -51,7 +51,7 @@ impl Pieces {
         Some(data)
     }
 
-    pub(in crate::http::idempotency) const fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> usize {
         self.length
     }
 
@@ -59,15 +59,20 @@ impl Pieces {
         self.length == 0
     }
 
-    pub(in crate::http::idempotency) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.pieces.iter().map(|piece| &**piece).chain([&*self.small])
     }
 
     /// In one piece, which is not copied if it is one.
-    pub(in crate::http::idempotency) fn joined(mut self) -> Bytes {
+    pub(super) fn joined(mut self) -> Bytes {
         if self.pieces.len() == 1 && self.small.is_empty() {
             return self.pieces.pop_front().unwrap_or_default();
         }
+        self.copied()
+    }
+
+    /// In one piece of its own, in as much memory as there is data: what came may be a small part of a large buffer.
+    pub(super) fn copied(&self) -> Bytes {
         let mut joined = BytesMut::with_capacity(self.length);
         self.iter().for_each(|piece| joined.extend_from_slice(piece));
         joined.freeze()
@@ -110,6 +115,7 @@ mod tests {
             let (joined, all) = pieces(&lengths);
             prop_assert_eq!((joined.len(), joined.is_empty()), (all.len(), all.is_empty()));
             prop_assert_eq!(joined.iter().collect::<Vec<_>>().concat(), &all[..]);
+            prop_assert_eq!(&joined.copied()[..], &all[..]);
             prop_assert_eq!(&joined.joined()[..], &all[..]);
             let (mut popped, _) = pieces(&lengths);
             let mut out = Vec::new();

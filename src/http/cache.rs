@@ -1,0 +1,10 @@
+//! Responses of HTTP that stand in for a failure: which may, for which requests, and for how long.
+
+mod control;
+mod copied;
+mod key;
+mod rules;
+mod vary;
+
+pub use self::copied::CopiedBody;
+pub use self::key::CacheKey;

@@ -1,0 +1,394 @@
+//! Which requests may be answered by what was remembered, and which answers are.
+
+use std::time::Duration;
+
+use http::header::{
+    AGE, AUTHORIZATION, CONTENT_LOCATION, COOKIE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, LOCATION, RANGE, SET_COOKIE, TRAILER,
+};
+use http::{HeaderMap, Method, StatusCode, request, response};
+
+use super::control::{RequestControl, ResponseControl, delta_seconds};
+use super::key::CacheKey;
+use super::vary;
+use crate::cache_fallback::Allowed;
+use crate::http::content_type::is_event_stream;
+use crate::outcome::Degraded;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// Its answer is nobody else's.
+    Bypass,
+    /// Something that may be remembered.
+    Lookup(Lookup),
+    /// That something be changed: what is [remembered](changed) of it is not so any more.
+    Changes,
+}
+
+/// Of a request that may be answered by a copy, if it cannot be answered otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lookup {
+    /// It asks for the head only.
+    pub(super) is_head: bool,
+    /// It asks for the answer only if something holds.
+    is_conditional: bool,
+    /// How old a copy may be, if its sender says so.
+    pub(super) most_age: Option<Duration>,
+}
+
+/// What becomes of what was remembered, and of the answer that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The answer takes its place.
+    Keep(Allowed),
+    /// It goes, and nothing takes its place.
+    Forget,
+    /// It stays.
+    Leave,
+}
+
+/// What is asked for. `is_scoped`: each user has a copy of their own, and so one who is known by a password or a cookie may be
+/// answered by a copy.
+///
+/// The `max-age` of a request does not count: browsers say 0 whenever a page is loaded again, as people do when it fails.
+pub(super) fn asks(head: &request::Parts, is_scoped: bool) -> Asks {
+    match head.method {
+        Method::GET | Method::HEAD => {}
+        // It asks for a tunnel, and has no resource.
+        Method::CONNECT => return Asks::Bypass,
+        ref method if method.is_safe() => return Asks::Bypass,
+        _ => return Asks::Changes,
+    }
+    let has = |name| head.headers.contains_key(name);
+    if has(RANGE) || (!is_scoped && (has(AUTHORIZATION) || has(COOKIE))) {
+        return Asks::Bypass;
+    }
+    let control = RequestControl::of(&head.headers);
+    if control.no_store || control.no_cache {
+        return Asks::Bypass;
+    }
+    let most_age = match (control.stale_if_error, control.max_stale) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    };
+    let is_conditional =
+        [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE].into_iter().any(has);
+    Asks::Lookup(Lookup { is_head: head.method == Method::HEAD, is_conditional, most_age })
+}
+
+/// What goes when a request that [changes](Asks::Changes) something was answered: what it was about, and what its answer
+/// refers to (RFC 9111, section 4.4). A failure changes nothing, and may be why the copy is needed.
+pub(super) fn changed<'a>(key: &'a CacheKey, response: &'a response::Parts) -> impl Iterator<Item = CacheKey> + 'a {
+    let has_changed = response.status.is_success() || response.status.is_redirection();
+    let references = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| response.headers.get(name));
+    std::iter::once(key.clone())
+        .chain(references.filter_map(|reference| key.of_reference(reference)))
+        .filter(move |_| has_changed)
+}
+
+impl Lookup {
+    /// What becomes of the answer to it. `negative`: that there is nothing is worth to be remembered too.
+    pub(super) fn verdict(self, response: &response::Parts, negative: bool) -> Verdict {
+        let is_negative = matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        let is_positive = matches!(response.status.as_u16(), 200 | 203 | 301 | 308);
+        // What a layer further in has put in the place of a failure is no good answer of the origin.
+        let is_substitute = response.extensions.get::<Degraded>().is_some();
+        if self.is_head || is_substitute || !(is_positive || is_negative) {
+            return Verdict::Leave;
+        }
+        // A condition may have chosen another answer than there is without it.
+        let is_full = !self.is_conditional || response.status == StatusCode::OK;
+        match allowed(&response.headers) {
+            Some(allowed) if is_full && (is_positive || negative) => Verdict::Keep(allowed),
+            // What there was is there no more.
+            Some(_) if is_negative => Verdict::Forget,
+            Some(_) => Verdict::Leave,
+            // The origin says now that there is to be no copy.
+            None => Verdict::Forget,
+        }
+    }
+}
+
+/// For how long an answer may stand in for a failure. None if there may be no copy of it: its origin says so, or it is one
+/// user's, or all that belongs to it is never there.
+///
+/// `s-maxage` shortens that time only together with `stale-if-error`. RFC 9111 (section 4.2.4) has it that a shared cache that
+/// was told `s-maxage` gives no stale answer at all; yet whoever writes it says how long the answer is fresh, and not that
+/// an error is better than an old answer. That is what `must-revalidate` and `proxy-revalidate` are for, and they are heeded.
+fn allowed(headers: &HeaderMap) -> Option<Allowed> {
+    let control = ResponseControl::of(headers);
+    let is_forbidden = control.no_store
+        || control.no_cache
+        || control.private
+        || control.must_revalidate
+        || control.proxy_revalidate
+        || headers.contains_key(SET_COOKIE)
+        || headers.contains_key(TRAILER)
+        || is_event_stream(headers)
+        || vary::is_unique(headers);
+    if is_forbidden {
+        return None;
+    }
+    let fresh = control.s_maxage.or(control.max_age).unwrap_or_default();
+    Some(Allowed { age: age(headers), stale_if_error: control.stale_if_error.map(|stale| fresh.saturating_add(stale)) })
+}
+
+/// How old an answer was when it came; none if it does not say so in a way that can be read (RFC 9111, section 5.1).
+fn age(headers: &HeaderMap) -> Duration {
+    let first = headers.get(AGE).and_then(|line| line.as_bytes().split(|byte| *byte == b',').next());
+    first.and_then(|age| delta_seconds(age.trim_ascii())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue, Request, Response};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::outcome::{Failure, FailureKind};
+
+    const SEC: Duration = Duration::from_secs(1);
+
+    fn request(method: &str, headers: &[(&str, &str)]) -> request::Parts {
+        let mut request = Request::builder().method(method).uri("http://a/x");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    fn response(status: u16, headers: &[(&str, &str)]) -> response::Parts {
+        let mut response = Response::builder().status(status);
+        for (name, value) in headers {
+            response = response.header(*name, *value);
+        }
+        response.body(()).expect("a response").into_parts().0
+    }
+
+    fn get(headers: &[(&str, &str)]) -> Asks {
+        asks(&request("GET", headers), false)
+    }
+
+    fn lookup(method: &str, headers: &[(&str, &str)]) -> Lookup {
+        match asks(&request(method, headers), true) {
+            Asks::Lookup(lookup) => lookup,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn verdict(status: u16, headers: &[(&str, &str)]) -> Verdict {
+        lookup("GET", &[]).verdict(&response(status, headers), false)
+    }
+
+    const PLAIN: Allowed = Allowed { age: Duration::ZERO, stale_if_error: None };
+
+    #[test]
+    fn only_get_and_head_are_looked_up_and_what_is_not_safe_changes_something() {
+        for (method, expected) in [
+            ("GET", Asks::Lookup(Lookup { is_head: false, is_conditional: false, most_age: None })),
+            ("HEAD", Asks::Lookup(Lookup { is_head: true, is_conditional: false, most_age: None })),
+            ("OPTIONS", Asks::Bypass),
+            ("TRACE", Asks::Bypass),
+            ("QUERY", Asks::Bypass),
+            ("CONNECT", Asks::Bypass),
+            ("POST", Asks::Changes),
+            ("PUT", Asks::Changes),
+            ("PATCH", Asks::Changes),
+            ("DELETE", Asks::Changes),
+            ("PURGE", Asks::Changes),
+        ] {
+            assert_eq!(asks(&request(method, &[]), false), expected, "{method}");
+        }
+        let personal = [("cookie", "a=b"), ("cache-control", "no-store")];
+        assert_eq!(asks(&request("POST", &personal), false), Asks::Changes, "whoever does it");
+    }
+
+    #[test]
+    fn what_is_one_users_is_looked_up_only_where_each_has_a_scope() {
+        for header in [("authorization", "Bearer a"), ("cookie", "a=b"), ("cookie", "")] {
+            assert_eq!(get(&[header]), Asks::Bypass, "{header:?}");
+            assert_eq!(asks(&request("GET", &[header]), true), get(&[]), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_wants_no_copy_or_a_part_gets_none() {
+        for header in [
+            ("cache-control", "no-store"),
+            ("cache-control", "max-stale, no-cache"),
+            ("pragma", "no-cache"),
+            ("range", "bytes=0-"),
+        ] {
+            assert_eq!(get(&[header]), Asks::Bypass, "{header:?}");
+            assert_eq!(asks(&request("HEAD", &[header]), true), Asks::Bypass, "{header:?}");
+        }
+        assert_eq!(get(&[("cache-control", "max-age=0")]), get(&[]), "a browser that loads it again");
+    }
+
+    #[test]
+    fn a_sender_says_how_old_a_copy_it_takes() {
+        let most = |control| lookup("GET", &[("cache-control", control)]).most_age;
+        assert_eq!(most("stale-if-error=7"), Some(7 * SEC));
+        assert_eq!(most("max-stale=5"), Some(5 * SEC));
+        assert_eq!(most("max-stale=5, stale-if-error=7"), Some(5 * SEC));
+        assert_eq!(most("max-stale=7, stale-if-error=5"), Some(5 * SEC));
+        assert_eq!(most("max-stale, stale-if-error=5"), Some(5 * SEC));
+        assert_eq!(most("max-stale"), Some(Duration::MAX));
+        assert_eq!(most("stale-if-error=0"), Some(Duration::ZERO));
+        assert_eq!(most("min-fresh=3"), None);
+    }
+
+    #[test]
+    fn good_answers_are_kept_and_what_is_gone_is_forgotten() {
+        for (status, expected, if_negative) in [
+            (200, Verdict::Keep(PLAIN), Verdict::Keep(PLAIN)),
+            (203, Verdict::Keep(PLAIN), Verdict::Keep(PLAIN)),
+            (301, Verdict::Keep(PLAIN), Verdict::Keep(PLAIN)),
+            (308, Verdict::Keep(PLAIN), Verdict::Keep(PLAIN)),
+            (404, Verdict::Forget, Verdict::Keep(PLAIN)),
+            (410, Verdict::Forget, Verdict::Keep(PLAIN)),
+            (100, Verdict::Leave, Verdict::Leave),
+            (201, Verdict::Leave, Verdict::Leave),
+            (204, Verdict::Leave, Verdict::Leave),
+            (206, Verdict::Leave, Verdict::Leave),
+            (302, Verdict::Leave, Verdict::Leave),
+            (304, Verdict::Leave, Verdict::Leave),
+            (400, Verdict::Leave, Verdict::Leave),
+            (412, Verdict::Leave, Verdict::Leave),
+            (429, Verdict::Leave, Verdict::Leave),
+            (500, Verdict::Leave, Verdict::Leave),
+            (501, Verdict::Leave, Verdict::Leave),
+            (503, Verdict::Leave, Verdict::Leave),
+        ] {
+            let response = response(status, &[]);
+            assert_eq!(lookup("GET", &[]).verdict(&response, false), expected, "{status}");
+            assert_eq!(lookup("GET", &[]).verdict(&response, true), if_negative, "{status}");
+            assert_eq!(lookup("HEAD", &[]).verdict(&response, true), Verdict::Leave, "{status} has no body");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_may_not_be_kept_takes_the_older_copy_with_it() {
+        for header in [
+            ("cache-control", "no-store"),
+            ("cache-control", "private"),
+            ("cache-control", "private=\"x\""),
+            ("cache-control", "no-cache"),
+            ("cache-control", "max-age=60, stale-if-error=60, must-revalidate"),
+            ("cache-control", "proxy-revalidate"),
+            ("set-cookie", "a=b"),
+            ("vary", "accept, *"),
+            ("vary", "not a name"),
+            ("trailer", "digest"),
+            ("content-type", "Text/Event-Stream ; charset=utf-8"),
+        ] {
+            for status in [200, 203, 301, 308, 404, 410] {
+                for negative in [false, true] {
+                    let verdict = lookup("GET", &[]).verdict(&response(status, &[header]), negative);
+                    assert_eq!(verdict, Verdict::Forget, "{status} {header:?}");
+                }
+            }
+            for status in [206, 304, 500, 503] {
+                assert_eq!(verdict(status, &[header]), Verdict::Leave, "{status} {header:?}");
+            }
+            assert_eq!(lookup("HEAD", &[]).verdict(&response(200, &[header]), false), Verdict::Leave, "{header:?}");
+        }
+        for header in [
+            ("cache-control", "public"),
+            ("vary", "accept"),
+            ("content-type", "text/event-streams"),
+            ("pragma", "no-cache"),
+        ] {
+            assert_eq!(verdict(200, &[header]), Verdict::Keep(PLAIN), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn a_substitute_of_a_layer_further_in_is_not_kept() {
+        let mut response = response(200, &[]);
+        let failure = Failure::new(FailureKind::Error);
+        response.extensions.insert(Degraded::new("fallback", "other".into(), failure));
+        assert_eq!(lookup("GET", &[]).verdict(&response, false), Verdict::Leave);
+        response.status = StatusCode::NOT_FOUND;
+        assert_eq!(lookup("GET", &[]).verdict(&response, true), Verdict::Leave);
+    }
+
+    #[test]
+    fn under_a_condition_only_the_whole_answer_is_kept() {
+        for condition in ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"] {
+            let lookup = lookup("GET", &[(condition, "\"7\"")]);
+            assert_eq!(lookup.verdict(&response(200, &[]), false), Verdict::Keep(PLAIN), "{condition}");
+            for status in [203, 301, 308, 304, 412] {
+                assert_eq!(lookup.verdict(&response(status, &[]), true), Verdict::Leave, "{condition} {status}");
+            }
+            for status in [404, 410] {
+                assert_eq!(lookup.verdict(&response(status, &[]), true), Verdict::Forget, "{condition} {status}");
+            }
+            let forbidden = response(203, &[("cache-control", "no-store")]);
+            assert_eq!(lookup.verdict(&forbidden, false), Verdict::Forget, "{condition}");
+        }
+    }
+
+    #[test]
+    fn an_origin_says_how_old_its_answer_is_and_may_become() {
+        let allowed = |age: &str, control: &str| match verdict(200, &[("age", age), ("cache-control", control)]) {
+            Verdict::Keep(allowed) => (allowed.age, allowed.stale_if_error),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(allowed("7", "max-age=60"), (7 * SEC, None), "it says nothing of errors");
+        assert_eq!(allowed("0", "stale-if-error=30"), (Duration::ZERO, Some(30 * SEC)));
+        assert_eq!(allowed("x", "max-age=60, stale-if-error=30"), (Duration::ZERO, Some(90 * SEC)));
+        assert_eq!(allowed("-7", "max-age=60, s-maxage=5, stale-if-error=30"), (Duration::ZERO, Some(35 * SEC)));
+        assert_eq!(allowed(" 3, 9", "s-maxage=5, stale-if-error=0"), (3 * SEC, Some(5 * SEC)));
+        assert_eq!(allowed("", "s-maxage=5"), (Duration::ZERO, None));
+        assert_eq!(allowed("99999999999", "").0.as_secs(), 1 << 31);
+    }
+
+    #[test]
+    fn what_is_changed_goes_and_so_does_what_the_answer_refers_to() {
+        let key = CacheKey::of(Some("u"), &request("POST", &[])).expect("a key");
+        let changed = |status, headers: &[(&str, &str)]| {
+            changed(&key, &response(status, headers)).map(|key| key.to_string()).collect::<Vec<_>>()
+        };
+        let references = [("location", "/x/7"), ("content-location", "http://a/y")];
+        assert_eq!(changed(201, &references), ["1:uhttp://a/x", "1:uhttp://a/x/7", "1:uhttp://a/y"]);
+        assert_eq!(changed(303, &[("location", "http://b/x/7")]), ["1:uhttp://a/x"], "another origin's");
+        assert_eq!(changed(204, &[]), ["1:uhttp://a/x"]);
+        for status in [100, 400, 404, 412, 429, 500, 503] {
+            assert_eq!(changed(status, &references), [""; 0], "{status}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_headers_can_panic(
+            method in "GET|HEAD|POST",
+            status in 100..1000_u16,
+            values in proptest::collection::vec((0..9_usize, proptest::collection::vec(any::<u8>(), 0..20)), 0..6),
+            flags: (bool, bool),
+        ) {
+            const NAMES: [HeaderName; 9] =
+                [AGE, http::header::CACHE_CONTROL, http::header::VARY, LOCATION, CONTENT_LOCATION, http::header::CONTENT_TYPE,
+                 http::header::PRAGMA, IF_MATCH, TRAILER];
+            let (mut request, mut response) = (request(&method, &[]), response(status, &[]));
+            for (name, value) in values {
+                if let Ok(value) = HeaderValue::from_bytes(&value) {
+                    request.headers.append(&NAMES[name], value.clone());
+                    response.headers.append(&NAMES[name], value);
+                }
+            }
+            match asks(&request, flags.0) {
+                Asks::Lookup(lookup) => {
+                    let is_kept = matches!(lookup.verdict(&response, flags.1), Verdict::Keep(_));
+                    prop_assert!(!is_kept || [200, 203, 301, 308, 404, 410].contains(&status));
+                }
+                Asks::Changes => {
+                    let key = CacheKey::of(None, &request).expect("a key");
+                    prop_assert!(changed(&key, &response).all(|key| key.uri().starts_with("http://a/")));
+                }
+                Asks::Bypass => {}
+            }
+        }
+    }
+}
