@@ -529,7 +529,10 @@ async fn who_remembers_says_what_is_kept_for_whom_and_for_how_long() {
 #[test]
 fn settings_are_read_under_the_same_checks() {
     let read = |text| serde_json::from_str::<CacheFallbackConfig>(text);
-    assert_eq!(read(r#"{"stale_if_error": "30s"}"#).expect("the rest has defaults"), CacheFallbackConfig::new(30 * SEC));
+    assert_eq!(
+        read(r#"{"stale_if_error": "30s"}"#).expect("the rest has defaults"),
+        CacheFallbackConfig::new(30 * SEC)
+    );
     let all = r#"{"stale_if_error": "1m", "name": "prices", "on": ["timed_out"], "ready_within": "10ms"}"#;
     let expected = CacheFallbackConfig::new(60 * SEC).name("prices").on([FailureKind::TimedOut]);
     assert_eq!(read(all).expect("valid"), expected.ready_within(Duration::from_millis(10)));

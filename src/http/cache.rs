@@ -3,8 +3,14 @@
 mod control;
 mod copied;
 mod key;
+mod responses;
 mod rules;
+mod scope;
+mod stored;
 mod vary;
 
 pub use self::copied::CopiedBody;
 pub use self::key::CacheKey;
+pub use self::responses::{AskedOfCache, CachedResponses, Copying};
+pub use self::scope::{CacheScope, Everybody, Whose};
+pub use self::stored::StoredResponse;

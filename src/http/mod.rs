@@ -49,7 +49,6 @@ mod answer;
 mod attempt;
 mod body;
 mod bridge;
-#[cfg_attr(not(test), expect(dead_code, reason = "the layer that asks for it comes next"))]
 mod cache;
 mod classify;
 mod client_ip;
@@ -70,7 +69,9 @@ pub use self::answer::{AsResponse, InvalidLink, response};
 pub use self::attempt::AttemptHeader;
 pub use self::body::BodyDeadline;
 pub use self::bridge::{Bridge, Bridged, BridgedFuture};
-pub use self::cache::{CacheKey, CopiedBody};
+pub use self::cache::{
+    AskedOfCache, CacheKey, CacheScope, CachedResponses, CopiedBody, Copying, Everybody, StoredResponse, Whose,
+};
 pub use self::classify::StatusClassifier;
 pub use self::client_ip::{ClientIp, InvalidClientIp, ProxyHeader, UnknownClient};
 pub use self::deadline::{DeadlineHeader, InvalidDeadlineHeader, TrustedDeadline};

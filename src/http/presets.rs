@@ -1,4 +1,8 @@
-use super::{AsResponse, IdempotentRequests, InExtensions, RateLimitHeaders, StatusClassifier};
+use super::{
+    AsResponse, CacheKey, CachedResponses, IdempotentRequests, InExtensions, RateLimitHeaders, StatusClassifier,
+    StoredResponse,
+};
+use crate::cache_fallback::CacheFallbackLayer;
 use crate::circuit_breaker::{CircuitBreakerLayer, KeyedCircuitBreakerLayer};
 use crate::fallback::FallbackLayer;
 use crate::rate_limit::RateLimitLayer;
@@ -40,6 +44,36 @@ impl<A, C, M, K, W> FallbackLayer<A, C, M, K, W> {
     /// For a client: the same as [`http_server`](Self::http_server), since a fallback never refuses.
     pub fn http_client(self) -> FallbackLayer<A, StatusClassifier, InExtensions, K, W> {
         self.http_server()
+    }
+}
+
+impl<R, C, M> CacheFallbackLayer<CacheKey, StoredResponse, R, C, M> {
+    /// For a server: remembers `responses`, reads failures from the status ([`StatusClassifier`]), and leaves
+    /// [`Degraded`](crate::Degraded) in the extensions of a response from memory ([`InExtensions`]). `into_body` makes the
+    /// service's body of one that is copied as it passes, such as axum's `Body::new`.
+    pub fn http_server<S, F>(
+        self,
+        responses: CachedResponses<S>,
+        into_body: F,
+    ) -> CacheFallbackLayer<CacheKey, StoredResponse, CachedResponses<S, F>, StatusClassifier, InExtensions>
+    where
+        S: Clone + Send + Sync + 'static,
+        F: Clone + Send + Sync + 'static,
+    {
+        self.remember(responses.into_body(into_body)).classify(StatusClassifier).mark_with(InExtensions)
+    }
+
+    /// For a client: the same as [`http_server`](Self::http_server), since a cache fallback never refuses.
+    pub fn http_client<S, F>(
+        self,
+        responses: CachedResponses<S>,
+        into_body: F,
+    ) -> CacheFallbackLayer<CacheKey, StoredResponse, CachedResponses<S, F>, StatusClassifier, InExtensions>
+    where
+        S: Clone + Send + Sync + 'static,
+        F: Clone + Send + Sync + 'static,
+    {
+        self.http_server(responses, into_body)
     }
 }
 

@@ -8,39 +8,46 @@ use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
+use super::responses::Copying;
 use crate::http::pieces::Pieces;
+
+/// Where a body goes that has passed.
+pub trait Sink {
+    /// Takes all of a body.
+    fn keep(self, body: Bytes);
+}
 
 /// A body that is remembered: one that is told again, or the origin's own, of which a copy is made as it passes.
 ///
 /// The copy is remembered once all of the body has passed. One that fails, is given up before its end, is not as long as its head
 /// said, is too long, or is followed by trailers is not remembered.
 #[pin_project]
-pub struct CopiedBody<B, F: FnOnce(Bytes)> {
+pub struct CopiedBody<B, K: Sink = Copying> {
     #[pin]
-    form: Form<B, F>,
+    form: Form<B, K>,
 }
 
 #[pin_project(project = FormProjection)]
-enum Form<B, F: FnOnce(Bytes)> {
+enum Form<B, K: Sink> {
     Recalled(Bytes),
     Passing {
         #[pin]
         body: B,
         /// Gone once it is given, or known not to be needed.
-        passed: Option<Passed<F>>,
+        passed: Option<Passed<K>>,
     },
 }
 
-impl<B, F: FnOnce(Bytes)> CopiedBody<B, F> {
+impl<B, K: Sink> CopiedBody<B, K> {
     /// All of it, from memory.
     pub(super) const fn recalled(body: Bytes) -> Self {
         Self { form: Form::Recalled(body) }
     }
 }
 
-impl<B: Body, F: FnOnce(Bytes)> CopiedBody<B, F> {
+impl<B: Body, K: Sink> CopiedBody<B, K> {
     /// The body of a response with these headers, as it passes. `keep` is given up to `limit` bytes, in memory of their own.
-    pub(super) fn passing(headers: &HeaderMap, body: B, limit: usize, keep: F) -> Self {
+    pub(super) fn passing(headers: &HeaderMap, body: B, limit: usize, keep: K) -> Self {
         let length = content_length(headers).or_else(|| body.size_hint().exact());
         let mut passed = Some(Passed { data: Pieces::default(), length, limit, keep: Some(keep) });
         settle(&mut passed, body.is_end_stream(), &body);
@@ -49,15 +56,15 @@ impl<B: Body, F: FnOnce(Bytes)> CopiedBody<B, F> {
 }
 
 /// What has passed of a body.
-struct Passed<F: FnOnce(Bytes)> {
+struct Passed<K: Sink> {
     data: Pieces,
     /// Of the whole body, if it is said somewhere.
     length: Option<u64>,
     limit: usize,
-    keep: Option<F>,
+    keep: Option<K>,
 }
 
-impl<F: FnOnce(Bytes)> Passed<F> {
+impl<K: Sink> Passed<K> {
     /// Whether it can be the whole body once `rest` has passed too.
     fn is_of_use(&self, rest: &SizeHint) -> bool {
         let (passed, limit) = (self.data.len() as u64, self.limit as u64);
@@ -68,12 +75,12 @@ impl<F: FnOnce(Bytes)> Passed<F> {
 
     fn give(&mut self) {
         if let Some(keep) = self.keep.take() {
-            keep(self.data.copied());
+            keep.keep(self.data.copied());
         }
     }
 }
 
-impl<F: FnOnce(Bytes)> Drop for Passed<F> {
+impl<K: Sink> Drop for Passed<K> {
     /// Who has sent as much as the head said has no reason to ask for the end, and hyper does not.
     fn drop(&mut self) {
         if self.length == Some(self.data.len() as u64) {
@@ -83,7 +90,7 @@ impl<F: FnOnce(Bytes)> Drop for Passed<F> {
 }
 
 /// Gives what has passed at the end of the body, and throws it away as soon as it is known not to be the whole of it.
-fn settle<B: Body, F: FnOnce(Bytes)>(slot: &mut Option<Passed<F>>, is_end: bool, body: &B) {
+fn settle<B: Body, K: Sink>(slot: &mut Option<Passed<K>>, is_end: bool, body: &B) {
     let rest = if is_end { SizeHint::with_exact(0) } else { body.size_hint() };
     match slot.take() {
         Some(passed) if !passed.is_of_use(&rest) => throw_away(passed),
@@ -92,11 +99,11 @@ fn settle<B: Body, F: FnOnce(Bytes)>(slot: &mut Option<Passed<F>>, is_end: bool,
     }
 }
 
-fn throw_away<F: FnOnce(Bytes)>(mut passed: Passed<F>) {
+fn throw_away<K: Sink>(mut passed: Passed<K>) {
     passed.keep = None;
 }
 
-impl<B: Body, F: FnOnce(Bytes)> Body for CopiedBody<B, F> {
+impl<B: Body, K: Sink> Body for CopiedBody<B, K> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -149,7 +156,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     Some(length.unwrap_or(u64::MAX))
 }
 
-impl<B: fmt::Debug, F: FnOnce(Bytes)> fmt::Debug for CopiedBody<B, F> {
+impl<B: fmt::Debug, K: Sink> fmt::Debug for CopiedBody<B, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.form {
             Form::Recalled(body) => f.debug_tuple("Recalled").field(body).finish(),
@@ -170,6 +177,12 @@ mod tests {
     use tokio_test::task::spawn;
 
     use super::*;
+
+    impl<F: FnOnce(Bytes)> Sink for F {
+        fn keep(self, body: Bytes) {
+            self(body);
+        }
+    }
 
     type Given = Result<Frame<Bytes>, &'static str>;
 
@@ -239,7 +252,7 @@ mod tests {
     }
 
     /// Reads so many frames, and then, if there are no more, the end.
-    fn read<F: FnOnce(Bytes)>(body: &mut CopiedBody<Frames, F>, most: usize) -> Vec<Given> {
+    fn read<K: Sink>(body: &mut CopiedBody<Frames, F>, most: usize) -> Vec<Given> {
         let mut body = Pin::new(body);
         let mut all = Vec::new();
         while all.len() < most {
@@ -360,7 +373,7 @@ mod tests {
     }
 
     /// Whether a copy is still being made.
-    fn is_copied<F: FnOnce(Bytes)>(body: &CopiedBody<Frames, F>) -> bool {
+    fn is_copied<K: Sink>(body: &CopiedBody<Frames, F>) -> bool {
         matches!(body.form, Form::Passing { passed: Some(_), .. })
     }
 

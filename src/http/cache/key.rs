@@ -2,7 +2,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::header::HOST;
-use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Uri};
 
@@ -19,10 +18,10 @@ pub struct CacheKey(Arc<str>);
 
 impl CacheKey {
     /// None for a key of more than 4 KiB, for a host that cannot be read, and for a URI with a password, which is somebody's.
-    pub(super) fn of(scope: Option<&str>, head: &Parts) -> Option<Self> {
-        let (scheme, authority) = (head.uri.scheme_str(), head.uri.authority().map_or("", Authority::as_str));
+    pub(super) fn of(scope: Option<&str>, uri: &Uri, headers: &HeaderMap) -> Option<Self> {
+        let (scheme, authority) = (uri.scheme_str(), uri.authority().map_or("", Authority::as_str));
         // Both count if they differ: the one may say where the request goes, and the other what is asked for there.
-        let host = host(&head.headers)?.filter(|host| !host.eq_ignore_ascii_case(authority));
+        let host = host(headers)?.filter(|host| !host.eq_ignore_ascii_case(authority));
         if authority.contains('@') {
             return None;
         }
@@ -41,7 +40,7 @@ impl CacheKey {
         }
         key.push_str(authority);
         key[origin..].make_ascii_lowercase();
-        Self::with_path(key, &head.uri)
+        Self::with_path(key, uri)
     }
 
     /// The key of what `reference` refers to, in the same scope: a URI of the same origin, or a path from its root.
@@ -131,6 +130,7 @@ impl fmt::Debug for CacheKey {
 
 #[cfg(test)]
 mod tests {
+    use http::request::Parts;
     use http::{Method, Request};
     use proptest::prelude::*;
 
@@ -144,12 +144,16 @@ mod tests {
         request.body(()).expect("a request").into_parts().0
     }
 
+    fn of(scope: Option<&str>, head: &Parts) -> Option<CacheKey> {
+        CacheKey::of(scope, &head.uri, &head.headers)
+    }
+
     fn key(uri: &str, hosts: &[&str]) -> Option<String> {
-        CacheKey::of(None, &head(uri, hosts)).map(|key| key.to_string())
+        of(None, &head(uri, hosts)).map(|key| key.to_string())
     }
 
     fn at(scope: Option<&str>, uri: &str) -> CacheKey {
-        CacheKey::of(scope, &head(uri, &[])).expect("a key")
+        of(scope, &head(uri, &[])).expect("a key")
     }
 
     #[test]
@@ -176,9 +180,9 @@ mod tests {
     #[test]
     fn get_and_head_have_the_same_key() {
         let mut head = head("/x", &["a"]);
-        let get = CacheKey::of(Some("7"), &head);
+        let get = of(Some("7"), &head);
         head.method = Method::HEAD;
-        assert_eq!(CacheKey::of(Some("7"), &head), get);
+        assert_eq!(of(Some("7"), &head), get);
     }
 
     #[test]
@@ -197,8 +201,8 @@ mod tests {
         assert_eq!(key(&path(4093), &["a"]).map(|key| key.len()), Some(4096));
         assert_eq!(key(&path(4094), &["a"]), None);
         let scope = "s".repeat(4000);
-        assert!(CacheKey::of(Some(&scope), &head("/x", &["a"])).is_some());
-        assert_eq!(CacheKey::of(Some(&scope), &head(&path(100), &["a"])), None);
+        assert!(of(Some(&scope), &head("/x", &["a"])).is_some());
+        assert_eq!(of(Some(&scope), &head(&path(100), &["a"])), None);
         let key = at(None, "http://a/");
         assert!(key.of_reference(&path(4088).parse().expect("a value")).is_some());
         assert_eq!(key.of_reference(&path(4089).parse().expect("a value")), None);
@@ -230,10 +234,10 @@ mod tests {
         {
             assert_eq!(reference(&key, foreign), None, "{foreign:?}");
         }
-        let by_header = CacheKey::of(None, &head("/x", &["a"])).expect("a key");
+        let by_header = of(None, &head("/x", &["a"])).expect("a key");
         assert_eq!(reference(&by_header, "https://A/7"), some("//a/7"), "nobody knows its scheme");
         assert_eq!(reference(&by_header, "https://b/7"), None);
-        let gateway = CacheKey::of(None, &head("http://10.0.0.1/x", &["a"])).expect("a key");
+        let gateway = of(None, &head("http://10.0.0.1/x", &["a"])).expect("a key");
         for own in ["http://a/7", "http://10.0.0.1/7", "/7"] {
             assert_eq!(reference(&gateway, own), some("http://a@10.0.0.1/7"));
         }
@@ -271,7 +275,7 @@ mod tests {
                 };
                 let path = if uri.path().is_empty() { "/" } else { uri.path() };
                 let rest = (path.to_owned(), uri.query().map(str::to_owned));
-                (CacheKey::of(scope.as_deref(), &head), (scope.clone(), uri.scheme_str().map(str::to_owned), origin, rest))
+                (of(scope.as_deref(), &head), (scope.clone(), uri.scheme_str().map(str::to_owned), origin, rest))
             };
             let ((one, one_is), (other, other_is)) = (parts(&one), parts(&other));
             if one.is_some() || other.is_some() {
@@ -282,7 +286,7 @@ mod tests {
         #[test]
         fn the_path_of_a_key_refers_to_itself(scope in scopes(), (uri, hosts) in uris()) {
             let head = head(&uri, &hosts.iter().map(String::as_str).collect::<Vec<_>>());
-            if let Some(key) = CacheKey::of(scope.as_deref(), &head)
+            if let Some(key) = of(scope.as_deref(), &head)
                 && !head.uri.path().starts_with("//")
             {
                 let path = format!("{}{}", head.uri.path(), head.uri.query().map_or(String::new(), |query| format!("?{query}")));
@@ -293,7 +297,7 @@ mod tests {
 
         #[test]
         fn no_reference_can_panic(scope in scopes(), (uri, _) in uris(), reference in proptest::collection::vec(any::<u8>(), 0..20)) {
-            if let (Some(key), Ok(reference)) = (CacheKey::of(scope.as_deref(), &head(&uri, &[])), HeaderValue::from_bytes(&reference)) {
+            if let (Some(key), Ok(reference)) = (of(scope.as_deref(), &head(&uri, &[])), HeaderValue::from_bytes(&reference)) {
                 key.of_reference(&reference);
             }
         }

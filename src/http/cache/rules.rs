@@ -6,7 +6,7 @@ use http::header::{
     AGE, AUTHORIZATION, CONTENT_LOCATION, COOKIE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     IF_UNMODIFIED_SINCE, LOCATION, RANGE, SET_COOKIE, TRAILER,
 };
-use http::{HeaderMap, Method, StatusCode, request, response};
+use http::{HeaderMap, Method, StatusCode, response};
 
 use super::control::{RequestControl, ResponseControl, delta_seconds};
 use super::key::CacheKey;
@@ -52,19 +52,19 @@ pub(super) enum Verdict {
 /// answered by a copy.
 ///
 /// The `max-age` of a request does not count: browsers say 0 whenever a page is loaded again, as people do when it fails.
-pub(super) fn asks(head: &request::Parts, is_scoped: bool) -> Asks {
-    match head.method {
+pub(super) fn asks(method: &Method, headers: &HeaderMap, is_scoped: bool) -> Asks {
+    match *method {
         Method::GET | Method::HEAD => {}
         // It asks for a tunnel, and has no resource.
         Method::CONNECT => return Asks::Bypass,
         ref method if method.is_safe() => return Asks::Bypass,
         _ => return Asks::Changes,
     }
-    let has = |name| head.headers.contains_key(name);
+    let has = |name| headers.contains_key(name);
     if has(RANGE) || (!is_scoped && (has(AUTHORIZATION) || has(COOKIE))) {
         return Asks::Bypass;
     }
-    let control = RequestControl::of(&head.headers);
+    let control = RequestControl::of(headers);
     if control.no_store || control.no_cache {
         return Asks::Bypass;
     }
@@ -74,14 +74,18 @@ pub(super) fn asks(head: &request::Parts, is_scoped: bool) -> Asks {
     };
     let is_conditional =
         [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE].into_iter().any(has);
-    Asks::Lookup(Lookup { is_head: head.method == Method::HEAD, is_conditional, most_age })
+    Asks::Lookup(Lookup { is_head: method == Method::HEAD, is_conditional, most_age })
 }
 
 /// What goes when a request that [changes](Asks::Changes) something was answered: what it was about, and what its answer
 /// refers to (RFC 9111, section 4.4). A failure changes nothing, and may be why the copy is needed.
-pub(super) fn changed<'a>(key: &'a CacheKey, response: &'a response::Parts) -> impl Iterator<Item = CacheKey> + 'a {
-    let has_changed = response.status.is_success() || response.status.is_redirection();
-    let references = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| response.headers.get(name));
+pub(super) fn changed<'a>(
+    key: &'a CacheKey,
+    status: StatusCode,
+    headers: &'a HeaderMap,
+) -> impl Iterator<Item = CacheKey> + 'a {
+    let has_changed = status.is_success() || status.is_redirection();
+    let references = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| headers.get(name));
     std::iter::once(key.clone())
         .chain(references.filter_map(|reference| key.of_reference(reference)))
         .filter(move |_| has_changed)
@@ -90,7 +94,7 @@ pub(super) fn changed<'a>(key: &'a CacheKey, response: &'a response::Parts) -> i
 impl Lookup {
     /// What becomes of the answer to it. `negative`: that there is nothing is worth to be remembered too.
     pub(super) fn verdict(self, response: &response::Parts, negative: bool) -> Verdict {
-        let is_negative = matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        let is_negative = is_absence(response.status);
         let is_positive = matches!(response.status.as_u16(), 200 | 203 | 301 | 308);
         // What a layer further in has put in the place of a failure is no good answer of the origin.
         let is_substitute = response.extensions.get::<Degraded>().is_some();
@@ -108,6 +112,11 @@ impl Lookup {
             None => Verdict::Forget,
         }
     }
+}
+
+/// Whether it says that there is nothing.
+pub(super) fn is_absence(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
 }
 
 /// For how long an answer may stand in for a failure. None if there may be no copy of it: its origin says so, or it is one
@@ -142,7 +151,7 @@ fn age(headers: &HeaderMap) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue, Request, Response};
+    use http::{HeaderName, HeaderValue, Request, Response, request};
     use proptest::prelude::*;
 
     use super::*;
@@ -164,6 +173,14 @@ mod tests {
             response = response.header(*name, *value);
         }
         response.body(()).expect("a response").into_parts().0
+    }
+
+    fn asks(head: &request::Parts, is_scoped: bool) -> Asks {
+        super::asks(&head.method, &head.headers, is_scoped)
+    }
+
+    fn changed<'a>(key: &'a CacheKey, response: &'a response::Parts) -> impl Iterator<Item = CacheKey> + 'a {
+        super::changed(key, response.status, &response.headers)
     }
 
     fn get(headers: &[(&str, &str)]) -> Asks {
@@ -347,7 +364,8 @@ mod tests {
 
     #[test]
     fn what_is_changed_goes_and_so_does_what_the_answer_refers_to() {
-        let key = CacheKey::of(Some("u"), &request("POST", &[])).expect("a key");
+        let head = request("POST", &[]);
+        let key = CacheKey::of(Some("u"), &head.uri, &head.headers).expect("a key");
         let changed = |status, headers: &[(&str, &str)]| {
             changed(&key, &response(status, headers)).map(|key| key.to_string()).collect::<Vec<_>>()
         };
@@ -384,7 +402,7 @@ mod tests {
                     prop_assert!(!is_kept || [200, 203, 301, 308, 404, 410].contains(&status));
                 }
                 Asks::Changes => {
-                    let key = CacheKey::of(None, &request).expect("a key");
+                    let key = CacheKey::of(None, &request.uri, &request.headers).expect("a key");
                     prop_assert!(changed(&key, &response).all(|key| key.uri().starts_with("http://a/")));
                 }
                 Asks::Bypass => {}

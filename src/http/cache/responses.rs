@@ -1,0 +1,209 @@
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
+
+use super::copied::{CopiedBody, Sink};
+use super::key::CacheKey;
+use super::rules::{self, Lookup, Verdict};
+use super::scope::{CacheScope, Everybody, Whose};
+use super::stored::{StoredHead, StoredResponse};
+use crate::cache_fallback::{Allowed, Asks, Recalled, Remember, Slot};
+use crate::idempotency::NotSaid;
+
+/// Responses that stand in for a failure, as HTTP has it.
+///
+/// | request | |
+/// |---|---|
+/// | `GET`, `HEAD` | is answered from memory if it fails; `HEAD` without the body |
+/// | the same with `Cache-Control: no-store` or `no-cache`, with `Range`, or with `Authorization` or `Cookie` unless there is a [scope](Self::scope) | has nothing to do with the memory |
+/// | `OPTIONS`, `TRACE`, `CONNECT` | have nothing to do with it either |
+/// | any other, answered with 2xx or 3xx | has the answers for its URI forgotten, and for that of its `Location` and `Content-Location` |
+///
+/// | response to a `GET` | |
+/// |---|---|
+/// | 200, 203, 301, 308 | is remembered, once all of its body has passed |
+/// | 404, 410 | has what was remembered forgotten; or is [remembered](Self::remember_absence) in its place |
+/// | one of these with `Cache-Control: no-store`, `private`, `no-cache`, `must-revalidate` or `proxy-revalidate`, with `Set-Cookie`, `Vary: *` or trailers, and an event stream | has what was remembered forgotten: there is to be no copy |
+/// | any other, 206 and 304 too | leaves what is remembered as it is |
+///
+/// `stale-if-error` in the response's `Cache-Control` shortens how long it may stand in, counted from the end of its
+/// `max-age`; in the request's, and `max-stale`, how old an answer it may be given. Up to eight responses that
+/// [`Vary`](https://www.rfc-editor.org/rfc/rfc9111#section-4.1) are remembered for one URI.
+///
+/// A body streams through while it is copied. It is remembered if it is no longer than 512 KiB, as long as its
+/// `Content-Length` says, and has been sent to its end; one that breaks off is not, nor one whose receiver has gone.
+///
+/// An answer from memory has an `Age`, its original `Date`, and a `Cache-Status` that says what it stands in for
+/// ([RFC 9211](https://www.rfc-editor.org/rfc/rfc9211)); no `Set-Cookie` and nothing that speaks of the connection.
+#[derive(Clone)]
+pub struct CachedResponses<S = Everybody, F = NotSaid> {
+    scope: S,
+    into_body: F,
+    max_body: usize,
+    remembers_absence: bool,
+}
+
+impl CachedResponses {
+    /// As the tables have it, for everybody.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { scope: Everybody, into_body: NotSaid, max_body: 512 * 1024, remembers_absence: false }
+    }
+}
+
+impl Default for CachedResponses {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S, F> CachedResponses<S, F> {
+    /// Remembers each response for whom `scope` says alone, also where the request has `Authorization` or a `Cookie`:
+    /// `|request: &Request<_>| -> Option<String>`, such as the number of the account. `None` has nothing to do with the memory.
+    ///
+    /// Who is asked for it must have been authenticated further out. A token is no scope: it changes.
+    #[must_use]
+    pub fn scope<S2>(self, scope: S2) -> CachedResponses<S2, F> {
+        let Self { into_body, max_body, remembers_absence, .. } = self;
+        CachedResponses { scope, into_body, max_body, remembers_absence }
+    }
+
+    /// Remembers bodies of up to so many bytes; 512 KiB by default.
+    #[must_use]
+    pub const fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// Remembers that there is nothing as well (404, 410), and says so in the place of a failure.
+    #[must_use]
+    pub const fn remember_absence(mut self) -> Self {
+        self.remembers_absence = true;
+        self
+    }
+
+    /// Makes the service's body of one that is copied, such as axum's `Body::new`.
+    #[must_use]
+    pub fn into_body<F2>(self, into_body: F2) -> CachedResponses<S, F2> {
+        let Self { scope, max_body, remembers_absence, .. } = self;
+        CachedResponses { scope, into_body, max_body, remembers_absence }
+    }
+}
+
+/// What has to be known of a request once it is sent.
+pub struct AskedOfCache(Asked);
+
+enum Asked {
+    For { lookup: Lookup, headers: HeaderMap },
+    ToForget { key: CacheKey },
+}
+
+impl AskedOfCache {
+    fn lookup(&self) -> (&Lookup, &HeaderMap) {
+        match &self.0 {
+            Asked::For { lookup, headers } => (lookup, headers),
+            Asked::ToForget { .. } => unreachable!("only who asks for an answer of old is told one"),
+        }
+    }
+}
+
+impl<S, F, B, R> Remember<Request<R>, Response<B>> for CachedResponses<S, F>
+where
+    S: CacheScope<Request<R>>,
+    F: Fn(CopiedBody<B>) -> B,
+    B: Body,
+{
+    type Key = CacheKey;
+    type Asked = AskedOfCache;
+    type Kept = StoredResponse;
+
+    fn asks(&self, request: &Request<R>) -> Asks<CacheKey, AskedOfCache> {
+        let asks = rules::asks(request.method(), request.headers(), S::IS_SAID);
+        if asks == rules::Asks::Bypass {
+            return Asks::Nothing;
+        }
+        let whose = self.scope.scope_of(request);
+        let scope = match &whose {
+            Whose::Everybodys => None,
+            Whose::Of(scope) => Some(&**scope),
+            Whose::Nobodys => return Asks::Nothing,
+        };
+        let Some(key) = CacheKey::of(scope, request.uri(), request.headers()) else {
+            return Asks::Nothing;
+        };
+        match asks {
+            rules::Asks::Bypass => Asks::Nothing,
+            rules::Asks::Lookup(lookup) => {
+                let headers = request.headers().clone();
+                Asks::For { key, asked: AskedOfCache(Asked::For { lookup, headers }), most: lookup.most_age }
+            }
+            rules::Asks::Changes => Asks::ToForget { asked: AskedOfCache(Asked::ToForget { key }) },
+        }
+    }
+
+    fn learn(&self, asked: AskedOfCache, response: Response<B>, slot: Slot<CacheKey, StoredResponse>) -> Response<B> {
+        let (lookup, headers) = asked.lookup();
+        let (head, body) = response.into_parts();
+        let allowed = match lookup.verdict(&head, self.remembers_absence) {
+            Verdict::Leave => return Response::from_parts(head, body),
+            Verdict::Forget => {
+                // Whatever a request had that the answer may vary by: it is not there, or not to be kept.
+                slot.forget(|_| true);
+                return Response::from_parts(head, body);
+            }
+            Verdict::Keep(allowed) => allowed,
+        };
+        let Some(stored) = StoredHead::of(&head, headers) else {
+            return Response::from_parts(head, body);
+        };
+        let replaces_all = rules::is_absence(head.status);
+        let copying = Copying { slot, stored, allowed, asked, replaces_all };
+        let body = (self.into_body)(CopiedBody::passing(&head.headers, body, self.max_body, copying));
+        Response::from_parts(head, body)
+    }
+
+    fn does_for(&self, asked: &AskedOfCache, kept: &StoredResponse) -> bool {
+        kept.answers(asked.lookup().1)
+    }
+
+    fn recall(&self, asked: &AskedOfCache, kept: &StoredResponse, recalled: Recalled<'_>) -> Response<B> {
+        let Recalled { age, failure, name } = recalled;
+        let response = kept.recall(asked.lookup().0.is_head, age, name.as_str(), failure);
+        response.map(|body| (self.into_body)(CopiedBody::recalled(body)))
+    }
+
+    fn changed(&self, asked: &AskedOfCache, response: &Response<B>, forget: &mut dyn FnMut(&CacheKey)) {
+        if let Asked::ToForget { key } = &asked.0 {
+            rules::changed(key, response.status(), response.headers()).for_each(|key| forget(&key));
+        }
+    }
+}
+
+/// A response of which the body is being copied.
+pub struct Copying {
+    slot: Slot<CacheKey, StoredResponse>,
+    stored: StoredHead,
+    allowed: Allowed,
+    asked: AskedOfCache,
+    replaces_all: bool,
+}
+
+impl Sink for Copying {
+    fn keep(self, body: Bytes) {
+        let Self { slot, stored, allowed, asked, replaces_all } = self;
+        let (stored, (_, headers)) = (stored.with_body(body), asked.lookup());
+        let bytes = stored.bytes();
+        slot.keep(stored, bytes, allowed, |other| replaces_all || other.answers(headers));
+    }
+}
+
+impl<S, F> fmt::Debug for CachedResponses<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachedResponses")
+            .field("max_body", &self.max_body)
+            .field("remembers_absence", &self.remembers_absence)
+            .finish_non_exhaustive()
+    }
+}
