@@ -4,7 +4,9 @@ mod control;
 mod copied;
 mod key;
 mod rules;
+mod stored;
 mod vary;
 
 pub use self::copied::CopiedBody;
 pub use self::key::CacheKey;
+pub use self::stored::StoredResponse;

@@ -70,7 +70,7 @@ pub use self::answer::{AsResponse, InvalidLink, response};
 pub use self::attempt::AttemptHeader;
 pub use self::body::BodyDeadline;
 pub use self::bridge::{Bridge, Bridged, BridgedFuture};
-pub use self::cache::{CacheKey, CopiedBody};
+pub use self::cache::{CacheKey, CopiedBody, StoredResponse};
 pub use self::classify::StatusClassifier;
 pub use self::client_ip::{ClientIp, InvalidClientIp, ProxyHeader, UnknownClient};
 pub use self::deadline::{DeadlineHeader, InvalidDeadlineHeader, TrustedDeadline};
