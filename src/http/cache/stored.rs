@@ -109,7 +109,9 @@ fn cache_status(cache: &str, failure: &Failure) -> HeaderValue {
     };
     let mut list = ListSerializer::new();
     let member = list.bare_item(name);
-    let member = match (failure.kind(), failure.code()) {
+    // The status of a refusal is ours, and none of the origin's.
+    let code = failure.code().filter(|_| failure.rejection().is_none());
+    let member = match (failure.kind(), code) {
         (FailureKind::Refused | FailureKind::Expired, _) => member.parameter(HIT, true),
         (_, None) => member.parameter(FWD, token_ref("stale")),
         (_, Some(code)) => member.parameter(FWD, token_ref("stale")).parameter(FWD_STATUS, code),
