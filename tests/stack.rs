@@ -4,17 +4,21 @@ mod support;
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, pending, ready};
+use std::hash::Hash;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
+use buttress::cache_fallback::{CacheFallbackConfig, CacheFallbackLayer, Clones, MemoryStore};
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer, TripReason};
 use buttress::fallback::{Failed, FallbackConfig, FallbackLayer};
-use buttress::http::{InExtensions, StatusClassifier};
+use buttress::http::{CachedResponses, CopiedBody, InExtensions, StatusClassifier};
 use buttress::outcome::AnyErrorIsFailure;
 use buttress::rate_limit::{Quota, RateLimitConfig, RateLimitLayer};
 use buttress::retry::{RetryConfig, RetryLayer};
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use buttress::{BoxError, Check, Classify, Degraded, Error, FailureKind, MayCarryRejection, Rejection};
 use http::{Request, Response};
+use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use support::readiness;
@@ -66,9 +70,9 @@ fn same_types<Req, Res, E>(_inner: &Typed<Res, E>, _outer: &impl Service<Req, Re
 
 /// Each layer alone, every order of two, and a stack of all, around a service that answers requests of type `$request`.
 macro_rules! every_stack_keeps_types {
-    ($request:ty, $inner:expr, $timeout:expr, $breaker:expr, $limiter:expr, $line:expr, $retry:expr, $fallback:expr) => {{
+    ($request:ty, $inner:expr, $timeout:expr, $breaker:expr, $limiter:expr, $line:expr, $retry:expr, $fallback:expr, $cache:expr) => {{
         let (inner, timeout, breaker, fallback) = ($inner, $timeout, $breaker, $fallback);
-        let (limiter, line, retry) = ($limiter, $line, $retry);
+        let (limiter, line, retry, cache) = ($limiter, $line, $retry, $cache);
         same_types::<$request, _, _>(&inner, &timeout.layer(inner.clone()));
         same_types::<$request, _, _>(&inner, &fallback.layer(inner.clone()));
         same_types::<$request, _, _>(&inner, &fallback.layer(timeout.layer(inner.clone())));
@@ -105,8 +109,22 @@ macro_rules! every_stack_keeps_types {
         same_types::<$request, _, _>(&inner, &fallback.layer(retry.layer(inner.clone())));
         same_types::<$request, _, _>(&inner, &limiter.layer(retry.layer(inner.clone())));
         same_types::<$request, _, _>(&inner, &line.layer(retry.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &cache.layer(inner.clone()));
+        same_types::<$request, _, _>(&inner, &cache.layer(timeout.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &cache.layer(breaker.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &cache.layer(limiter.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &cache.layer(line.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &cache.layer(retry.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &cache.layer(fallback.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &timeout.layer(cache.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &breaker.layer(cache.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &limiter.layer(cache.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &line.layer(cache.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &retry.layer(cache.layer(inner.clone())));
+        same_types::<$request, _, _>(&inner, &fallback.layer(cache.layer(inner.clone())));
         let all = ServiceBuilder::new()
             .layer(timeout.clone())
+            .layer(cache.clone())
             .layer(retry.clone())
             .layer(fallback.clone())
             .layer(breaker.clone())
@@ -118,6 +136,7 @@ macro_rules! every_stack_keeps_types {
             .layer(breaker)
             .layer(limiter)
             .layer(line)
+            .layer(cache)
             .layer(timeout)
             .service(inner.clone());
         same_types::<$request, _, _>(&inner, &all);
@@ -138,18 +157,56 @@ impl MayCarryRejection for UserError {
     }
 }
 
+fn cache<K: Eq + Hash + Clone, V>() -> CacheFallbackLayer<K, V> {
+    let store = MemoryStore::new(NonZeroU64::new(1 << 20).expect("not zero"));
+    CacheFallbackLayer::new(CacheFallbackConfig::new(Duration::from_secs(1)), store).expect("valid")
+}
+
+fn by_number() -> CacheFallbackLayer<u32, u32, Clones<fn(&u32) -> Option<u32>>> {
+    let key: fn(&u32) -> Option<u32> = |number| Some(*number);
+    cache().key(key)
+}
+
+/// For a body that cannot be made of one that passes.
+fn whole<B>(_: CopiedBody<B>) -> B
+where
+    B: Body + Default,
+{
+    B::default()
+}
+
 #[test]
 fn a_users_enum_needs_one_from() {
     let inner = Typed(|| Err::<u32, _>(UserError::OutOfStock));
     let fallback = FallbackLayer::default().value(1);
-    every_stack_keeps_types!(u32, inner, timeout(), breaker(), limiter(), limiter().wait(), retry(), fallback);
+    every_stack_keeps_types!(
+        u32,
+        inner,
+        timeout(),
+        breaker(),
+        limiter(),
+        limiter().wait(),
+        retry(),
+        fallback,
+        by_number()
+    );
 }
 
 #[test]
 fn a_boxed_error_keeps_types() {
     let inner = Typed(|| Ok::<u32, BoxError>(1));
     let fallback = FallbackLayer::default().value(1);
-    every_stack_keeps_types!(u32, inner, timeout(), breaker(), limiter(), limiter().wait(), retry(), fallback);
+    every_stack_keeps_types!(
+        u32,
+        inner,
+        timeout(),
+        breaker(),
+        limiter(),
+        limiter().wait(),
+        retry(),
+        fallback,
+        by_number()
+    );
 }
 
 #[test]
@@ -158,7 +215,8 @@ fn hyper_utils_error_in_ours_keeps_types() {
     let fallback = FallbackLayer::default().http_client().with(|failed: Failed<_, _>| failed.result);
     let (limiter, line) = (limiter().http_client(), limiter().wait().http_client());
     let (timeout, breaker) = (timeout().http_client(), breaker().http_client());
-    every_stack_keeps_types!(Request<()>, inner, timeout, breaker, limiter, line, retry().http_client(), fallback);
+    let (retry, cache) = (retry().http_client(), cache().http_client(CachedResponses::new(), whole));
+    every_stack_keeps_types!(Request<()>, inner, timeout, breaker, limiter, line, retry, fallback, cache);
 }
 
 #[test]
@@ -170,7 +228,8 @@ fn a_service_that_cannot_fail_still_cannot() {
     let limiter = by_key.expect("valid").http_server().rate_limit_headers();
     let line = limiter.clone().wait().http_server();
     let (breaker, retry) = (breaker().http_server(), retry().http_server());
-    every_stack_keeps_types!(Request<()>, inner, timeout, breaker, limiter, line, retry, fallback);
+    let cache = cache().http_server(CachedResponses::new(), axum::body::Body::new);
+    every_stack_keeps_types!(Request<()>, inner, timeout, breaker, limiter, line, retry, fallback, cache);
 }
 
 #[test]
