@@ -3,8 +3,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sqlx::postgres::{PgConnection, PgTransaction};
-use sqlx::{Connection as _, Error, Postgres, query, raw_sql};
+use sqlx::postgres::{PgConnection, PgPool, PgTransaction};
+use sqlx::{Connection as _, Error, Postgres, query, query_as, raw_sql};
 use tokio::runtime::Handle;
 
 use super::connection::failed;
@@ -12,17 +12,13 @@ use super::idempotency::{COMPLETE_OWN, completing};
 use crate::engines::sql::SqlStore;
 use crate::idempotency::{Claim, RecordKey, StoreError, Transactional};
 
-/// What a handler does to these settings is undone before its answer is recorded, wherever that belongs. They are there for as
-/// long as the transaction.
-const REMEMBER: &str = "SELECT set_config('buttress.role', current_setting('role'), true), \
-                        set_config('buttress.search_path', current_setting('search_path'), true)";
+/// What a handler does to these settings is undone before its answer is recorded, wherever that belongs. The number is that of
+/// this transaction and of no other.
+const REMEMBER: &str = "SELECT current_setting('role'), current_setting('search_path'), txid_current()";
 
-/// Fails if the transaction that began so has ended.
-const GO_BACK: &str = "SELECT set_config('role', current_setting('buttress.role'), true), \
-                       set_config('search_path', current_setting('buttress.search_path'), true)";
-
-/// What is told of a role that is none, since nothing is remembered.
-const NOTHING_REMEMBERED: &str = "22023";
+/// Does and says nothing where the transaction that began so has ended.
+const GO_BACK: &str =
+    "SELECT set_config('role', $1, true), set_config('search_path', $2, true) WHERE txid_current() = $3";
 
 /// A transaction in Postgres, which a request is [run in](crate::idempotency::IdempotencyLayer::in_transactions). It is written in as
 /// in any connection: `query.execute(&mut **transaction)`.
@@ -36,7 +32,13 @@ const NOTHING_REMEMBERED: &str = "22023";
 ///   `READ COMMITTED` that is a change which keeps all that last longer than a third of a lease from being committed.
 /// - Give the pool a `statement_timeout` and an `idle_in_transaction_session_timeout`: a process that stands still holds its
 ///   locks until the server ends its session.
-pub struct PostgresTransaction(Option<PgTransaction<'static>>);
+pub struct PostgresTransaction {
+    /// Here until it is committed.
+    begun: Option<PgTransaction<'static>>,
+    role: String,
+    search_path: String,
+    number: i64,
+}
 
 const HERE: &str = "it is there until it is committed";
 
@@ -44,13 +46,13 @@ impl Deref for PostgresTransaction {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        self.0.as_ref().expect(HERE)
+        self.begun.as_ref().expect(HERE)
     }
 }
 
 impl DerefMut for PostgresTransaction {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        self.0.as_mut().expect(HERE)
+        self.begun.as_mut().expect(HERE)
     }
 }
 
@@ -58,11 +60,30 @@ impl Drop for PostgresTransaction {
     fn drop(&mut self) {
         // One that was ended by something else may be in another one by now that `sqlx` does not know of: given back so, it would
         // take along whatever is written next.
-        if let Some(mut ended) = self.0.take().filter(|transaction| !transaction.is_in_transaction())
+        if let Some(mut ended) = self.begun.take().filter(|transaction| !transaction.is_in_transaction())
             && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(async move { drop(raw_sql("ROLLBACK").execute(&mut *ended).await) });
         }
+    }
+}
+
+impl PostgresTransaction {
+    async fn begin(pool: PgPool) -> Result<Self, Error> {
+        let mut begun = pool.begin().await?;
+        let (role, search_path, number) = query_as(REMEMBER).fetch_one(&mut *begun).await?;
+        Ok(Self { begun: Some(begun), role, search_path, number })
+    }
+
+    /// Whatever was set in it, the record is written as if that had not been.
+    async fn go_back(&mut self) -> Result<(), StoreError> {
+        let begun = self.begun.as_mut().expect(HERE);
+        if !begun.is_in_transaction() {
+            return Err(has_ended());
+        }
+        let go_back = query(GO_BACK).bind(&self.role).bind(&self.search_path).bind(self.number);
+        let gone_back = go_back.fetch_optional(&mut **begun).await.map_err(undone)?;
+        gone_back.map(drop).ok_or_else(has_ended)
     }
 }
 
@@ -79,12 +100,8 @@ impl Transactional for SqlStore<Postgres> {
         let pool = self.connection.transactions.clone();
         // One that is given up while it begins goes back into the pool as it is (sqlx 0.9), and what others write on that
         // connection is never committed. So it begins in any case.
-        let begun = tokio::spawn(async move {
-            let mut transaction = PostgresTransaction(Some(pool.begin().await?));
-            query(REMEMBER).execute(&mut *transaction).await?;
-            Ok::<_, Error>(transaction)
-        });
-        let begun = begun.await.map_err(|ended| StoreError::Unavailable(Arc::new(ended.into())))?;
+        let begun = tokio::spawn(PostgresTransaction::begin(pool)).await;
+        let begun = begun.map_err(|ended| StoreError::Unavailable(Arc::new(ended.into())))?;
         begun.map_err(|error| StoreError::Unavailable(Arc::new(error.into())))
     }
 
@@ -95,17 +112,11 @@ impl Transactional for SqlStore<Postgres> {
         claim: Claim,
         answer: Bytes,
     ) -> Result<bool, StoreError> {
-        if !transaction.is_in_transaction() {
-            return Err(has_ended());
-        }
-        query(GO_BACK).execute(&mut *transaction).await.map_err(|error| match error.as_database_error() {
-            Some(said) if said.code().is_some_and(|code| code == NOTHING_REMEMBERED) => has_ended(),
-            _ => undone(error),
-        })?;
+        transaction.go_back().await?;
         let completed = completing(COMPLETE_OWN, key, claim, &answer).fetch_optional(&mut *transaction).await;
         let is_own = completed.map_err(undone)?.is_some();
         if is_own {
-            transaction.0.take().expect(HERE).commit().await.map_err(failed)?;
+            transaction.begun.take().expect(HERE).commit().await.map_err(failed)?;
         }
         Ok(is_own)
     }

@@ -107,7 +107,8 @@ async fn what_a_handler_sets_in_its_transaction_does_not_concern_the_record() {
     database.run("GRANT ALL ON orders TO tenant").await;
     database.run("CREATE SCHEMA tenant").await;
     database.run("CREATE TABLE tenant.buttress_idempotency (LIKE public.buttress_idempotency INCLUDING ALL)").await;
-    for (number, sets) in [("7", "SET LOCAL ROLE tenant"), ("8", "SET LOCAL search_path TO tenant, public")] {
+    let settings = ["SET LOCAL ROLE tenant", "SET LOCAL search_path TO tenant, public", "RESET ALL"];
+    for (number, sets) in ["7", "8", "9"].into_iter().zip(settings) {
         let app = instance(&store, IdempotencyConfig::new(), move |transaction| async move {
             let mut held = transaction.lock().await.expect("it has begun");
             query(sets).execute(&mut **held).await.expect("it is set");
