@@ -510,8 +510,17 @@ async fn what_would_be_run_in_a_transaction_is_not_run_without_the_store() {
     let books = books();
     books.records.set(|link| link.takes_no_claims = true);
     let config = IdempotencyConfig::new().when_unavailable(WhenUnavailable::Run);
-    let mut shop = shop(&books, config, async |sale: Sale| sale.write().await);
+    let handed = Arc::new(std::sync::Mutex::new(None));
+    let hands = handed.clone();
+    let layer = layer(&books, config).in_transactions(move |sale: &mut Sale, transaction: InTransaction<Draft>| {
+        *hands.lock().expect("no panic") = Some(transaction.clone());
+        sale.transaction = Some(transaction);
+    });
+    let mut shop = layer.layer(service_fn(async |sale: Sale| sale.write().await));
     assert_eq!(reason(shop.call(sale(7)).await), RefusalReason::StoreUnavailable);
+    let transaction = handed.lock().expect("no panic").take().expect("it was handed one");
+    let late = transaction.lock().await;
+    assert!(matches!(late, Err(StoreError::Unavailable(_))), "{late:?}");
     assert_eq!((books.written(), books.begun()), (vec![], 0));
     books.records.set(|link| link.takes_no_claims = false);
     assert_eq!(shop.call(sale(7)).await.expect("the control: with it"), 7);
