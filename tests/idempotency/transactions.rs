@@ -331,6 +331,24 @@ async fn a_transaction_that_cannot_be_committed_is_not_told_of() {
     assert_eq!((books.written(), books.begun()), (vec![7], 2));
 }
 
+/// Whatever it answers, what it wrote may be there.
+#[tokio::test(start_paused = true)]
+async fn nobody_knows_what_came_of_a_run_whose_transaction_has_ended_by_itself() {
+    type Answer = fn() -> Result<(), Failure>;
+    let answers: [Answer; 3] =
+        [|| Ok(()), || Err(Error::Inner("sold out")), || std::panic::resume_unwind(Box::new("on purpose"))];
+    for answer in answers {
+        let books = books();
+        let mut shop = shop(&books, IdempotencyConfig::new(), then(move |_| ready(answer())));
+        books.line(Line::HasEnded);
+        assert_eq!(reason(shop.call(sale(7)).await), RefusalReason::OutcomeUnknown);
+        books.line(Line::Sound);
+        assert_eq!(reason(shop.call(sale(7)).await), RefusalReason::OutcomeUnknown, "it is parked");
+        assert_eq!((books.written(), books.begun(), books.open()), (vec![7], 1, 0));
+        assert_eq!(shop.call(sale(8)).await.expect("the control"), 8);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_transaction_whose_commit_nobody_hears_of_is_looked_for() {
     for (line, begun) in [(Line::LosesTheAnswer, 1), (Line::LosesTheQuestion, 2)] {

@@ -26,7 +26,8 @@ const GO_BACK: &str =
 /// - A part of what is done in it can be undone by a transaction inside ([`begin`](sqlx::Connection::begin) of it, and `rollback`).
 ///   One inside that fails to begin, or is dropped while it does, ends the whole with `sqlx` 0.9, and so does SQL of the handler's
 ///   own (`COMMIT`, `ROLLBACK`). What was written after that is committed by itself. So nobody knows what came of such a request,
-///   and it is parked ([`OutcomeUnknown`](crate::idempotency::RefusalReason::OutcomeUnknown)).
+///   and it is parked ([`OutcomeUnknown`](crate::idempotency::RefusalReason::OutcomeUnknown)), also if it failed. Nobody asks of a run
+///   that is stopped, or still holds it in the end, or has [rolled it back](crate::idempotency::InTransaction::roll_back) itself.
 /// - A statement that is given up, by a timeout of the handler's, may be carried out all the same, and is committed with the rest.
 /// - It is isolated as the database says. A lease is renewed meanwhile, and where transactions are isolated by more than
 ///   `READ COMMITTED` that is a change which keeps all that last longer than a third of a lease from being committed.
@@ -119,6 +120,14 @@ impl Transactional for SqlStore<Postgres> {
             transaction.begun.take().expect(HERE).commit().await.map_err(failed)?;
         }
         Ok(is_own)
+    }
+
+    async fn roll_back(&self, mut transaction: PostgresTransaction) -> Result<(), StoreError> {
+        match transaction.go_back().await {
+            Err(ended @ StoreError::Corrupt(_)) => Err(ended),
+            // It is undone as well where a statement has failed, and nothing else can be asked of it.
+            Ok(()) | Err(_) => transaction.begun.take().expect(HERE).rollback().await.map_err(undone),
+        }
     }
 }
 
