@@ -20,6 +20,10 @@ const REMEMBER: &str = "SELECT current_setting('role'), current_setting('search_
 const GO_BACK: &str =
     "SELECT set_config('role', $1, true), set_config('search_path', $2, true) WHERE txid_current() = $3";
 
+/// What was asked for and given up may have failed, and `sqlx` 0.9 tells of each such failure before it asks for anything more.
+/// Nobody leaves more than a few.
+const UNHEARD: u32 = 16;
+
 /// A transaction in Postgres, which a request is [run in](crate::idempotency::IdempotencyLayer::in_transactions). It is written in as
 /// in any connection: `query.execute(&mut **transaction)`.
 ///
@@ -64,7 +68,13 @@ impl Drop for PostgresTransaction {
         if let Some(mut ended) = self.begun.take().filter(|transaction| !transaction.is_in_transaction())
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(async move { drop(raw_sql("ROLLBACK").execute(&mut *ended).await) });
+            runtime.spawn(async move {
+                for _ in 0..UNHEARD {
+                    let Err(Error::Database(_)) = raw_sql("ROLLBACK").execute(&mut *ended).await else {
+                        break;
+                    };
+                }
+            });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What else may become of a transaction.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use buttress::engines::SqlStore;
 use buttress::http::Effect;
@@ -120,6 +121,35 @@ async fn nobody_knows_what_came_of_a_transaction_that_a_part_of_it_has_ended() {
             let apart = database.run("DELETE FROM orders WHERE number = 'apart'").await;
             assert_eq!(apart, u64::from(is_apart), "{number}: the control: something has come of it, once");
             no_connection_is_left_in_a_transaction(&database).await;
+        }
+    }
+}
+
+/// What it is told then belongs to what was asked before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_has_yet_to_hear_of_a_failure_is_not_left_in_a_transaction() {
+    let database = with_orders().await;
+    let store = database.store(4).await;
+    let were_given_up = Arc::new(AtomicBool::new(false));
+    let gives_up = were_given_up.clone();
+    let app = instance(&store, IdempotencyConfig::new(), move |transaction| {
+        let gives_up = gives_up.clone();
+        async move {
+            let mut held = transaction.lock().await.expect("it has begun");
+            query("SELECT 1 / 0").execute(&mut **held).await.expect_err("it fails");
+            // The first is refused, after that, and the second begins another transaction.
+            let are_given_up = held.begin().now_or_never().is_none() && held.begin().now_or_never().is_none();
+            gives_up.store(are_given_up, Ordering::SeqCst);
+            StatusCode::CREATED.into_response()
+        }
+    });
+    // Until both answers come later.
+    for number in 0_u32.. {
+        let (status, text) = order(&app, &number.to_string()).await;
+        assert!(status == 409 && text.contains("idempotency-outcome-unknown"), "{status}: {text}");
+        no_connection_is_left_in_a_transaction(&database).await;
+        if were_given_up.load(Ordering::SeqCst) {
+            break;
         }
     }
 }
