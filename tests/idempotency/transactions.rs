@@ -149,12 +149,17 @@ async fn a_run_that_writes_nothing_begins_no_transaction() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_failed_run_wrote_is_undone() {
-    let books = books();
-    let mut shop = shop(&books, IdempotencyConfig::new(), then(async |_| Err(Error::Inner("sold out"))));
-    shop.call(sale(7)).await.expect_err("it failed");
-    assert_eq!((books.written(), books.begun()), (vec![], 1));
-    assert_eq!(shop.call(sale(7)).await.expect("run again"), 7);
-    assert_eq!(books.written(), [7]);
+    for line in [Line::Sound, Line::LosesTheQuestion] {
+        let books = books();
+        let mut shop = shop(&books, IdempotencyConfig::new(), then(async |_| Err(Error::Inner("sold out"))));
+        books.line(line);
+        let failed = shop.call(sale(7)).await;
+        assert!(matches!(failed, Err(Error::Inner("sold out"))), "{failed:?}");
+        assert_eq!((books.written(), books.begun(), books.open()), (vec![], 1, 0));
+        books.line(Line::Sound);
+        assert_eq!(shop.call(sale(7)).await.expect("run again"), 7);
+        assert_eq!(books.written(), [7]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
