@@ -75,16 +75,9 @@ pub(crate) fn judge(run: &Run) -> Verdict {
     let phases = (0..run.played.len()).map(|act| Figures::of(run, act)).collect();
     let (crashes, left) = (run.crashes.clone(), Left::of(&run.taken_over, &run.book));
     let (book, ledger) = (once::book(run), once::ledger(run));
-    Verdict {
-        phases,
-        promises: promises(run),
-        crashes,
-        left,
-        book,
-        ledger,
-        latest_wake: run.latest_wake,
-        void: void(run),
-    }
+    let promises = promises(run);
+    let void = void(run, &promises);
+    Verdict { phases, promises, crashes, left, book, ledger, latest_wake: run.latest_wake, void }
 }
 
 fn promises(run: &Run) -> Vec<Promise> {
@@ -113,7 +106,7 @@ fn promises(run: &Run) -> Vec<Promise> {
     }
 }
 
-fn void(run: &Run) -> Option<String> {
+fn void(run: &Run, promises: &[Promise]) -> Option<String> {
     if run.latest_wake > LATEST_WAKE {
         return Some(format!("a ticker woke {} ms late", run.latest_wake.as_millis()));
     }
@@ -124,7 +117,7 @@ fn void(run: &Run) -> Option<String> {
         // Nobody touches the store: one that does not answer has no time to.
         let (unknown, left) = (answers(run).flatten().filter(is_unavailable).count(), once::left_without(run));
         let why = || format!("nobody could tell {unknown} times, and {left} customers were left waiting for an answer");
-        return (unknown > 0 && left > 0).then(why);
+        return (unknown > 0 && left > 0).then(why).or_else(|| crashes::nobody_could_tell(run, promises));
     }
     // A promise over too few orders is not held. If that is the storm's own fault, it is not broken either.
     let mut shares = JUDGED_BY_SHARE.iter().map(|&phase| Share::judged(run, phase)).chain([Share::of_all(run)]);

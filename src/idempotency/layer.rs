@@ -112,7 +112,7 @@ impl<St: Transactional, I, P, R, T> IdempotencyLayer<St, I, P, R, T> {
     /// | the run lost its lease, and somebody else took over | is undone as soon as that is known and nobody holds it | is told what came of the other run |
     /// | the process crashed, or the run was stopped since it took [too long](IdempotencyConfig::longest_run) | is undone | is run when the lease is over |
     /// | an answer, while a task that was left behind still holds the transaction, or one that cannot be committed | is undone | is run; the sender is told that it was [rolled back](super::RefusalReason::RolledBack), and an event why |
-    /// | an answer, after a part of the handler's has ended the transaction | has ended, and what was written afterwards is committed by itself | is told that [nobody knows](super::RefusalReason::OutcomeUnknown), and so is the sender |
+    /// | an answer, an error or a panic, after a part of the handler's has ended the transaction | has ended, and what was written afterwards is committed by itself | is told that [nobody knows](super::RefusalReason::OutcomeUnknown), and so is the sender |
     /// | the connection broke while it was committed | one or the other | is told the answer, or run; the sender is told which, or that it was [interrupted](super::RefusalReason::Interrupted) if that cannot be found out at once |
     ///
     /// An answer that refuses, such as 409 or 422, is final too: whoever gives it after having written something takes that back

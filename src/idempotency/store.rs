@@ -22,7 +22,8 @@ pub enum StoreError {
     Ambiguous(Arc<BoxError>),
     /// It has no room for another record, and forgets none before its time.
     Full,
-    /// A record cannot be read. It is not taken for none.
+    /// A record cannot be read, and is not taken for none. Or a transaction has [ended before its run](Transactional::complete_in), and
+    /// what was done may have been done apart from it.
     Corrupt(Arc<BoxError>),
 }
 
@@ -139,7 +140,7 @@ impl fmt::Display for StoreError {
             Self::Unavailable(_) => "the store was not reached",
             Self::Ambiguous(_) => "the store did not say whether it did what it was asked",
             Self::Full => "the store has no room for another record",
-            Self::Corrupt(_) => "a record of the store cannot be read",
+            Self::Corrupt(_) => "a record of the store cannot be read, or relied upon",
         })
     }
 }

@@ -149,12 +149,17 @@ async fn a_run_that_writes_nothing_begins_no_transaction() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_failed_run_wrote_is_undone() {
-    let books = books();
-    let mut shop = shop(&books, IdempotencyConfig::new(), then(async |_| Err(Error::Inner("sold out"))));
-    shop.call(sale(7)).await.expect_err("it failed");
-    assert_eq!((books.written(), books.begun()), (vec![], 1));
-    assert_eq!(shop.call(sale(7)).await.expect("run again"), 7);
-    assert_eq!(books.written(), [7]);
+    for line in [Line::Sound, Line::LosesTheQuestion] {
+        let books = books();
+        let mut shop = shop(&books, IdempotencyConfig::new(), then(async |_| Err(Error::Inner("sold out"))));
+        books.line(line);
+        let failed = shop.call(sale(7)).await;
+        assert!(matches!(failed, Err(Error::Inner("sold out"))), "{failed:?}");
+        assert_eq!((books.written(), books.begun(), books.open()), (vec![], 1, 0));
+        books.line(Line::Sound);
+        assert_eq!(shop.call(sale(7)).await.expect("run again"), 7);
+        assert_eq!(books.written(), [7]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -329,6 +334,24 @@ async fn a_transaction_that_cannot_be_committed_is_not_told_of() {
     books.line(Line::Sound);
     assert_eq!(shop.call(sale(7)).await.expect("run again"), 7);
     assert_eq!((books.written(), books.begun()), (vec![7], 2));
+}
+
+/// Whatever it answers, what it wrote may be there.
+#[tokio::test(start_paused = true)]
+async fn nobody_knows_what_came_of_a_run_whose_transaction_has_ended_by_itself() {
+    type Answer = fn() -> Result<(), Failure>;
+    let answers: [Answer; 3] =
+        [|| Ok(()), || Err(Error::Inner("sold out")), || std::panic::resume_unwind(Box::new("on purpose"))];
+    for answer in answers {
+        let books = books();
+        let mut shop = shop(&books, IdempotencyConfig::new(), then(move |_| ready(answer())));
+        books.line(Line::HasEnded);
+        assert_eq!(reason(shop.call(sale(7)).await), RefusalReason::OutcomeUnknown);
+        books.line(Line::Sound);
+        assert_eq!(reason(shop.call(sale(7)).await), RefusalReason::OutcomeUnknown, "it is parked");
+        assert_eq!((books.written(), books.begun(), books.open()), (vec![7], 1, 0));
+        assert_eq!(shop.call(sale(8)).await.expect("the control"), 8);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -510,8 +533,17 @@ async fn what_would_be_run_in_a_transaction_is_not_run_without_the_store() {
     let books = books();
     books.records.set(|link| link.takes_no_claims = true);
     let config = IdempotencyConfig::new().when_unavailable(WhenUnavailable::Run);
-    let mut shop = shop(&books, config, async |sale: Sale| sale.write().await);
+    let handed = Arc::new(std::sync::Mutex::new(None));
+    let hands = handed.clone();
+    let layer = layer(&books, config).in_transactions(move |sale: &mut Sale, transaction: InTransaction<Draft>| {
+        *hands.lock().expect("no panic") = Some(transaction.clone());
+        sale.transaction = Some(transaction);
+    });
+    let mut shop = layer.layer(service_fn(async |sale: Sale| sale.write().await));
     assert_eq!(reason(shop.call(sale(7)).await), RefusalReason::StoreUnavailable);
+    let transaction = handed.lock().expect("no panic").take().expect("it was handed one");
+    let late = transaction.lock().await;
+    assert!(matches!(late, Err(StoreError::Unavailable(_))), "{late:?}");
     assert_eq!((books.written(), books.begun()), (vec![], 0));
     books.records.set(|link| link.takes_no_claims = false);
     assert_eq!(shop.call(sale(7)).await.expect("the control: with it"), 7);

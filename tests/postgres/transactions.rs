@@ -126,17 +126,21 @@ async fn an_order_and_its_answer_are_there_at_once_and_who_repeats_it_meanwhile_
 async fn an_order_that_failed_is_not_there_and_is_run_again() {
     let database = with_orders().await;
     let (store, runs) = (database.store(4).await, Arc::new(AtomicU32::new(0)));
-    let app = instance(&store, IdempotencyConfig::new(), move |_| {
+    let app = instance(&store, IdempotencyConfig::new(), move |transaction| {
         let run = runs.fetch_add(1, Ordering::SeqCst);
         async move {
             match run {
                 0 => StatusCode::BAD_GATEWAY.into_response(),
-                1 => std::panic::resume_unwind(Box::new("on purpose")),
+                1 => {
+                    let mut held = transaction.lock().await.expect("it has begun");
+                    failed(&query("SELECT 1 / 0").execute(&mut **held).await.expect_err("it fails"))
+                }
+                2 => std::panic::resume_unwind(Box::new("on purpose")),
                 _ => StatusCode::CREATED.into_response(),
             }
         }
     });
-    for status in [StatusCode::BAD_GATEWAY, StatusCode::INTERNAL_SERVER_ERROR] {
+    for status in [502, 500, 500] {
         assert_eq!(order(&app, "7").await.0, status);
         assert_eq!(orders(&database, "7").await, 0);
     }

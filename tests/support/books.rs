@@ -20,6 +20,8 @@ pub(crate) enum Line {
     LosesTheAnswer,
     /// It is not, and nobody is told.
     LosesTheQuestion,
+    /// It has ended by itself before, and what was written is there.
+    HasEnded,
 }
 
 /// Records on the other end of a line, and beside them the numbers that were written.
@@ -63,6 +65,11 @@ impl Books {
         // Clones of these books have none of their own.
         Arc::strong_count(&self.open) - Arc::strong_count(&self.begun)
     }
+
+    fn apart(&self, numbers: Vec<u32>) -> StoreError {
+        self.written.lock().expect("no panic").extend(numbers);
+        StoreError::Corrupt(Arc::new("it has ended".into()))
+    }
 }
 
 fn nobody_says() -> StoreError {
@@ -91,6 +98,7 @@ impl Transactional for Books {
         match line {
             Line::Refuses => return Err(StoreError::Unavailable(Arc::new("it cannot be committed".into()))),
             Line::LosesTheQuestion => return Err(nobody_says()),
+            Line::HasEnded => return Err(self.apart(numbers)),
             Line::Sound | Line::LosesTheAnswer => {}
         }
         let is_own = self.records.store.renew(key, claim.owner, claim.lease).await?;
@@ -99,6 +107,15 @@ impl Transactional for Books {
             self.written.lock().expect("no panic").extend(numbers);
         }
         if line == Line::Sound { Ok(is_own) } else { Err(nobody_says()) }
+    }
+
+    async fn roll_back(&self, Draft { numbers, .. }: Draft) -> Result<(), StoreError> {
+        let line = *self.line.lock().expect("no panic");
+        match line {
+            Line::HasEnded => Err(self.apart(numbers)),
+            Line::LosesTheQuestion => std::future::pending().await,
+            Line::Sound | Line::Refuses | Line::LosesTheAnswer => Ok(()),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{Promise, at_least};
+use super::{Promise, at_least, is_unavailable};
 use crate::figures::Left;
 use crate::layers::Layer;
 use crate::record::{Answer, Crash, Run, Said};
@@ -47,17 +47,32 @@ fn sold_after(run: &Run) -> Vec<usize> {
     times.map(|time| sold.iter().filter(|sent| time.contains(sent)).count()).collect()
 }
 
+const SERVED: &str = "served in the end";
+
 /// Whose connection fails comes back, and so the last answer to nearly all is what became of the order, or that the limit
 /// turned it away. A few may have been told that nobody can tell now, and left it at that.
 pub(super) fn served_in_the_end(run: &Run) -> Promise {
-    let sent = run.orders.len();
-    let served = run.orders.iter().filter(|order| order.answers().last().flatten().is_some_and(is_of_use)).count();
+    let (sent, served) = (run.orders.len(), told_in_the_end(run, is_of_use));
     let held = sent > 0 && at_least(99, served, sent);
-    Promise { name: "served in the end", layer: Layer::Dedup, held, figure: format!("{served} of {sent}") }
+    Promise { name: SERVED, layer: Layer::Dedup, held, figure: format!("{served} of {sent}") }
 }
 
-const fn is_of_use(last: Answer) -> bool {
+fn told_in_the_end(run: &Run, is_so: impl Fn(&Answer) -> bool) -> usize {
+    run.orders.iter().filter(|order| order.answers().last().flatten().is_some_and(|last| is_so(&last))).count()
+}
+
+const fn is_of_use(last: &Answer) -> bool {
     matches!(last.said, Said::Paid | Said::PayLater | Said::Limited { .. })
+}
+
+/// Why the run says nothing about who is served, if that alone is not held, and would be if whoever was told that nobody can
+/// tell had been served. Nobody touches the store: one that does not answer has no time to.
+pub(super) fn nobody_could_tell(run: &Run, promises: &[Promise]) -> Option<String> {
+    let broken = promises.iter().filter(|promise| !promise.held).map(|promise| promise.name);
+    let (served, unknown) = (told_in_the_end(run, is_of_use), told_in_the_end(run, is_unavailable));
+    let sent = run.orders.len();
+    (broken.eq([SERVED]) && at_least(99, served + unknown, sent))
+        .then(|| format!("{unknown} of {sent} customers were told in the end that nobody can tell"))
 }
 
 /// Why the run says nothing about crashes in the middle of the phases, if one was not.

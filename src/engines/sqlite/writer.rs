@@ -206,8 +206,8 @@ async fn write_all(
     }));
     running.as_of(version);
     records.read(connection, running).await.map_err(one)?;
-    // Larger than those of a file that was here before and is lost, unless the clock was set back since or that was so just now
-    // (the machine says how long it is up in hundredths of a second).
+    // Larger than those of a file that was here before and is lost, unless the clock was set back since, or the file was lost within
+    // the last hundredths of a second, which is as exactly as the machine says how long it is up.
     let mut largest_fence = fence;
     let mut next_fence = || {
         largest_fence = (largest_fence + 1).max(now.to_nanos() / 1000);

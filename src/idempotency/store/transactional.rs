@@ -33,4 +33,12 @@ pub trait Transactional: Store {
         claim: Claim,
         answer: Bytes,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Undoes what was done in this transaction, also if the answer is not waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`Corrupt`](StoreError::Corrupt) if it has ended before: what was done may have been done apart from it, and nobody knows what
+    /// came of the request. After any other error all of it is undone.
+    fn roll_back(&self, transaction: Self::Transaction) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

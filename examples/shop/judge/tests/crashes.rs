@@ -101,6 +101,7 @@ fn all_but_one_in_a_hundred_are_served_in_the_end() {
             let once = run.orders.iter_mut().filter(|order| order.again.is_empty());
             once.take(allowed + more).for_each(|order| order.answer = last.map(|said| answer(said, MS)));
             assert_eq!(broken(&run), breaks, "{last:?}");
+            assert_eq!(judge(&run).void.is_some(), more > 0 && last == Some(Said::Unavailable), "{last:?}");
             let sent = run.orders.len();
             assert_eq!(figure(&run, SERVED), format!("{} of {sent}", sent - allowed - more));
         }
@@ -185,5 +186,24 @@ fn customers_who_are_left_waiting_for_a_store_that_has_no_time_make_a_run_with_c
         }
         assert_eq!(broken(&run), if waiting { vec![SAME] } else { vec![] }, "void or not, it is not held");
         assert_eq!(judge(&run).void.is_some(), is_void);
+    }
+}
+
+#[test]
+fn who_is_not_served_by_a_store_that_has_no_time_makes_a_run_with_crashes_void_and_nobody_else_does() {
+    for (failed_too_many, is_late, is_void) in [(0, false, true), (1, false, false), (0, true, false)] {
+        let mut run = good_run_with_crashes();
+        let (sent, failed) = (run.orders.len(), run.orders.len() / 100 + failed_too_many);
+        let mut once = run.orders.iter_mut().filter(|order| order.again.is_empty());
+        once.by_ref().take(failed).for_each(|order| say(order, Said::Failed));
+        once.take(3).for_each(|order| say(order, Said::Unavailable));
+        run.taken_over[0].was_late = is_late;
+        assert_eq!(
+            broken(&run),
+            if is_late { vec![LEFT, SERVED] } else { vec![SERVED] },
+            "void or not, it is not held"
+        );
+        let why = is_void.then(|| format!("3 of {sent} customers were told in the end that nobody can tell"));
+        assert_eq!(judge(&run).void, why);
     }
 }

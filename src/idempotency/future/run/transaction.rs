@@ -22,7 +22,7 @@ impl<St: Store, P, T> Runner<St, P, T> {
     ///
     /// # Errors
     ///
-    /// What is yet to be recorded: the transaction was none, or is undone.
+    /// What is yet to be recorded: the transaction was none, or is undone, or nobody knows.
     pub(super) async fn commit<Res, E>(
         &self,
         lease: &Lease,
@@ -33,9 +33,13 @@ impl<St: Store, P, T> Runner<St, P, T> {
         let Some(enlistment) = enlistment else {
             return Err(verdict);
         };
-        let Verdict::Final(kept) = verdict else {
-            enlistment.roll_back();
-            return Err(verdict);
+        let kept = match verdict {
+            Verdict::Final(kept) => kept,
+            Verdict::NoEffect => return Err(self.undo(&enlistment, told).await),
+            Verdict::Unknown(_) => {
+                enlistment.roll_back();
+                return Err(verdict);
+            }
         };
         let committing = enlistment.commit(lease.key, lease.claim, kept.clone());
         // It may be much that is committed, and whoever sent the request can hear of nothing before it is.
@@ -49,12 +53,7 @@ impl<St: Store, P, T> Runner<St, P, T> {
                 Some(settled) => settled,
                 None => return Err(self.undone(lease, &cause(&error), told)),
             },
-            Err(error @ StoreError::Corrupt(_)) => {
-                if let Some((_, answer)) = told {
-                    *answer = self.refused(RefusalReason::OutcomeUnknown);
-                }
-                return Err(Verdict::Unknown(cause(&error)));
-            }
+            Err(error @ StoreError::Corrupt(_)) => return Err(self.in_doubt(&error, told)),
             Err(error) => return Err(self.undone(lease, &cause(&error), told)),
         };
         if settled == Settled::Lost {
@@ -62,6 +61,22 @@ impl<St: Store, P, T> Runner<St, P, T> {
         }
         self.settled(&lease.key, &Verdict::Final(kept), settled);
         Ok(settled)
+    }
+
+    /// Ends a transaction of which nothing is to come, and says whether nothing has come of the run.
+    async fn undo<Res, E>(&self, enlistment: &Enlistment, told: &mut Option<Untold<Res, E>>) -> Verdict {
+        match self.ask(enlistment.undo()).await {
+            Err(error @ StoreError::Corrupt(_)) => self.in_doubt(&error, told),
+            Ok(()) | Err(_) => Verdict::NoEffect,
+        }
+    }
+
+    /// What is yet to be recorded of a run that may have done something apart from its transaction.
+    fn in_doubt<Res, E>(&self, error: &StoreError, told: &mut Option<Untold<Res, E>>) -> Verdict {
+        if let Some((_, answer)) = told {
+            *answer = self.refused(RefusalReason::OutcomeUnknown);
+        }
+        Verdict::Unknown(cause(error))
     }
 
     /// Whether the transaction was committed after all; `None` if it was not, and never will be.

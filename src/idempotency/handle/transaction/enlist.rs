@@ -74,12 +74,14 @@ trait Enlisted: Send + Sync {
 
     fn roll_back(&self);
 
+    fn undo(&self) -> Ending<()>;
+
     fn lose(&self);
 
-    fn commit(&self, key: RecordKey, claim: Claim, answer: Bytes) -> Committing;
+    fn commit(&self, key: RecordKey, claim: Claim, answer: Bytes) -> Ending<Ended>;
 }
 
-type Committing = Pin<Box<dyn Future<Output = Result<Ended, StoreError>> + Send>>;
+type Ending<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 /// What became of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,12 +111,22 @@ impl<St: Transactional> Enlisted for Of<St> {
         self.transaction.roll_back();
     }
 
+    fn undo(&self) -> Ending<()> {
+        let (store, last) = (self.store.clone(), self.transaction.0.end());
+        Box::pin(async move {
+            match last {
+                Last::Has(transaction) => store.roll_back(transaction).await,
+                Last::HasNone | Last::TooEarly => Ok(()),
+            }
+        })
+    }
+
     fn lose(&self) {
         self.is_lost.store(true, Ordering::SeqCst);
         self.roll_back();
     }
 
-    fn commit(&self, key: RecordKey, claim: Claim, answer: Bytes) -> Committing {
+    fn commit(&self, key: RecordKey, claim: Claim, answer: Bytes) -> Ending<Ended> {
         let (store, last) = (self.store.clone(), self.transaction.0.end());
         let is_lost = self.is_lost.load(Ordering::SeqCst) && self.was_asked_for();
         Box::pin(async move {
@@ -142,13 +154,18 @@ impl Enlistment {
         self.0.roll_back();
     }
 
+    /// The same, and hears whether that was all that was done. Nothing more is done in it, also if this is not polled.
+    pub(in crate::idempotency) fn undo(&self) -> Ending<()> {
+        self.0.undo()
+    }
+
     /// Undoes what was done in it, since the request is another's.
     pub(in crate::idempotency) fn lose(&self) {
         self.0.lose();
     }
 
     /// Commits what was done in it, with what came of the run. From now on nothing is done in it, also if this is not polled.
-    pub(in crate::idempotency) fn commit(&self, key: RecordKey, claim: Claim, answer: Bytes) -> Committing {
+    pub(in crate::idempotency) fn commit(&self, key: RecordKey, claim: Claim, answer: Bytes) -> Ending<Ended> {
         self.0.commit(key, claim, answer)
     }
 }

@@ -102,3 +102,22 @@ impl<Tx> Slot<Tx> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    /// Between a transaction that is given back and the look at whether it is over.
+    #[tokio::test]
+    async fn who_ends_it_once_more_does_not_find_what_another_has_ended() {
+        let slot = Slot::new(|| ready(Ok(7)));
+        let held = slot.lock().await.expect("it begins");
+        assert!(matches!(slot.end(), Last::TooEarly));
+        drop(held);
+        assert_eq!(*slot.transaction.lock().await, Some(7), "the control: it is still there");
+        assert!(matches!(slot.end(), Last::HasNone));
+        assert_eq!(*slot.transaction.lock().await, None);
+    }
+}
