@@ -127,7 +127,7 @@ async fn a_cache_fallback_tells_what_it_stood_in_for_and_what_it_could_not() {
     let config = CacheFallbackConfig::new(Duration::from_secs(30)).name("prices");
     let layer = CacheFallbackLayer::new(config, store.expect("small enough")).expect("valid");
     let memory = layer.memory();
-    let layer = layer.key(|number: &u64| Some(number % 2)).size_of(|number: &u64| *number as usize);
+    let layer = layer.key(|number: &u64| Some(number % 2)).size_of(|number: &u64| if *number < 100 { 8 } else { 100 });
     let says = service_fn(|number: u64| async move { if number < 2 { Err("down") } else { Ok(number) } });
     let mut service = layer.layer(says);
     service.call(0).await.expect_err("nothing is remembered");
@@ -148,6 +148,8 @@ async fn a_cache_fallback_tells_what_it_stood_in_for_and_what_it_could_not() {
         lines.take(),
         [r#"DEBUG buttress: not remembered layer="cache_fallback" name=prices reason="it is too large""#]
     );
+    memory.forget(&7);
+    assert_eq!(lines.take(), [""; 0], "nothing was known");
     memory.forget_all();
     assert_eq!(lines.take(), [r#"DEBUG buttress: forgotten layer="cache_fallback" name=prices entries=1"#]);
 }

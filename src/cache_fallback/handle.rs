@@ -29,6 +29,13 @@ impl<K, V> Shared<K, V> {
     pub(super) fn new(config: CacheFallbackConfig, store: MemoryStore<K, V>) -> Self {
         Self { config, store, counters: Counters::default() }
     }
+
+    /// So many keys are known no more.
+    pub(super) fn has_forgotten(&self, keys: usize) {
+        if keys > 0 {
+            telemetry::forgotten(&self.config.name, keys);
+        }
+    }
 }
 
 impl<K: Eq + Hash + Clone, V> Memory<K, V> {
@@ -41,20 +48,20 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
     /// Answers to requests that have been sent by now are not remembered any more: they may be from before whatever has changed.
     pub fn forget(&self, key: &K) -> bool {
         let is_known = self.0.store.forget(key);
-        telemetry::forgotten(&self.0.config.name, usize::from(is_known));
+        self.0.has_forgotten(usize::from(is_known));
         is_known
     }
 
     /// The same with every key that is `unwanted`; says how many were known. It looks at all of them.
     pub fn forget_where(&self, unwanted: impl Fn(&K) -> bool) -> usize {
         let known = self.0.store.forget_where(unwanted);
-        telemetry::forgotten(&self.0.config.name, known);
+        self.0.has_forgotten(known);
         known
     }
 
     /// The same with all keys.
-    pub fn forget_all(&self) -> usize {
-        self.forget_where(|_| true)
+    pub fn forget_all(&self) {
+        self.forget_where(|_| true);
     }
 
     /// How many keys something is remembered under; some of it may be too old by now.

@@ -60,7 +60,7 @@ pub(super) struct Version {
 
 /// What came of an answer that was to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum Fate {
     Kept,
     /// Something has been forgotten since its request was sent, or a later one has been answered.
     Outdated,
@@ -134,19 +134,19 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
     }
 
     /// Keeps an answer in place of those that it `replaces`.
-    pub(super) fn keep(&self, key: &K, version: Version, answer: Answer<V>, replaces: impl Fn(&V) -> bool) -> Kept {
+    pub(super) fn keep(&self, key: &K, version: Version, answer: Answer<V>, replaces: impl Fn(&V) -> bool) -> Fate {
         if weight_of(&answer) > self.0.max_entry {
-            return Kept::TooLarge;
+            return Fate::TooLarge;
         }
         let answer = Arc::new(answer);
         loop {
             let known = self.0.entries.peek(key);
             let Some(answers) = self.with_another(known.as_deref().unwrap_or_default(), &answer, &replaces) else {
-                return Kept::Outdated;
+                return Fate::Outdated;
             };
             match self.change(key, version, known.as_ref(), answers) {
-                Change::Made => return Kept::Kept,
-                Change::Outdated => return Kept::Outdated,
+                Change::Made => return Fate::Kept,
+                Change::Outdated => return Fate::Outdated,
                 Change::Lost => {}
             }
         }

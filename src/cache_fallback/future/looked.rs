@@ -90,7 +90,7 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
                 let mut forgotten = 0;
                 plan.remember
                     .changed(&asked, &response, &mut |key| forgotten += usize::from(plan.shared.store.forget(key)));
-                telemetry::forgotten(&plan.shared.config.name, forgotten);
+                plan.shared.has_forgotten(forgotten);
                 response
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::counts::Counted;
-use crate::cache_fallback::memory::{Answer, Kept, Version};
+use crate::cache_fallback::memory::{Answer, Fate, Version};
 use crate::cache_fallback::state::{Allowed, Life};
 use crate::clock::Moment;
 use crate::telemetry;
@@ -34,11 +34,11 @@ impl<K: Eq + Hash + Clone, V> Slot<K, V> {
         let life = Life::begin(asked_at, shared.config.stale_if_error, allowed);
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         match shared.store.keep(&key, version, Answer { value, life, asked_at, bytes }, replaces) {
-            Kept::Kept => shared.counters.count(Counted::Remembered),
-            Kept::Outdated => {
-                telemetry::not_remembered(&shared.config.name, "something has changed since it was asked for")
+            Fate::Kept => shared.counters.count(Counted::Remembered),
+            Fate::Outdated => {
+                telemetry::not_remembered(&shared.config.name, "something has changed since it was asked for");
             }
-            Kept::TooLarge => {
+            Fate::TooLarge => {
                 shared.counters.count(Counted::TooLarge);
                 telemetry::not_remembered(&shared.config.name, "it is too large");
             }
@@ -48,9 +48,9 @@ impl<K: Eq + Hash + Clone, V> Slot<K, V> {
     /// Forgets of what is remembered under the key whatever is `unwanted`: the service has said something else since.
     pub fn forget(self, unwanted: impl Fn(&V) -> bool) {
         let Self { shared, key, asked_at, .. } = self;
-        if shared.store.forget_some(&key, |answer| answer.asked_at <= asked_at && unwanted(&answer.value)) {
-            telemetry::forgotten(&shared.config.name, 1);
-        }
+        let is_changed =
+            shared.store.forget_some(&key, |answer| answer.asked_at <= asked_at && unwanted(&answer.value));
+        shared.has_forgotten(usize::from(is_changed));
     }
 }
 

@@ -25,11 +25,11 @@ fn answer(variant: u8, second: u32, bytes: u64) -> Answer<(u8, u32)> {
     Answer { value: (variant, second), life, asked_at, bytes }
 }
 
-fn keep(store: &Store, key: u32, answer: Answer<(u8, u32)>) -> Kept {
+fn keep(store: &Store, key: u32, answer: Answer<(u8, u32)>) -> Fate {
     keep_since(store, key, store.version(&key), answer)
 }
 
-fn keep_since(store: &Store, key: u32, version: Version, answer: Answer<(u8, u32)>) -> Kept {
+fn keep_since(store: &Store, key: u32, version: Version, answer: Answer<(u8, u32)>) -> Fate {
     let variant = answer.value.0;
     store.keep(&key, version, answer, |other| other.0 == variant)
 }
@@ -41,12 +41,12 @@ fn known(store: &Store, key: u32, variant: u8) -> Option<u32> {
 #[test]
 fn a_younger_answer_replaces_the_one_before_and_an_older_one_does_not() {
     let store = store();
-    assert_eq!(keep(&store, 7, answer(0, 5, 10)), Kept::Kept);
-    assert_eq!(keep(&store, 7, answer(0, 6, 10)), Kept::Kept);
-    assert_eq!(keep(&store, 7, answer(0, 4, 10)), Kept::Outdated);
+    assert_eq!(keep(&store, 7, answer(0, 5, 10)), Fate::Kept);
+    assert_eq!(keep(&store, 7, answer(0, 6, 10)), Fate::Kept);
+    assert_eq!(keep(&store, 7, answer(0, 4, 10)), Fate::Outdated);
     assert_eq!(known(&store, 7, 0), Some(6));
     assert_eq!((store.len(), store.bytes()), (1, 10 + 256));
-    assert_eq!(keep(&store, 7, answer(0, 6, 20)), Kept::Kept, "as young, and the last to come");
+    assert_eq!(keep(&store, 7, answer(0, 6, 20)), Fate::Kept, "as young, and the last to come");
     assert_eq!(store.bytes(), 20 + 256);
 }
 
@@ -55,15 +55,15 @@ fn what_was_asked_for_before_something_was_forgotten_is_not_kept_afterwards() {
     let store = store();
     let before = store.version(&7);
     assert!(!store.forget(&7), "nothing was known");
-    assert_eq!(keep_since(&store, 7, before, answer(0, 5, 10)), Kept::Outdated);
-    assert_eq!(keep(&store, 7, answer(0, 5, 10)), Kept::Kept);
+    assert_eq!(keep_since(&store, 7, before, answer(0, 5, 10)), Fate::Outdated);
+    assert_eq!(keep(&store, 7, answer(0, 5, 10)), Fate::Kept);
     let before = store.version(&7);
     assert!(store.forget(&7));
-    assert_eq!(keep_since(&store, 7, before, answer(0, 6, 10)), Kept::Outdated);
+    assert_eq!(keep_since(&store, 7, before, answer(0, 6, 10)), Fate::Outdated);
     assert_eq!(known(&store, 7, 0), None);
     let before = store.version(&7);
     assert_eq!(store.forget_where(|_| false), 0);
-    assert_eq!(keep_since(&store, 7, before, answer(0, 6, 10)), Kept::Outdated);
+    assert_eq!(keep_since(&store, 7, before, answer(0, 6, 10)), Fate::Outdated);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn what_is_forgotten_of_one_variant_is_not_forgotten_of_another() {
     assert!(!store.forget_some(&7, |answer| answer.value.0 == 2));
     assert!(store.forget_some(&7, |answer| answer.value.0 == 0));
     assert_eq!((known(&store, 7, 0), known(&store, 7, 1)), (None, Some(6)));
-    assert_eq!(keep_since(&store, 7, before, answer(0, 6, 10)), Kept::Outdated);
+    assert_eq!(keep_since(&store, 7, before, answer(0, 6, 10)), Fate::Outdated);
     assert!(store.forget_some(&7, |_| true));
     assert!(store.is_empty());
     assert!(!store.forget_some(&7, |_| true), "nothing is left");
@@ -84,7 +84,7 @@ fn what_is_forgotten_of_one_variant_is_not_forgotten_of_another() {
 #[test]
 fn keys_are_forgotten_by_what_they_are() {
     let store = store();
-    (0..10).for_each(|key| assert_eq!(keep(&store, key, answer(0, 5, 10)), Kept::Kept));
+    (0..10).for_each(|key| assert_eq!(keep(&store, key, answer(0, 5, 10)), Fate::Kept));
     assert_eq!(store.forget_where(|key| key % 2 == 0), 5);
     assert_eq!((known(&store, 4, 0), known(&store, 5, 0), store.len()), (None, Some(5), 5));
     assert_eq!(store.forget_where(|_| true), 5);
@@ -96,7 +96,7 @@ fn of_more_variants_than_may_be_the_youngest_are_kept() {
     let store = store();
     for variant in 0..12 {
         // The first two are asked for last.
-        assert_eq!(keep(&store, 7, answer(variant, 100 - u32::from(variant.min(2)), 10)), Kept::Kept);
+        assert_eq!(keep(&store, 7, answer(variant, 100 - u32::from(variant.min(2)), 10)), Fate::Kept);
     }
     let kept: Vec<u8> = (0..12).filter(|variant| known(&store, 7, *variant).is_some()).collect();
     assert_eq!(kept.len(), MOST_VARIANTS);
@@ -106,13 +106,13 @@ fn of_more_variants_than_may_be_the_youngest_are_kept() {
 #[test]
 fn variants_that_are_too_large_together_make_room_for_the_last() {
     let store = MemoryStore::with_max_entry(bytes(100_000), bytes(1000)).expect("small enough");
-    assert_eq!(keep(&store, 7, answer(0, 1, 200)), Kept::Kept);
-    assert_eq!(keep(&store, 7, answer(1, 2, 200)), Kept::Kept);
-    assert_eq!(keep(&store, 7, answer(2, 3, 200)), Kept::Kept);
+    assert_eq!(keep(&store, 7, answer(0, 1, 200)), Fate::Kept);
+    assert_eq!(keep(&store, 7, answer(1, 2, 200)), Fate::Kept);
+    assert_eq!(keep(&store, 7, answer(2, 3, 200)), Fate::Kept);
     let kept = [0, 1, 2].map(|variant| known(&store, 7, variant));
     assert_eq!(kept, [None, Some(2), Some(3)], "two of 456 bytes each fit into 1000");
-    assert_eq!(keep(&store, 7, answer(3, 4, 744)), Kept::Kept, "exactly as large as may be");
-    assert_eq!(keep(&store, 7, answer(4, 5, 745)), Kept::TooLarge);
+    assert_eq!(keep(&store, 7, answer(3, 4, 744)), Fate::Kept, "exactly as large as may be");
+    assert_eq!(keep(&store, 7, answer(4, 5, 745)), Fate::TooLarge);
     assert_eq!((known(&store, 7, 3), store.bytes()), (Some(4), 1000));
 }
 
@@ -131,11 +131,11 @@ fn an_entry_within_the_limit_is_let_in_however_large_it_is_and_however_full_the_
     for (max_bytes, max_entry) in [(1 << 26, 1 << 23), (1 << 26, 1 << 25), (1 << 20, 1 << 10), (1000, 500), (2, 1)] {
         let store = MemoryStore::with_max_entry(bytes(max_bytes), bytes(max_entry)).expect("half at most");
         let Some(most) = max_entry.checked_sub(256) else {
-            assert_eq!(keep(&store, 7, answer(0, 1, 0)), Kept::TooLarge);
+            assert_eq!(keep(&store, 7, answer(0, 1, 0)), Fate::TooLarge);
             continue;
         };
         for key in 0..200 {
-            assert_eq!(keep(&store, key, answer(0, 1, most)), Kept::Kept);
+            assert_eq!(keep(&store, key, answer(0, 1, most)), Fate::Kept);
             assert_eq!(known(&store, key, 0), Some(1), "{key} of {max_entry} in {max_bytes}");
             assert!(store.bytes() <= max_bytes);
         }
@@ -146,7 +146,7 @@ fn an_entry_within_the_limit_is_let_in_however_large_it_is_and_however_full_the_
 fn a_flood_of_keys_stays_under_the_limit_and_the_newest_is_known() {
     let store = MemoryStore::new(bytes(100_000));
     for key in 0..50_000 {
-        assert_eq!(keep(&store, key, answer(0, 1, 100)), Kept::Kept);
+        assert_eq!(keep(&store, key, answer(0, 1, 100)), Fate::Kept);
         assert_eq!(known(&store, key, 0), Some(1));
         assert!(store.bytes() <= 100_000);
     }
@@ -173,12 +173,12 @@ fn what_goes_may_use_the_store_as_it_is_dropped() {
         Answer { value: Nosy(of.cloned()), life, asked_at, bytes: 300 }
     };
     for key in 0..100 {
-        assert_eq!(store.keep(&key, store.version(&key), nosy(Some(&store)), |_| true), Kept::Kept);
-        assert_eq!(store.keep(&key, store.version(&key), nosy(Some(&store)), |_| true), Kept::Kept);
+        assert_eq!(store.keep(&key, store.version(&key), nosy(Some(&store)), |_| true), Fate::Kept);
+        assert_eq!(store.keep(&key, store.version(&key), nosy(Some(&store)), |_| true), Fate::Kept);
     }
     assert!(store.forget_some(&99, |_| true));
     assert!(store.forget_where(|_| true) > 0);
-    assert_eq!(store.keep(&7, store.version(&7), nosy(None), |_| true), Kept::Kept);
+    assert_eq!(store.keep(&7, store.version(&7), nosy(None), |_| true), Fate::Kept);
 }
 
 /// Whoever forgets has the last word over those who keep at the same time what they asked for before.
@@ -280,21 +280,21 @@ proptest! {
         let mut forgotten_at: HashMap<u32, usize> = HashMap::new();
         let mut versions: Vec<[Version; 4]> = Vec::new();
         for (step, what) in steps.iter().enumerate() {
-            versions.push(std::array::from_fn(|key| store.version(&(key as u32))));
+            versions.push([0, 1, 2, 3].map(|key| store.version(&key)));
             match *what {
                 Do::Keep { key, variant, second } => {
                     let kept = keep(&store, key, answer(variant, second, 10));
                     let known = map.entry((key, variant)).or_insert(second);
-                    prop_assert_eq!(kept == Kept::Kept, *known <= second);
+                    prop_assert_eq!(kept == Fate::Kept, *known <= second);
                     *known = second.max(*known);
                 }
                 Do::KeepLate { key, variant, second, steps } => {
                     let asked = step.saturating_sub(steps);
                     let kept = keep_since(&store, key, versions[asked][key as usize], answer(variant, second, 10));
                     if forgotten_at.get(&key).is_some_and(|forgotten| *forgotten >= asked) {
-                        prop_assert_eq!(kept, Kept::Outdated);
+                        prop_assert_eq!(kept, Fate::Outdated);
                     }
-                    if kept == Kept::Kept {
+                    if kept == Fate::Kept {
                         let known = map.insert((key, variant), second);
                         prop_assert!(known.is_none_or(|known| known <= second));
                     }

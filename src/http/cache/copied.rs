@@ -252,7 +252,7 @@ mod tests {
     }
 
     /// Reads so many frames, and then, if there are no more, the end.
-    fn read<K: Sink>(body: &mut CopiedBody<Frames, F>, most: usize) -> Vec<Given> {
+    fn read<K: Sink>(body: &mut CopiedBody<Frames, K>, most: usize) -> Vec<Given> {
         let mut body = Pin::new(body);
         let mut all = Vec::new();
         while all.len() < most {
@@ -373,7 +373,7 @@ mod tests {
     }
 
     /// Whether a copy is still being made.
-    fn is_copied<K: Sink>(body: &CopiedBody<Frames, F>) -> bool {
+    fn is_copied<K: Sink>(body: &CopiedBody<Frames, K>) -> bool {
         matches!(body.form, Form::Passing { passed: Some(_), .. })
     }
 

@@ -8,7 +8,10 @@ use http::{HeaderMap, HeaderName};
 /// What a request had of the headers that its response varies by. Another request is answered by a copy of that response if
 /// it has the same.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Selection(Box<[(HeaderName, Option<Box<[u8]>>)]>);
+pub(super) struct Selection(Box<[(HeaderName, Value)]>);
+
+/// `None` where a request has no line of that name.
+type Value = Option<Box<[u8]>>;
 
 impl Selection {
     /// None if no other request is answered by the response: it varies by more than headers, or by what is no header.
@@ -53,7 +56,7 @@ fn names(response: &HeaderMap) -> Option<Vec<HeaderName>> {
 
 /// All lines of a header as one, without the white space that says nothing. None if there is no line, which is not the same
 /// as an empty one.
-fn normalized(request: &HeaderMap, name: &HeaderName) -> Option<Box<[u8]>> {
+fn normalized(request: &HeaderMap, name: &HeaderName) -> Value {
     let mut lines = request.get_all(name).iter();
     let mut all = Vec::new();
     normalize(&mut all, lines.next()?.as_bytes());
