@@ -162,9 +162,11 @@ fn cache<K: Eq + Hash + Clone, V>() -> CacheFallbackLayer<K, V> {
     CacheFallbackLayer::new(CacheFallbackConfig::new(Duration::from_secs(1)), store).expect("valid")
 }
 
-fn by_number() -> CacheFallbackLayer<u32, u32, Clones<fn(&u32) -> Option<u32>>> {
-    let key: fn(&u32) -> Option<u32> = |number| Some(*number);
-    cache().key(key)
+type NumberOf = fn(&u32) -> Option<u32>;
+
+fn by_number() -> CacheFallbackLayer<u32, u32, Clones<NumberOf>> {
+    let number: NumberOf = |number| Some(*number);
+    cache().key(number)
 }
 
 /// For a body that cannot be made of one that passes.
