@@ -109,7 +109,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> {
     async fn begin(&self, key: &RecordKey, claim: Claim) -> Result<Begin, StoreError> {
         let Claim { fingerprint, owner, lease, retention } = claim;
-        let arguments: [&[u8]; 4] = [fingerprint.as_bytes(), owner.as_bytes(), &micros(lease), &micros(retention)];
+        let (kept, lease, retention) = (millis(lease.max(retention)), micros(lease), micros(retention));
+        let arguments: [&[u8]; 5] = [owner.as_bytes(), fingerprint.as_bytes(), &lease, &retention, &kept];
         let reply = match self.replicas {
             None => self.ask(&scripts::BEGIN, key, &arguments).await?,
             Some(replicas) => self.ask_replicas(&scripts::BEGIN, key, &arguments, replicas).await?,
@@ -118,9 +119,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
     }
 
     async fn complete(&self, key: &RecordKey, claim: Claim, answer: Bytes) -> Result<Commit, StoreError> {
-        let Claim { fingerprint, owner, retention, .. } = claim;
-        let arguments: [&[u8]; 4] = [fingerprint.as_bytes(), owner.as_bytes(), &micros(retention), &answer];
-        self.ask(&scripts::COMPLETE, key, &arguments).await?.commit()
+        let done = over(b"d", &claim, &answer);
+        self.ask(&scripts::COMPLETE, key, &[claim.owner.as_bytes(), &done, &millis(claim.retention)]).await?.commit()
     }
 
     async fn renew(&self, key: &RecordKey, owner: Owner, lease: Duration) -> Result<bool, StoreError> {
@@ -132,9 +132,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
     }
 
     async fn park(&self, key: &RecordKey, claim: Claim, why: &str) -> Result<bool, StoreError> {
-        let Claim { fingerprint, owner, retention, .. } = claim;
-        let arguments: [&[u8]; 4] = [fingerprint.as_bytes(), owner.as_bytes(), &micros(retention), why.as_bytes()];
-        self.ask(&scripts::PARK, key, &arguments).await?.yes()
+        let parked = over(b"p", &claim, why.as_bytes());
+        self.ask(&scripts::PARK, key, &[claim.owner.as_bytes(), &parked, &millis(claim.retention)]).await?.yes()
     }
 
     async fn look(&self, key: &RecordKey, fingerprint: Fingerprint) -> Result<Option<Begin>, StoreError> {
@@ -163,8 +162,19 @@ impl<C> fmt::Debug for RedisStore<C> {
     }
 }
 
+/// The record of a request that is over, of this phase.
+fn over(phase: &[u8; 1], claim: &Claim, outcome: &[u8]) -> Vec<u8> {
+    [phase, &claim.owner.as_bytes()[..], claim.fingerprint.as_bytes(), outcome].concat()
+}
+
 /// So that all of Lua's sums stay whole numbers, nothing lasts longer than a hundred years.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 fn micros(duration: Duration) -> Vec<u8> {
-    let longest = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-    duration.min(longest).as_micros().to_string().into_bytes()
+    duration.min(LONGEST).as_micros().to_string().into_bytes()
+}
+
+/// Nothing is forgotten before its time, and a server remembers nothing for no time at all.
+fn millis(duration: Duration) -> Vec<u8> {
+    duration.min(LONGEST).as_micros().div_ceil(1000).max(1).to_string().into_bytes()
 }
