@@ -1,6 +1,6 @@
 //! A record as it is in the server.
 
-use buttress::idempotency::{Fingerprint, Owner, RecordKey};
+use buttress::idempotency::{Claim, Fingerprint, Owner, RecordKey};
 
 use crate::server::Redis;
 use crate::world::name;
@@ -10,25 +10,27 @@ const FAR: u64 = 9_000_000_000_000_000;
 
 pub(crate) struct Record {
     pub(crate) phase: u8,
-    pub(crate) fence: u64,
-    pub(crate) request: Fingerprint,
     pub(crate) owner: Owner,
+    pub(crate) request: Fingerprint,
+    pub(crate) attempt: u32,
+    pub(crate) fence: u64,
+    pub(crate) forgotten: u64,
 }
 
 impl Record {
     /// Of a first run whose lease has ended, and which is not forgotten.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        self.forgotten(FAR)
+    pub(crate) fn of(claim: &Claim) -> Self {
+        let Claim { fingerprint: request, owner, .. } = *claim;
+        Self { phase: b'r', owner, request, attempt: 1, fence: 1, forgotten: FAR }
     }
 
-    /// The same, which is forgotten at this time in microseconds.
-    pub(crate) fn forgotten(&self, forgotten: u64) -> Vec<u8> {
-        let (attempt, ends) = (1_u32, 0);
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let ends = 0;
         let mut bytes = vec![self.phase];
         bytes.extend(self.owner.as_bytes());
         bytes.extend(self.request.as_bytes());
-        bytes.extend(attempt.to_be_bytes());
-        bytes.extend([self.fence, ends, forgotten].map(u64::to_be_bytes).as_flattened());
+        bytes.extend(self.attempt.to_be_bytes());
+        bytes.extend([self.fence, ends, self.forgotten].map(u64::to_be_bytes).as_flattened());
         bytes
     }
 }

@@ -45,10 +45,50 @@ async fn a_fence_is_larger_than_the_one_before_it_whatever_the_clock_says() {
     let redis = Redis::start(&[]).await;
     let (store, one) = (redis.store().await, Claim { lease: Duration::ZERO, ..claim() });
     store.begin(&key(1), one).await.expect("it answers");
-    let ahead = Record { phase: b'r', fence: 5_000_000_000_000_000, request: one.fingerprint, owner: one.owner };
+    let ahead = Record { fence: 5_000_000_000_000_000, ..Record::of(&one) };
     put(&redis, &key(1), &ahead.to_bytes()).await;
     let begin = store.begin(&key(1), claim()).await.expect("it answers");
     assert_eq!(begin, Begin::Acquired(Acquired { fence: 5_000_000_000_000_001, attempt: 2 }));
+}
+
+#[tokio::test]
+async fn attempts_are_counted_no_further_than_can_be() {
+    let redis = Redis::start(&[]).await;
+    let store = redis.store().await;
+    for (before, after) in [(u32::MAX - 1, u32::MAX), (u32::MAX, u32::MAX)] {
+        put(&redis, &key(1), &Record { attempt: before, ..Record::of(&claim()) }.to_bytes()).await;
+        match store.begin(&key(1), claim()).await.expect("it answers") {
+            Begin::Acquired(Acquired { attempt, .. }) => assert_eq!(attempt, after),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What a server is paid for: each command of a script, more than anything that Lua does.
+#[tokio::test]
+async fn of_a_new_request_nothing_is_read_but_by_its_owner() {
+    let redis = Redis::start(&[]).await;
+    let (store, one) = (redis.store().await, claim());
+    let () = redis.say("CONFIG RESETSTAT").await;
+    store.begin(&key(1), one).await.expect("it answers");
+    assert_eq!(commands(&redis).await, ["set 1", "time 1"]);
+    store.complete(&key(1), one, "tea".into()).await.expect("it answers");
+    assert_eq!(commands(&redis).await, ["getex 1", "set 2", "time 1"]);
+    store.begin(&key(1), claim()).await.expect("it answers");
+    assert_eq!(commands(&redis).await, ["get 1", "getex 1", "set 3", "time 2"]);
+}
+
+/// How often each command was run that a script may run.
+async fn commands(redis: &Redis) -> Vec<String> {
+    let stats: String = redis.say("INFO commandstats").await;
+    let counted = stats.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
+    let counts = counted.filter_map(|(name, counts)| Some((name, counts.split_once(',')?.0)));
+    let mut counts: Vec<_> = counts
+        .filter(|(name, _)| ["time", "get", "getex", "set", "del"].contains(name))
+        .map(|(name, calls)| format!("{name} {calls}"))
+        .collect();
+    counts.sort();
+    counts
 }
 
 #[tokio::test]
@@ -71,7 +111,7 @@ async fn what_cannot_be_read_is_not_taken_for_nothing() {
     let redis = Redis::start(&[]).await;
     let store = redis.store().await;
     let name = name(&key(1));
-    let whole = Record { phase: b'r', fence: 1, request: claim().fingerprint, owner: claim().owner };
+    let whole = Record::of(&claim());
     let run = whole.to_bytes();
     let (cut_off, too_long) = (&run[..run.len() - 1], &[&run[..], b"x"].concat());
     let values = [
@@ -113,8 +153,7 @@ async fn what_cannot_be_read_is_not_taken_for_nothing() {
 async fn until_a_run_is_forgotten_it_is_taken_over_from_or_its_owners() {
     let redis = Redis::start(&[]).await;
     let (store, owners) = (redis.store().await, claim());
-    let over = Record { phase: b'r', fence: 7, request: owners.fingerprint, owner: owners.owner };
-    let over = over.forgotten(1);
+    let over = Record { fence: 7, forgotten: 1, ..Record::of(&owners) }.to_bytes();
     put(&redis, &key(1), &over).await;
     assert_eq!(store.look(&key(1), owners.fingerprint).await.expect("it answers"), None);
     match store.begin(&key(1), claim()).await.expect("it answers") {
