@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redis::aio::ConnectionLike;
-use redis::{ErrorKind, Pipeline, RedisResult, Script, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisResult, Script, ServerErrorKind, Value};
 
 use self::reply::Reply;
 use super::check::{InvalidRedis, check};
@@ -66,8 +66,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     }
 
     async fn ask(&self, script: &Script, key: &RecordKey, arguments: &[&[u8]]) -> Result<Reply, StoreError> {
-        let answer =
-            script.key(self.name(key)).arg(arguments).invoke_async::<Value>(&mut self.connection.clone()).await;
+        let mut connection = self.connection.clone();
+        let call = self.call(script, key, arguments);
+        let mut answer: RedisResult<Value> = call.query_async(&mut connection).await;
+        if is_unknown(&answer) {
+            load(script, &mut connection).await?;
+            answer = call.query_async(&mut connection).await;
+        }
         Reply::of(answer)
     }
 
@@ -81,16 +86,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         replicas: Replicas,
     ) -> Result<Reply, StoreError> {
         let mut both = Pipeline::new();
-        both.cmd("EVALSHA").arg(script.get_hash()).arg(1).arg(self.name(key)).arg(arguments);
+        both.add_command(self.call(script, key, arguments));
         // To wait for 0 ms is to wait for ever.
         let within = u64::try_from(replicas.within.as_millis()).unwrap_or(u64::MAX).max(1);
         both.cmd("WAIT").arg(replicas.number.get()).arg(within);
         let mut connection = self.connection.clone();
         let mut answers: RedisResult<(Value, i64)> = both.query_async(&mut connection).await;
-        if let Err(error) = &answers
-            && error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
-        {
-            script.prepare_invoke().load_async(&mut connection).await.map_err(reply::error)?;
+        if is_unknown(&answers) {
+            load(script, &mut connection).await?;
             answers = both.query_async(&mut connection).await;
         }
         let (answer, known_by) = answers.map_err(reply::error)?;
@@ -99,6 +102,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
             return Err(reply::in_doubt(format!("{known_by} replicas know of the claim")));
         }
         Ok(reply)
+    }
+
+    fn call(&self, script: &Script, key: &RecordKey, arguments: &[&[u8]]) -> Cmd {
+        let (hash, name) = (script.get_hash(), self.name(key));
+        let bytes: usize = arguments.iter().map(|argument| argument.len()).sum();
+        let mut call = Cmd::with_capacity(4 + arguments.len(), "EVALSHA".len() + hash.len() + 1 + name.len() + bytes);
+        call.arg("EVALSHA").arg(hash).arg(1).arg(name).arg(arguments);
+        call
     }
 
     fn name(&self, key: &RecordKey) -> String {
@@ -160,6 +171,14 @@ impl<C> fmt::Debug for RedisStore<C> {
         let Self { prefix, replicas, .. } = self;
         f.debug_struct("RedisStore").field("prefix", prefix).field("replicas", replicas).finish_non_exhaustive()
     }
+}
+
+fn is_unknown<T>(answer: &RedisResult<T>) -> bool {
+    answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+}
+
+async fn load(script: &Script, connection: &mut (impl ConnectionLike + Send)) -> Result<(), StoreError> {
+    script.prepare_invoke().load_async(connection).await.map_err(reply::error).map(drop)
 }
 
 /// The record of a request that is over, of this phase.
