@@ -9,7 +9,7 @@ use buttress::idempotency::{
 use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 
-use crate::record::{Record, put};
+use crate::record::{self, Record, put};
 use crate::server::Redis;
 use crate::world::{HOUR, claim, key, name};
 
@@ -156,8 +156,12 @@ async fn until_a_run_is_forgotten_it_is_taken_over_from_or_its_owners() {
     let over = Record { fence: 7, forgotten: 1, ..Record::of(&owners) }.to_bytes();
     put(&redis, &key(1), &over).await;
     assert_eq!(store.look(&key(1), owners.fingerprint).await.expect("it answers"), None);
+    store.begin(&key(3), claim()).await.expect("it answers");
+    let earlier = record::fence(&redis, &key(3)).await;
     match store.begin(&key(1), claim()).await.expect("it answers") {
-        Begin::Acquired(Acquired { fence, attempt: 2 }) => assert!(fence > 7, "{fence}"),
+        Begin::Acquired(Acquired { fence, attempt: 2 }) => {
+            assert!(fence > earlier, "{fence} is no time after {earlier}");
+        }
         other => panic!("{other:?}"),
     }
     put(&redis, &key(2), &over).await;
