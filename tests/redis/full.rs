@@ -1,7 +1,9 @@
 //! A server without room.
 
+use std::time::Duration;
+
 use buttress::engines::redis::{InvalidRedis, RedisStore};
-use buttress::idempotency::{Begin, Commit, Store, StoreError};
+use buttress::idempotency::{Acquired, Begin, Claim, Commit, Fingerprint, Store, StoreError};
 use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 
@@ -56,6 +58,33 @@ async fn without_room_nothing_is_begun_and_all_that_was_begun_comes_to_its_end()
     assert!(RedisStore::new(connection).await.is_ok(), "a process that starts finds what was begun");
     assert_eq!(store.begin(&key(1), claim()).await.expect("it answers"), Begin::Done(answer));
     assert!(store.release(&key(4), releases.owner).await.expect("it is released"));
+}
+
+#[tokio::test]
+async fn without_room_what_is_known_is_told_and_a_lease_that_has_ended_is_taken_over_from() {
+    let redis = Redis::start(&["--maxmemory", "4mb", "--maxmemory-policy", "noeviction"]).await;
+    let (store, mut connection) = (redis.store().await, redis.connection().await);
+    let [done, parked, runs] = [(); 3].map(|()| claim());
+    let ended = Claim { lease: Duration::ZERO, ..claim() };
+    for (number, claim) in (1..).zip([done, parked, runs, ended]) {
+        let begin = store.begin(&key(number), claim).await.expect("there is room");
+        assert!(matches!(begin, Begin::Acquired(_)), "{begin:?}");
+    }
+    assert_eq!(store.complete(&key(1), done, "tea".into()).await.expect("it is recorded"), Commit::Stored);
+    assert!(store.park(&key(2), parked, "why").await.expect("it is parked"));
+
+    fill(&mut connection).await;
+    let other = claim();
+    assert_eq!(store.begin(&key(1), other).await.expect("it is known"), Begin::Done("tea".into()));
+    assert_eq!(store.begin(&key(2), other).await.expect("it is known"), Begin::Parked("why".into()));
+    let running = store.begin(&key(3), other).await.expect("it is known");
+    assert!(matches!(running, Begin::Running { .. }), "{running:?}");
+    let another = Claim { fingerprint: Fingerprint::of(&2_u8), ..other };
+    assert_eq!(store.begin(&key(3), another).await.expect("it is known"), Begin::Mismatch);
+    let taken_over = store.begin(&key(4), other).await.expect("it is known");
+    assert!(matches!(taken_over, Begin::Acquired(Acquired { attempt: 2, .. })), "{taken_over:?}");
+    fill(&mut connection).await;
+    assert!(matches!(store.begin(&key(9), other).await, Err(StoreError::Full)), "the control: there is no room");
 }
 
 #[tokio::test]

@@ -1,29 +1,36 @@
 //! A record as it is in the server.
 
-use buttress::idempotency::{Fingerprint, Owner, RecordKey};
+use buttress::idempotency::{Claim, Fingerprint, Owner, RecordKey};
 
 use crate::server::Redis;
 use crate::world::name;
 
 /// In the year 2255.
-const FAR: f64 = 9_000_000_000_000_000.0;
+const FAR: u64 = 9_000_000_000_000_000;
 
 pub(crate) struct Record {
     pub(crate) phase: u8,
-    pub(crate) fence: f64,
-    pub(crate) request: Fingerprint,
     pub(crate) owner: Owner,
+    pub(crate) request: Fingerprint,
+    pub(crate) attempt: u32,
+    pub(crate) fence: u64,
+    pub(crate) forgotten: u64,
 }
 
 impl Record {
     /// Of a first run whose lease has ended, and which is not forgotten.
+    pub(crate) fn of(claim: &Claim) -> Self {
+        let Claim { fingerprint: request, owner, .. } = *claim;
+        Self { phase: b'r', owner, request, attempt: 1, fence: 1, forgotten: FAR }
+    }
+
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let (attempt, ends, forgotten) = (1_u32, 0_f64, FAR);
+        let ends = 0;
         let mut bytes = vec![self.phase];
-        bytes.extend(attempt.to_be_bytes());
-        bytes.extend([self.fence, ends, forgotten].map(f64::to_be_bytes).as_flattened());
-        bytes.extend(self.request.as_bytes());
         bytes.extend(self.owner.as_bytes());
+        bytes.extend(self.request.as_bytes());
+        bytes.extend(self.attempt.to_be_bytes());
+        bytes.extend([self.fence, ends, self.forgotten].map(u64::to_be_bytes).as_flattened());
         bytes
     }
 }
@@ -36,6 +43,5 @@ pub(crate) async fn put(redis: &Redis, key: &RecordKey, value: &[u8]) {
 pub(crate) async fn fence(redis: &Redis, key: &RecordKey) -> u64 {
     let mut get = redis::cmd("GET");
     let bytes: Vec<u8> = get.arg(name(key)).query_async(&mut redis.connection().await).await.expect("it is there");
-    let fence = f64::from_be_bytes(bytes[5..13].try_into().expect("eight bytes"));
-    format!("{fence}").parse().expect("a whole number")
+    u64::from_be_bytes(bytes[53..61].try_into().expect("eight bytes"))
 }

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use buttress::engines::redis::{InvalidRedis, RedisStore};
-use buttress::idempotency::{Begin, Commit, Store, StoreError};
+use buttress::idempotency::{Acquired, Begin, Claim, Commit, Store, StoreError};
 
 use crate::server::Redis;
 use crate::world::{claim, key, name};
@@ -54,6 +54,28 @@ async fn a_claim_is_in_doubt_when_replicas_cannot_be_waited_for() {
     let () = redis.say("ACL SETUSER default -evalsha").await;
     let begin = store.begin(&key(2), claim).await;
     assert!(matches!(begin, Err(StoreError::Unavailable(_))), "no script has run: {begin:?}");
+}
+
+/// Too few replicas are there, and so it writes nothing.
+#[tokio::test]
+async fn a_server_that_writes_nothing_tells_what_it_knows() {
+    let redis = Redis::start(&[]).await;
+    let (store, done, ended) = (redis.store().await, claim(), Claim { lease: Duration::ZERO, ..claim() });
+    assert!(matches!(store.begin(&key(1), ended).await, Ok(Begin::Acquired(_))));
+    assert_eq!(store.complete(&key(2), done, "tea".into()).await.expect("it answers"), Commit::Recreated);
+    let () = redis.say("CONFIG SET min-replicas-to-write 1").await;
+    assert_eq!(store.begin(&key(2), claim()).await.expect("it is known"), Begin::Done("tea".into()));
+    for number in [1, 3] {
+        let begin = store.begin(&key(number), claim()).await;
+        // Before version 7 an error of a script does not say what it was of.
+        let is_refused = matches!(begin, Err(StoreError::Unavailable(_) | StoreError::Ambiguous(_)));
+        assert!(is_refused, "nothing can be written: {begin:?}");
+    }
+    let () = redis.say("CONFIG SET min-replicas-to-write 0").await;
+    let begin = store.begin(&key(1), claim()).await;
+    assert!(matches!(begin, Ok(Begin::Acquired(Acquired { attempt: 2, .. }))), "nobody had taken over: {begin:?}");
+    let begin = store.begin(&key(3), claim()).await;
+    assert!(matches!(begin, Ok(Begin::Acquired(Acquired { attempt: 1, .. }))), "nobody had begun it: {begin:?}");
 }
 
 /// What a failover loses: the claims that did not reach the replica, and so the same is run twice. What is left to say no is a

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redis::aio::ConnectionLike;
-use redis::{ErrorKind, Pipeline, RedisResult, Script, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisResult, Script, ServerErrorKind, Value};
 
 use self::reply::Reply;
 use super::check::{InvalidRedis, check};
@@ -66,8 +66,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
     }
 
     async fn ask(&self, script: &Script, key: &RecordKey, arguments: &[&[u8]]) -> Result<Reply, StoreError> {
-        let answer =
-            script.key(self.name(key)).arg(arguments).invoke_async::<Value>(&mut self.connection.clone()).await;
+        let mut connection = self.connection.clone();
+        let call = self.call(script, key, arguments);
+        let mut answer: RedisResult<Value> = call.query_async(&mut connection).await;
+        if is_unknown(&answer) {
+            load(script, &mut connection).await?;
+            answer = call.query_async(&mut connection).await;
+        }
         Reply::of(answer)
     }
 
@@ -81,16 +86,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         replicas: Replicas,
     ) -> Result<Reply, StoreError> {
         let mut both = Pipeline::new();
-        both.cmd("EVALSHA").arg(script.get_hash()).arg(1).arg(self.name(key)).arg(arguments);
+        both.add_command(self.call(script, key, arguments));
         // To wait for 0 ms is to wait for ever.
         let within = u64::try_from(replicas.within.as_millis()).unwrap_or(u64::MAX).max(1);
         both.cmd("WAIT").arg(replicas.number.get()).arg(within);
         let mut connection = self.connection.clone();
         let mut answers: RedisResult<(Value, i64)> = both.query_async(&mut connection).await;
-        if let Err(error) = &answers
-            && error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
-        {
-            script.prepare_invoke().load_async(&mut connection).await.map_err(reply::error)?;
+        if is_unknown(&answers) {
+            load(script, &mut connection).await?;
             answers = both.query_async(&mut connection).await;
         }
         let (answer, known_by) = answers.map_err(reply::error)?;
@@ -101,6 +104,14 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
         Ok(reply)
     }
 
+    fn call(&self, script: &Script, key: &RecordKey, arguments: &[&[u8]]) -> Cmd {
+        let (hash, name) = (script.get_hash(), self.name(key));
+        let bytes: usize = arguments.iter().map(|argument| argument.len()).sum();
+        let mut call = Cmd::with_capacity(4 + arguments.len(), "EVALSHA".len() + hash.len() + 1 + name.len() + bytes);
+        call.arg("EVALSHA").arg(hash).arg(1).arg(name).arg(arguments);
+        call
+    }
+
     fn name(&self, key: &RecordKey) -> String {
         format!("{}{key}", self.prefix)
     }
@@ -109,7 +120,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisStore<C> {
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> {
     async fn begin(&self, key: &RecordKey, claim: Claim) -> Result<Begin, StoreError> {
         let Claim { fingerprint, owner, lease, retention } = claim;
-        let arguments: [&[u8]; 4] = [fingerprint.as_bytes(), owner.as_bytes(), &micros(lease), &micros(retention)];
+        let (kept, lease, retention) = (millis(lease.max(retention)), micros(lease), micros(retention));
+        let arguments: [&[u8]; 5] = [owner.as_bytes(), fingerprint.as_bytes(), &lease, &retention, &kept];
         let reply = match self.replicas {
             None => self.ask(&scripts::BEGIN, key, &arguments).await?,
             Some(replicas) => self.ask_replicas(&scripts::BEGIN, key, &arguments, replicas).await?,
@@ -118,9 +130,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
     }
 
     async fn complete(&self, key: &RecordKey, claim: Claim, answer: Bytes) -> Result<Commit, StoreError> {
-        let Claim { fingerprint, owner, retention, .. } = claim;
-        let arguments: [&[u8]; 4] = [fingerprint.as_bytes(), owner.as_bytes(), &micros(retention), &answer];
-        self.ask(&scripts::COMPLETE, key, &arguments).await?.commit()
+        let done = over(b"d", &claim, &answer);
+        self.ask(&scripts::COMPLETE, key, &[claim.owner.as_bytes(), &done, &millis(claim.retention)]).await?.commit()
     }
 
     async fn renew(&self, key: &RecordKey, owner: Owner, lease: Duration) -> Result<bool, StoreError> {
@@ -132,9 +143,8 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Store for RedisStore<C> 
     }
 
     async fn park(&self, key: &RecordKey, claim: Claim, why: &str) -> Result<bool, StoreError> {
-        let Claim { fingerprint, owner, retention, .. } = claim;
-        let arguments: [&[u8]; 4] = [fingerprint.as_bytes(), owner.as_bytes(), &micros(retention), why.as_bytes()];
-        self.ask(&scripts::PARK, key, &arguments).await?.yes()
+        let parked = over(b"p", &claim, why.as_bytes());
+        self.ask(&scripts::PARK, key, &[claim.owner.as_bytes(), &parked, &millis(claim.retention)]).await?.yes()
     }
 
     async fn look(&self, key: &RecordKey, fingerprint: Fingerprint) -> Result<Option<Begin>, StoreError> {
@@ -163,8 +173,27 @@ impl<C> fmt::Debug for RedisStore<C> {
     }
 }
 
+fn is_unknown<T>(answer: &RedisResult<T>) -> bool {
+    answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+}
+
+async fn load(script: &Script, connection: &mut (impl ConnectionLike + Send)) -> Result<(), StoreError> {
+    script.prepare_invoke().load_async(connection).await.map_err(reply::error).map(drop)
+}
+
+/// The record of a request that is over, of this phase.
+fn over(phase: &[u8; 1], claim: &Claim, outcome: &[u8]) -> Vec<u8> {
+    [phase, &claim.owner.as_bytes()[..], claim.fingerprint.as_bytes(), outcome].concat()
+}
+
 /// So that all of Lua's sums stay whole numbers, nothing lasts longer than a hundred years.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 fn micros(duration: Duration) -> Vec<u8> {
-    let longest = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-    duration.min(longest).as_micros().to_string().into_bytes()
+    duration.min(LONGEST).as_micros().to_string().into_bytes()
+}
+
+/// Nothing is forgotten before its time, and a server remembers nothing for no time at all.
+fn millis(duration: Duration) -> Vec<u8> {
+    duration.min(LONGEST).as_micros().div_ceil(1000).max(1).to_string().into_bytes()
 }

@@ -18,7 +18,8 @@
 //!
 //! - It must have `maxmemory-policy noeviction`, which is [looked at](RedisStore::new) at the start and not again: a record that
 //!   makes room for another one is a request that is run twice. Where there is no room, a new request is
-//!   [refused](crate::idempotency::StoreError::Full), and what came of one that was begun is recorded all the same.
+//!   [refused](crate::idempotency::StoreError::Full); one that is known is answered or taken over, and what came of one that was
+//!   begun is recorded, all the same.
 //! - Its user may do `INFO`, `SCRIPT LOAD`, `EVALSHA` and, in scripts, `TIME`, `GET`, `GETEX`, `SET` and `DEL`; and `WAIT`
 //!   where [replicas](RedisStore::wait) are waited for. All but the last is tried at the start, on the key `check` of the
 //!   prefix. Who loses the right to one of them later is told that what it asked for is

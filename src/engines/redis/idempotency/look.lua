@@ -1,14 +1,14 @@
 local its_request = ARGV[1]
 if not phase then
-  return { 'nothing' }
+  return 'n'
 end
 if request ~= its_request then
-  return { 'mismatch' }
+  return 'm'
 end
 if phase == 'd' or phase == 'p' then
-  return outcome()
+  return known
 end
 if ends > now then
-  return { 'running', digits(ends - now) }
+  return struct.pack('>c1I8', 'r', ends - now)
 end
-return { 'nothing' }
+return 'n'

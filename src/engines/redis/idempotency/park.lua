@@ -1,13 +1,11 @@
-local its_request, its_owner, retention, why = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local its_owner, parked, kept = ARGV[1], ARGV[2], ARGV[3]
 if phase and phase ~= 'n' then
   if owner ~= its_owner or phase == 'd' then
-    return { 'no' }
+    return 'no'
   end
   if phase == 'p' then
-    return { 'yes' }
+    return 'yes'
   end
 end
-if not phase then
-  attempt, fence = 1, 0
-end
-return write({ 'yes' }, 'p', attempt, fence, 0, now + retention, its_request, its_owner, why)
+redis.call('SET', KEYS[1], parked, 'PX', kept)
+return 'yes'

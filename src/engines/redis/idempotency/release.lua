@@ -1,13 +1,14 @@
 local its_owner = ARGV[1]
 if not phase or phase == 'n' then
-  return { 'yes' }
+  return 'yes'
 end
 if phase ~= 'r' or owner ~= its_owner then
-  return { 'no' }
+  return 'no'
 end
 if attempt > 1 then
   -- Nothing came of this run; but what came of the one before it, nobody knows to this day.
-  return write({ 'yes' }, 'n', attempt - 1, fence, now, forgotten, request, owner, '')
+  write('n', owner, request, attempt - 1, fence, 0, forgotten)
+else
+  redis.call('DEL', KEYS[1])
 end
-redis.call('DEL', KEYS[1])
-return { 'yes' }
+return 'yes'

@@ -1,5 +1,6 @@
 local its_owner, lease = ARGV[1], ARGV[2]
 if phase ~= 'r' or owner ~= its_owner then
-  return { 'no' }
+  return 'no'
 end
-return write({ 'yes' }, 'r', attempt, fence, now + lease, forgotten, request, owner, '')
+write('r', owner, request, attempt, fence, now + lease, forgotten)
+return 'yes'

@@ -1,6 +1,5 @@
 //! What a script says, and what a server says instead.
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,79 +9,75 @@ use redis::{ErrorKind, RedisError, RedisResult, Value};
 use crate::idempotency::{Acquired, Begin, Commit, StoreError};
 use crate::rejection::BoxError;
 
-/// A word, and what belongs to it.
+/// What of the record of a request that is over stands before what came of it: the phase, the owner and the request.
+const HEAD: usize = 1 + 16 + 32;
+
+/// A word; or a letter and what belongs to it, which is the whole record of a request that is over.
 #[derive(Debug)]
-pub(super) struct Reply(Vec<Vec<u8>>);
+pub(super) struct Reply(Bytes);
 
 impl Reply {
     pub(super) fn of(answer: RedisResult<Value>) -> Result<Self, StoreError> {
-        let answer = answer.and_then(Value::extract_error).map_err(error)?;
-        let Value::Array(words) = answer else {
-            return Err(in_doubt(format!("a script answers {answer:?}")));
-        };
-        let words = words.into_iter().map(|word| match word {
-            Value::BulkString(word) => Ok(word),
-            other => Err(in_doubt(format!("a script answers with {other:?}"))),
-        });
-        Ok(Self(words.collect::<Result<_, _>>()?))
+        match answer.and_then(Value::extract_error).map_err(error)? {
+            Value::BulkString(said) => Ok(Self(said.into())),
+            other => Err(in_doubt(format!("a script answers {other:?}"))),
+        }
     }
 
     pub(super) fn is_acquired(&self) -> bool {
-        self.0.first().is_some_and(|word| word == b"acquired")
+        self.0.starts_with(b"a")
     }
 
     pub(super) fn begin(self) -> Result<Begin, StoreError> {
-        let mut words = self.0.iter().map(Vec::as_slice);
-        Ok(match (words.next(), words.next(), words.next()) {
-            (Some(b"acquired"), Some(fence), Some(attempt)) => {
-                Begin::Acquired(Acquired { fence: number(fence)?, attempt: number(attempt)? })
+        let begin = match self.0.split_first() {
+            Some((b'a', numbers)) => acquired(numbers).map(Begin::Acquired),
+            Some((b'r', left)) => left.try_into().ok().map(running),
+            Some((b'm', [])) => Some(Begin::Mismatch),
+            Some((b'd', _)) if self.0.len() >= HEAD => Some(Begin::Done(self.0.slice(HEAD..))),
+            Some((b'p', _)) if self.0.len() >= HEAD => {
+                let why =
+                    str::from_utf8(&self.0[HEAD..]).map_err(|error| StoreError::Corrupt(Arc::new(error.into())))?;
+                Some(Begin::Parked(why.into()))
             }
-            (Some(b"running"), Some(left), None) => Begin::Running { left: Duration::from_micros(number(left)?) },
-            (Some(b"mismatch"), None, None) => Begin::Mismatch,
-            (Some(b"done"), Some(_), None) => Begin::Done(self.last()),
-            (Some(b"parked"), Some(why), None) => {
-                let why = str::from_utf8(why).map_err(|error| StoreError::Corrupt(Arc::new(error.into())))?;
-                Begin::Parked(why.into())
-            }
-            (Some(b"full"), None, None) => return Err(StoreError::Full),
-            _ => return Err(self.strange()),
-        })
+            _ => None,
+        };
+        begin.ok_or_else(|| self.strange())
     }
 
     pub(super) fn look(self) -> Result<Option<Begin>, StoreError> {
-        if self.0 == [b"nothing"] { Ok(None) } else { self.begin().map(Some) }
+        if *self.0 == *b"n" { Ok(None) } else { self.begin().map(Some) }
     }
 
     pub(super) fn commit(&self) -> Result<Commit, StoreError> {
-        match self.0.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
-            [b"stored"] => Ok(Commit::Stored),
-            [b"lost"] => Ok(Commit::Lost),
-            [b"recreated"] => Ok(Commit::Recreated),
+        match &*self.0 {
+            b"stored" => Ok(Commit::Stored),
+            b"lost" => Ok(Commit::Lost),
+            b"recreated" => Ok(Commit::Recreated),
             _ => Err(self.strange()),
         }
     }
 
     pub(super) fn yes(&self) -> Result<bool, StoreError> {
-        match self.0.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
-            [b"yes"] => Ok(true),
-            [b"no"] => Ok(false),
+        match &*self.0 {
+            b"yes" => Ok(true),
+            b"no" => Ok(false),
             _ => Err(self.strange()),
         }
     }
 
-    fn last(mut self) -> Bytes {
-        self.0.pop().unwrap_or_default().into()
-    }
-
     fn strange(&self) -> StoreError {
-        let word = self.0.first().map(|word| word.escape_ascii().to_string());
-        in_doubt(format!("a script answers {} words, of which the first is {word:?}", self.0.len()))
+        let first = self.0.first().map(|byte| byte.escape_ascii().to_string());
+        in_doubt(format!("a script answers {} bytes, of which the first is {first:?}", self.0.len()))
     }
 }
 
-fn number<N: FromStr<Err: Into<BoxError>>>(digits: &[u8]) -> Result<N, StoreError> {
-    let number = str::from_utf8(digits).map_err(BoxError::from).and_then(|digits| digits.parse().map_err(Into::into));
-    number.map_err(|error: BoxError| StoreError::Corrupt(Arc::new(error)))
+fn acquired(numbers: &[u8]) -> Option<Acquired> {
+    let (fence, attempt) = numbers.split_first_chunk()?;
+    Some(Acquired { fence: u64::from_be_bytes(*fence), attempt: u32::from_be_bytes(attempt.try_into().ok()?) })
+}
+
+fn running(left: [u8; 8]) -> Begin {
+    Begin::Running { left: Duration::from_micros(u64::from_be_bytes(left)) }
 }
 
 pub(super) fn in_doubt(why: String) -> StoreError {
@@ -133,33 +128,60 @@ mod tests {
         Reply::of(parse_redis_value(bytes.as_bytes()))
     }
 
+    fn said(bytes: &[u8]) -> Reply {
+        Reply::of(Ok(Value::BulkString(bytes.to_vec()))).expect("bytes")
+    }
+
     #[test]
     fn what_no_script_says_is_in_doubt() {
-        for strange in ["+OK\r\n", "$-1\r\n", ":1\r\n", "*1\r\n:1\r\n", "*1\r\n*0\r\n", "no protocol\r\n"] {
+        for strange in ["+OK\r\n", "$-1\r\n", ":1\r\n", "*0\r\n", "*1\r\n$3\r\nyes\r\n", "no protocol\r\n"] {
             assert!(matches!(reply(strange), Err(StoreError::Ambiguous(_))), "{strange}");
         }
-        for strange in ["*0\r\n", "*1\r\n$3\r\ntea\r\n", "*1\r\n$8\r\nacquired\r\n", "*1\r\n$4\r\ndone\r\n"] {
-            let words = || reply(strange).expect("words");
+        let of_another_length = [vec![b'a'; 12], vec![b'a'; 14], vec![b'r'; 8], vec![b'r'; 10], b"mm".to_vec()];
+        let cut_off = [vec![b'd'; HEAD - 1], vec![b'p'; HEAD - 1], b"nn".to_vec()];
+        let words = [b"".to_vec(), b"tea".to_vec(), b"yes ".to_vec(), b"store".to_vec()];
+        for strange in [&of_another_length[..], &cut_off, &words].concat() {
             let errors = [
-                words().begin().map(drop),
-                words().look().map(drop),
-                words().commit().map(drop),
-                words().yes().map(drop),
+                said(&strange).begin().map(drop),
+                said(&strange).look().map(drop),
+                said(&strange).commit().map(drop),
+                said(&strange).yes().map(drop),
             ];
             for error in errors {
-                assert!(matches!(error, Err(StoreError::Ambiguous(_))), "{strange}: {error:?}");
+                assert!(matches!(error, Err(StoreError::Ambiguous(_))), "{strange:?}: {error:?}");
             }
         }
     }
 
     #[test]
-    fn what_is_no_number_or_no_text_cannot_be_read() {
-        for strange in ["*3\r\n$8\r\nacquired\r\n$1\r\nx\r\n$1\r\n1\r\n", "*2\r\n$7\r\nrunning\r\n$2\r\n-1\r\n"] {
-            let begin = reply(strange).and_then(Reply::begin);
-            assert!(matches!(begin, Err(StoreError::Corrupt(_))), "{strange}: {begin:?}");
+    fn what_a_script_says_of_another_operation_is_in_doubt() {
+        for of_another in ["n", "yes", "stored"] {
+            let begin = said(of_another.as_bytes()).begin();
+            assert!(matches!(begin, Err(StoreError::Ambiguous(_))), "{of_another}: {begin:?}");
         }
-        let parked = Reply(vec![b"parked".to_vec(), vec![0xff]]).begin();
-        assert!(matches!(parked, Err(StoreError::Corrupt(_))), "{parked:?}");
+        for of_another in ["m", "yes"] {
+            let commit = said(of_another.as_bytes()).commit();
+            assert!(matches!(commit, Err(StoreError::Ambiguous(_))), "{of_another}: {commit:?}");
+        }
+        for of_another in ["m", "n", "stored"] {
+            let yes = said(of_another.as_bytes()).yes();
+            assert!(matches!(yes, Err(StoreError::Ambiguous(_))), "{of_another}: {yes:?}");
+        }
+    }
+
+    #[test]
+    fn all_of_it_is_read() {
+        let acquired = said(b"a\0\x1f\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff").begin();
+        let largest = Acquired { fence: (1 << 53) - 1, attempt: u32::MAX };
+        assert_eq!(acquired.expect("it is one"), Begin::Acquired(largest));
+        let running = said(b"r\0\0\0\0\0\0\x01\x02").begin();
+        assert_eq!(running.expect("it is one"), Begin::Running { left: Duration::from_micros(258) });
+        let over = |phase: &str, outcome: &[u8]| said(&[phase.as_bytes(), &[0xff; HEAD - 1], outcome].concat()).begin();
+        assert_eq!(over("d", b"\xfftea").expect("it is one"), Begin::Done(Bytes::from_static(b"\xfftea")));
+        assert_eq!(over("d", b"").expect("it is one"), Begin::Done(Bytes::new()));
+        assert_eq!(over("p", b"why").expect("it is one"), Begin::Parked("why".into()));
+        let no_text = over("p", b"\xff");
+        assert!(matches!(no_text, Err(StoreError::Corrupt(_))), "{no_text:?}");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 -- Without an answer, nothing came of it.
 local answer = ARGV[1]
 if phase ~= 'p' then
-  return { 'no' }
+  return 'no'
 end
 if answer then
-  return write({ 'yes' }, 'd', attempt, fence, ends, forgotten, request, owner, answer)
+  redis.call('SET', KEYS[1], 'd' .. owner .. request .. answer, 'KEEPTTL')
+else
+  redis.call('DEL', KEYS[1])
 end
-redis.call('DEL', KEYS[1])
-return { 'yes' }
+return 'yes'

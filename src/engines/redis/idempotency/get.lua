@@ -1,0 +1,1 @@
+local known = redis.pcall('GET', KEYS[1])
