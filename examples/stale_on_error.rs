@@ -19,7 +19,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use buttress::cache_fallback::{CacheFallbackConfig, CacheFallbackLayer, MemoryStore};
@@ -92,14 +92,23 @@ async fn forward(
     (parts.scheme, parts.authority) = (Some(Scheme::HTTP), Some(origin));
     parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
     *request.uri_mut() = Uri::from_parts(parts).expect("it has all three parts");
-    // They speak of the connection to the client.
-    for name in [header::HOST, header::CONNECTION, header::TE, header::TRANSFER_ENCODING, header::UPGRADE] {
-        request.headers_mut().remove(name);
-    }
+    request.headers_mut().remove(header::HOST);
+    keep_from_other_side(request.headers_mut());
     Ok(match client.request(request).await {
-        Ok(response) => response.map(Body::new),
+        Ok(mut response) => {
+            keep_from_other_side(response.headers_mut());
+            *response.version_mut() = Version::default();
+            response.map(Body::new)
+        }
         Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     })
+}
+
+/// What speaks of one connection is nothing to the other.
+fn keep_from_other_side(headers: &mut HeaderMap) {
+    for name in [header::CONNECTION, header::TE, header::TRANSFER_ENCODING, header::UPGRADE] {
+        headers.remove(name);
+    }
 }
 
 /// Says a new price whenever it is asked, but every other time that it is out of order.
