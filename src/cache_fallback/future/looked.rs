@@ -66,13 +66,12 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
                     }
                     return result;
                 }
-                match self.recall(&failure) {
-                    Some(response) => {
-                        superseded::by_another(&failure);
-                        Ok(response)
-                    }
-                    None => result,
-                }
+                let Some(response) = self.recall(&failure) else {
+                    self.has_missed(&failure);
+                    return result;
+                };
+                superseded::by_another(&failure);
+                Ok(response)
             }
             (Outcome::Success, Ok(response)) => Ok(self.learn(response)),
             (Outcome::Success, result) => result,
@@ -105,18 +104,21 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
         let At { slot, most } = self.at.as_ref()?;
         let Plan { shared, remember, mark, .. } = &*self.plan;
         let name = shared.config.name;
-        let answer = shared.store.get(&slot.key, |kept| remember.does_for(&self.asked, kept));
-        let known = answer.and_then(|answer| Some((answer.life.may_stand_in(Moment::now(), *most)?, answer)));
-        let Some((age, answer)) = known else {
-            shared.counters.count(Counted::Missed);
-            telemetry::nothing_remembered(&name, failure);
-            return None;
-        };
+        let answer = shared.store.get(&slot.key, |kept| remember.does_for(&self.asked, kept))?;
+        let age = answer.life.may_stand_in(Moment::now(), *most)?;
         shared.counters.count(Counted::StoodIn);
         let mut response = remember.recall(&self.asked, &answer.value, Recalled { age, failure, name });
         let degraded = Degraded::new("cache_fallback", name, failure.clone());
         telemetry::recalled(&degraded, age);
         mark.mark(&mut response, degraded);
         Some(response)
+    }
+
+    fn has_missed(&self, failure: &Failure) {
+        if self.at.is_some() {
+            let Shared { config, counters, .. } = &*self.plan.shared;
+            counters.count(Counted::Missed);
+            telemetry::nothing_remembered(&config.name, failure);
+        }
     }
 }
