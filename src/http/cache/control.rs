@@ -22,7 +22,6 @@ pub(super) struct ResponseControl {
     pub(super) max_age: Option<Duration>,
     pub(super) s_maxage: Option<Duration>,
     pub(super) stale_if_error: Option<Duration>,
-    pub(super) stale_while_revalidate: Option<Duration>,
 }
 
 impl ResponseControl {
@@ -38,7 +37,6 @@ impl ResponseControl {
                 b"max-age" => shorten(&mut control.max_age, seconds(argument)),
                 b"s-maxage" => shorten(&mut control.s_maxage, seconds(argument)),
                 b"stale-if-error" => shorten(&mut control.stale_if_error, seconds(argument)),
-                b"stale-while-revalidate" => shorten(&mut control.stale_while_revalidate, seconds(argument)),
                 _ => {}
             }
         }
@@ -51,7 +49,6 @@ impl ResponseControl {
 pub(super) struct RequestControl {
     pub(super) no_store: bool,
     pub(super) no_cache: bool,
-    pub(super) only_if_cached: bool,
     pub(super) stale_if_error: Option<Duration>,
     /// `Duration::MAX` if it says no number, which takes any.
     pub(super) max_stale: Option<Duration>,
@@ -70,7 +67,6 @@ impl RequestControl {
             match &*name {
                 b"no-store" => control.no_store = true,
                 b"no-cache" => control.no_cache = true,
-                b"only-if-cached" => control.only_if_cached = true,
                 b"stale-if-error" => shorten(&mut control.stale_if_error, seconds(argument)),
                 b"max-stale" => {
                     let most = if argument.is_none() { Duration::MAX } else { seconds(argument) };
@@ -208,12 +204,11 @@ mod tests {
             max_age: secs(5),
             s_maxage: secs(6),
             stale_if_error: secs(7),
-            stale_while_revalidate: secs(8),
         };
         let lines = [
             "No-Store,no-cache , private,,\tmust-revalidate",
             "PROXY-REVALIDATE, Max-Age=5, s-maxage = 6",
-            "stale-if-error=\"7\",stale-while-revalidate=8",
+            "stale-if-error=\"7\"",
         ];
         assert_eq!(response(&lines), expected);
         assert_eq!(response(&[&lines.join(", ")]), expected);
@@ -221,14 +216,8 @@ mod tests {
 
     #[test]
     fn all_that_a_request_says_is_read() {
-        let said = request(&["no-store, NO-CACHE", "only-if-cached, stale-if-error=3, max-stale=4"]);
-        let expected = RequestControl {
-            no_store: true,
-            no_cache: true,
-            only_if_cached: true,
-            stale_if_error: secs(3),
-            max_stale: secs(4),
-        };
+        let said = request(&["no-store, NO-CACHE", "stale-if-error=3, max-stale=4"]);
+        let expected = RequestControl { no_store: true, no_cache: true, stale_if_error: secs(3), max_stale: secs(4) };
         assert_eq!(said, expected);
         assert_eq!(request(&["max-stale"]).max_stale, Some(Duration::MAX));
         assert_eq!(request(&["max-stale, max-stale=9"]).max_stale, secs(9));
@@ -315,8 +304,8 @@ mod tests {
             };
             prop_assert!(flags(fewer).iter().zip(flags(all)).all(|(fewer, all)| *fewer <= all));
             let times = |control: ResponseControl| {
-                let ResponseControl { max_age, s_maxage, stale_if_error, stale_while_revalidate, .. } = control;
-                [max_age, s_maxage, stale_if_error, stale_while_revalidate].map(|time| time.unwrap_or(Duration::MAX))
+                let ResponseControl { max_age, s_maxage, stale_if_error, .. } = control;
+                [max_age, s_maxage, stale_if_error].map(|time| time.unwrap_or(Duration::MAX))
             };
             prop_assert!(times(fewer).iter().zip(times(all)).all(|(fewer, all)| *fewer >= all));
         }
