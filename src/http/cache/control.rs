@@ -232,6 +232,7 @@ mod tests {
         assert!(!response(&[r#"private="a, no-store""#]).no_store, "that is the name of a header");
         assert!(!response(&[r#"private="a\", no-store""#]).no_store, "the quote is escaped");
         assert!(response(&[r#"private="a\\", no-store"#]).no_store, "the backslash is escaped");
+        assert_eq!(response(&[r#"private="a\\", max-age="3""#]).max_age, secs(3), "and this quote is another's");
     }
 
     #[test]

@@ -174,6 +174,7 @@ mod tests {
 
     use http::HeaderValue;
     use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio_test::task::spawn;
 
     use super::*;
@@ -315,6 +316,29 @@ mod tests {
         assert_eq!(*kept.borrow(), NOTHING, "trailers may come");
         drop(body);
         assert_eq!(*kept.borrow(), ["abcd"]);
+    }
+
+    #[tokio::test]
+    async fn what_hyper_has_sent_is_kept_whether_it_asks_for_the_end_or_not() {
+        for (lengths, tells_end) in [(&["4"][..], false), (&["4"], true), (&[], false), (&[], true)] {
+            let kept = Kept::default();
+            let answer = |_| {
+                let (body, sink) = (Frames { tells_end, ..frames([data("ab"), data("cd")]) }, kept.clone());
+                let body = CopiedBody::passing(&head(lengths), body, 4, move |body| sink.borrow_mut().push(body));
+                let mut response = http::Response::new(body);
+                *response.headers_mut() = head(lengths);
+                std::future::ready(Ok::<_, std::convert::Infallible>(response))
+            };
+            let (mut client, server) = tokio::io::duplex(1 << 16);
+            let server = hyper::server::conn::http1::Builder::new()
+                .serve_connection(hyper_util::rt::TokioIo::new(server), hyper::service::service_fn(answer));
+            client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.expect("room");
+            server.await.expect("a request");
+            let mut sent = String::new();
+            client.read_to_string(&mut sent).await.expect("text");
+            assert!(sent.contains("ab") && sent.contains("cd"), "{sent}");
+            assert_eq!(kept.take(), ["abcd"], "{lengths:?} {tells_end}");
+        }
     }
 
     #[test]

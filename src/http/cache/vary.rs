@@ -69,14 +69,13 @@ fn normalized(request: &HeaderMap, name: &HeaderName) -> Value {
 
 /// White space beside a comma says nothing, and more of it elsewhere no more than a space. In quotes it is data.
 fn normalize(all: &mut Vec<u8>, line: &[u8]) {
-    let start = all.len();
     let (mut is_quoted, mut is_escaped, mut has_space) = (false, false, false);
     for byte in line.trim_ascii() {
         if !is_quoted && byte.is_ascii_whitespace() {
             has_space = true;
             continue;
         }
-        let is_beside_comma = *byte == b',' || all.len() == start || all.ends_with(b",");
+        let is_beside_comma = *byte == b',' || all.ends_with(b",");
         if std::mem::take(&mut has_space) && !is_beside_comma {
             all.push(b' ');
         }
@@ -165,6 +164,7 @@ mod tests {
         assert!(!same(&[r#""x  y""#], &[r#""x y""#]));
         assert!(!same(&[r#""\"  x""#], &[r#""\" x""#]), "the quote is escaped");
         assert!(same(&[r#""\\" , x"#], &[r#""\\",x"#]), "the backslash is escaped");
+        assert!(!same(&[r#"\"x  y""#], &[r#"\"x y""#]), "nothing is escaped outside of quotes");
         assert!(same(&[r#"x="1" , y"#], &[r#"x="1",y"#]));
         assert!(!same(&[""], &["", ""]));
     }
