@@ -60,10 +60,10 @@ impl<R, C, M> CacheFallbackLayer<CacheKey, StoredResponse, R, C, M> {
         S: Clone + Send + Sync + 'static,
         F: Clone + Send + Sync + 'static,
     {
-        self.remember(responses.into_body(into_body)).classify(StatusClassifier).mark_with(InExtensions)
+        self.http_client(responses.of_server(), into_body)
     }
 
-    /// For a client: the same as [`http_server`](Self::http_server), since a cache fallback never refuses.
+    /// For a client: the same as [`http_server`](Self::http_server), but that the scheme of a request counts.
     pub fn http_client<S, F>(
         self,
         responses: CachedResponses<S>,
@@ -73,7 +73,7 @@ impl<R, C, M> CacheFallbackLayer<CacheKey, StoredResponse, R, C, M> {
         S: Clone + Send + Sync + 'static,
         F: Clone + Send + Sync + 'static,
     {
-        self.http_server(responses, into_body)
+        self.remember(responses.into_body(into_body)).classify(StatusClassifier).mark_with(InExtensions)
     }
 }
 

@@ -8,18 +8,27 @@ use http::{HeaderMap, HeaderValue, Uri};
 /// What is longer is not remembered: it costs memory whether it is asked for again or not.
 const LONGEST: usize = 4096;
 
+/// Where requests are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// As they come in. Some say by which scheme, and some do not.
+    Server,
+    /// As they go out.
+    Client,
+}
+
 /// What the answers to an HTTP request are remembered under: whose they are, and the request's URI.
 ///
-/// `GET` and `HEAD` of one URI have the same key. Its scheme and its host count where the request has them in its URI, as
-/// outbound calls and requests of HTTP/2 do; and otherwise the header `Host`. A server that speaks both HTTP/1 and HTTP/2 has
-/// two keys for a path.
+/// `GET` and `HEAD` of one URI have the same key. The host is that of the URI, or of the header `Host`; both count if they
+/// differ. The scheme counts with a client. A server is not always told it, and shows the same page by either.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CacheKey(Arc<str>);
 
 impl CacheKey {
     /// None for a key of more than 4 KiB, for a host that cannot be read, and for a URI with a password, which is somebody's.
-    pub(super) fn of(scope: Option<&str>, uri: &Uri, headers: &HeaderMap) -> Option<Self> {
-        let (scheme, authority) = (uri.scheme_str(), uri.authority().map_or("", Authority::as_str));
+    pub(super) fn of(scope: Option<&str>, side: Side, uri: &Uri, headers: &HeaderMap) -> Option<Self> {
+        let scheme = uri.scheme_str().filter(|_| side == Side::Client);
+        let authority = uri.authority().map_or("", Authority::as_str);
         // Both count if they differ: the one may say where the request goes, and the other what is asked for there.
         let host = host(headers)?.filter(|host| !host.eq_ignore_ascii_case(authority));
         if authority.contains('@') {
@@ -81,7 +90,7 @@ impl CacheKey {
         &self.0
     }
 
-    /// What comes after the scope: `https://shop.example/products/7?size=m`, without the scheme if the request's URI has none,
+    /// What comes after the scope: `https://shop.example/products/7?size=m`, of a server without the scheme (`//shop.example/..`),
     /// and `https://HOST@shop.example/..` if its header `Host` says another one than its URI.
     #[must_use]
     pub fn uri(&self) -> &str {
@@ -145,7 +154,7 @@ mod tests {
     }
 
     fn of(scope: Option<&str>, head: &Parts) -> Option<CacheKey> {
-        CacheKey::of(scope, &head.uri, &head.headers)
+        CacheKey::of(scope, Side::Client, &head.uri, &head.headers)
     }
 
     fn key(uri: &str, hosts: &[&str]) -> Option<String> {
@@ -167,6 +176,19 @@ mod tests {
         assert_eq!(key("/x#part", &["a"]), "//a/x");
         assert_ne!(key("/x?", &["a"]), key("/x", &["a"]));
         assert_eq!(key("/x", &[]), "///x", "of a test, or of HTTP/1.0");
+    }
+
+    /// HTTP/2 tells a server the whole URI, and HTTP/1 the path and the host.
+    #[test]
+    fn to_a_server_it_is_the_same_page_however_it_is_asked_for() {
+        let key = |uri, hosts| {
+            let head = head(uri, hosts);
+            CacheKey::of(None, Side::Server, &head.uri, &head.headers).expect("a key")
+        };
+        let by_path = key("/A?B=c", &["Shop.Example"]);
+        assert_eq!(by_path.as_str(), "//shop.example/A?B=c");
+        assert_eq!(key("https://shop.example/A?B=c", &[]), by_path);
+        assert_eq!(key("http://shop.example/A?B=c", &["shop.example"]), by_path);
     }
 
     /// A gateway sends what it was asked to an address of its own, and leaves the `Host`: it is another site's page.

@@ -5,7 +5,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body;
 
 use super::copied::{CopiedBody, Sink};
-use super::key::CacheKey;
+use super::key::{CacheKey, Side};
 use super::rules::{self, Lookup, Verdict};
 use super::scope::{CacheScope, Everybody, Whose};
 use super::stored::{StoredHead, StoredResponse};
@@ -41,6 +41,12 @@ use crate::idempotency::NotSaid;
 pub struct CachedResponses<S = Everybody, F = NotSaid> {
     scope: S,
     into_body: F,
+    rules: Rules,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    side: Side,
     max_body: usize,
     remembers_absence: bool,
 }
@@ -49,7 +55,8 @@ impl CachedResponses {
     /// As the tables have it, for everybody.
     #[must_use]
     pub const fn new() -> Self {
-        Self { scope: Everybody, into_body: NotSaid, max_body: 512 * 1024, remembers_absence: false }
+        let rules = Rules { side: Side::Client, max_body: 512 * 1024, remembers_absence: false };
+        Self { scope: Everybody, into_body: NotSaid, rules }
     }
 }
 
@@ -66,29 +73,37 @@ impl<S, F> CachedResponses<S, F> {
     /// Who is asked for it must have been authenticated further out. A token is no scope: it changes.
     #[must_use]
     pub fn scope<S2>(self, scope: S2) -> CachedResponses<S2, F> {
-        let Self { into_body, max_body, remembers_absence, .. } = self;
-        CachedResponses { scope, into_body, max_body, remembers_absence }
+        let Self { into_body, rules, .. } = self;
+        CachedResponses { scope, into_body, rules }
     }
 
     /// Remembers bodies of up to so many bytes; 512 KiB by default.
     #[must_use]
     pub const fn max_body(mut self, bytes: usize) -> Self {
-        self.max_body = bytes;
+        self.rules.max_body = bytes;
         self
     }
 
     /// Remembers that there is nothing as well (404, 410), and says so in the place of a failure.
     #[must_use]
     pub const fn remember_absence(mut self) -> Self {
-        self.remembers_absence = true;
+        self.rules.remembers_absence = true;
         self
     }
 
     /// Makes the service's body of one that is copied, such as axum's `Body::new`.
     #[must_use]
     pub fn into_body<F2>(self, into_body: F2) -> CachedResponses<S, F2> {
-        let Self { scope, max_body, remembers_absence, .. } = self;
-        CachedResponses { scope, into_body, max_body, remembers_absence }
+        let Self { scope, rules, .. } = self;
+        CachedResponses { scope, into_body, rules }
+    }
+
+    /// Looks at requests as they come in to a server, which is not always told by which scheme; by itself as they go out from a
+    /// client. The presets know.
+    #[must_use]
+    pub const fn of_server(mut self) -> Self {
+        self.rules.side = Side::Server;
+        self
     }
 }
 
@@ -130,7 +145,7 @@ where
             Whose::Of(scope) => Some(&**scope),
             Whose::Nobodys => return Asks::Nothing,
         };
-        let Some(key) = CacheKey::of(scope, request.uri(), request.headers()) else {
+        let Some(key) = CacheKey::of(scope, self.rules.side, request.uri(), request.headers()) else {
             return Asks::Nothing;
         };
         match asks {
@@ -146,7 +161,7 @@ where
     fn learn(&self, asked: AskedOfCache, response: Response<B>, slot: Slot<CacheKey, StoredResponse>) -> Response<B> {
         let (lookup, headers) = asked.lookup();
         let (head, body) = response.into_parts();
-        let allowed = match lookup.verdict(&head, self.remembers_absence) {
+        let allowed = match lookup.verdict(&head, self.rules.remembers_absence) {
             Verdict::Leave => return Response::from_parts(head, body),
             Verdict::Forget => {
                 // Whatever a request had that the answer may vary by: it is not there, or not to be kept.
@@ -160,7 +175,7 @@ where
         };
         let replaces_all = rules::is_absence(head.status);
         let copying = Copying { slot, stored, allowed, asked, replaces_all };
-        let body = (self.into_body)(CopiedBody::passing(&head.headers, body, self.max_body, copying));
+        let body = (self.into_body)(CopiedBody::passing(&head.headers, body, self.rules.max_body, copying));
         Response::from_parts(head, body)
     }
 
@@ -201,9 +216,6 @@ impl Sink for Copying {
 
 impl<S, F> fmt::Debug for CachedResponses<S, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CachedResponses")
-            .field("max_body", &self.max_body)
-            .field("remembers_absence", &self.remembers_absence)
-            .finish_non_exhaustive()
+        f.debug_struct("CachedResponses").field("rules", &self.rules).finish_non_exhaustive()
     }
 }

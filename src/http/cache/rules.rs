@@ -154,6 +154,7 @@ mod tests {
     use http::{HeaderName, HeaderValue, Request, Response, request};
     use proptest::prelude::*;
 
+    use super::super::key::Side;
     use super::*;
     use crate::outcome::{Failure, FailureKind};
 
@@ -365,7 +366,7 @@ mod tests {
     #[test]
     fn what_is_changed_goes_and_so_does_what_the_answer_refers_to() {
         let head = request("POST", &[]);
-        let key = CacheKey::of(Some("u"), &head.uri, &head.headers).expect("a key");
+        let key = CacheKey::of(Some("u"), Side::Client, &head.uri, &head.headers).expect("a key");
         let changed = |status, headers: &[(&str, &str)]| {
             changed(&key, &response(status, headers)).map(|key| key.to_string()).collect::<Vec<_>>()
         };
@@ -402,7 +403,7 @@ mod tests {
                     prop_assert!(!is_kept || [200, 203, 301, 308, 404, 410].contains(&status));
                 }
                 Asks::Changes => {
-                    let key = CacheKey::of(None, &request.uri, &request.headers).expect("a key");
+                    let key = CacheKey::of(None, Side::Client, &request.uri, &request.headers).expect("a key");
                     prop_assert!(changed(&key, &response).all(|key| key.uri().starts_with("http://a/")));
                 }
                 Asks::Bypass => {}
