@@ -21,6 +21,7 @@ use crate::serving::Called;
 pub struct ResponseFuture<S, Req, K, V, R, C, M>
 where
     S: Service<Req>,
+    K: Eq + Hash + Clone,
     R: Remember<Req, S::Response>,
 {
     /// Gone once there is an answer.
@@ -43,6 +44,7 @@ enum Patience {
 impl<S, Req, K, V, R, C, M> ResponseFuture<S, Req, K, V, R, C, M>
 where
     S: Service<Req>,
+    K: Eq + Hash + Clone,
     R: Remember<Req, S::Response>,
 {
     #[inline(always)]
@@ -64,9 +66,11 @@ where
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.as_mut().project();
+        // Asked before the call, which may use it up.
+        let had_budget = matches!(*this.patience, Patience::Until(_)) && clock::has_budget();
         let called = this.called.as_mut().as_pin_mut().expect("a cache fallback's future was polled after it finished");
         let Poll::Ready(result) = called.poll(cx) else {
-            let response = ready!(self.as_mut().poll_patience(cx));
+            let response = ready!(self.as_mut().poll_patience(had_budget, cx));
             self.project().called.set(None);
             return Poll::Ready(Ok(response));
         };
@@ -89,13 +93,12 @@ where
     /// Gives up on a service that does not become ready, if something can stand in for it.
     #[cold]
     #[inline(never)]
-    fn poll_patience(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<S::Response> {
+    fn poll_patience(self: Pin<&mut Self>, had_budget: bool, cx: &mut Context<'_>) -> Poll<S::Response> {
         let mut this = self.project();
         let Some(looked) = this.looked else { return Poll::Pending };
         if !this.called.as_ref().get_ref().as_ref().is_some_and(Called::is_getting_ready) {
             return Poll::Pending;
         }
-        let had_budget = clock::has_budget();
         if let (PatienceProj::NotNeeded, Some(limit)) = (this.patience.as_mut().project(), looked.ready_within()) {
             this.patience.set(Patience::Until(clock::sleep(limit)));
         }
@@ -113,6 +116,7 @@ where
 impl<S, Req, K, V, R, C, M> fmt::Debug for ResponseFuture<S, Req, K, V, R, C, M>
 where
     S: Service<Req>,
+    K: Eq + Hash + Clone,
     R: Remember<Req, S::Response>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

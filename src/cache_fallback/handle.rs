@@ -30,6 +30,15 @@ impl<K, V> Shared<K, V> {
         Self { config, store, counters: Counters::default() }
     }
 
+    pub(super) fn forget(&self, key: &K) -> bool
+    where
+        K: Eq + Hash + Clone,
+    {
+        let is_known = self.store.forget(key);
+        self.has_forgotten(usize::from(is_known));
+        is_known
+    }
+
     /// So many keys are known no more.
     pub(super) fn has_forgotten(&self, keys: usize) {
         if keys > 0 {
@@ -47,12 +56,11 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
     ///
     /// Answers to requests that have been sent by now are not remembered any more: they may be from before whatever has changed.
     pub fn forget(&self, key: &K) -> bool {
-        let is_known = self.0.store.forget(key);
-        self.0.has_forgotten(usize::from(is_known));
-        is_known
+        self.0.forget(key)
     }
 
-    /// The same with every key that is `unwanted`; says how many were known. It looks at all of them.
+    /// The same with every key that is `unwanted`; says how many were known. It looks at all of them, and no answer at all that
+    /// has been asked for by now is remembered: for what changes often, forget by key.
     pub fn forget_where(&self, unwanted: impl Fn(&K) -> bool) -> usize {
         let known = self.0.store.forget_where(unwanted);
         self.0.has_forgotten(known);

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quick_cache::DefaultHashBuilder;
 
 pub(super) use self::answer::Answer;
-use self::entries::{Answers, Entries, weight_of};
+use self::entries::{Answers, Entries, OVERHEAD, weight_of};
 pub use self::invalid::InvalidMemory;
 
 /// So many answers are kept under one key, and of more the last ones.
@@ -77,21 +77,25 @@ enum Change {
 }
 
 impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
-    /// A store of up to `max_bytes`, of which one key may have a sixteenth.
+    /// A store of up to `max_bytes`, of which one key may have a sixteenth; in a small store 16 KiB, if that is no more than half.
     #[must_use]
     pub fn new(max_bytes: NonZeroU64) -> Self {
-        Self::with(max_bytes.get(), max_bytes.get().div_ceil(16))
+        let max_bytes = max_bytes.get();
+        Self::with(max_bytes, (max_bytes / 16).max(16 << 10).min(max_bytes / 2))
     }
 
     /// A store in which one key may have up to `max_entry` bytes, all variants of its answer together.
     ///
     /// # Errors
     ///
-    /// If that is more than half of all bytes, so that one answer would drive out nearly all others.
+    /// If that is more than half of all bytes, so that one answer would drive out nearly all others, or so little that none fits.
     pub fn with_max_entry(max_bytes: NonZeroU64, max_entry: NonZeroU64) -> Result<Self, InvalidMemory> {
         let (max_bytes, max_entry) = (max_bytes.get(), max_entry.get());
         if max_entry > max_bytes / 2 {
             return Err(InvalidMemory::EntryTooLarge { max_entry, max_bytes });
+        }
+        if max_entry <= OVERHEAD {
+            return Err(InvalidMemory::EntryTooSmall { max_entry, least: OVERHEAD + 1 });
         }
         Ok(Self::with(max_bytes, max_entry))
     }
@@ -121,6 +125,11 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
         self.0.entries.weight()
     }
 
+    /// How many bytes of its own an answer may have.
+    pub(super) fn max_answer(&self) -> u64 {
+        self.0.max_entry.saturating_sub(OVERHEAD)
+    }
+
     /// What is known of a key now.
     pub(super) fn version(&self, key: &K) -> Version {
         // The cache takes the lower bits.
@@ -144,7 +153,7 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
             let Some(answers) = self.with_another(known.as_deref().unwrap_or_default(), &answer, &replaces) else {
                 return Fate::Outdated;
             };
-            match self.change(key, version, known.as_ref(), answers) {
+            match self.change(key, version, known.as_ref(), Some(answers)) {
                 Change::Made => return Fate::Kept,
                 Change::Outdated => return Fate::Outdated,
                 Change::Lost => {}
@@ -160,25 +169,27 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
         answer: &Arc<Answer<V>>,
         replaces: &impl Fn(&V) -> bool,
     ) -> Option<Answers<V>> {
-        let (replaced, mut others): (Vec<_>, Vec<_>) = known.iter().partition(|other| replaces(&other.value));
+        let (replaced, others): (Vec<_>, Vec<_>) = known.iter().partition(|other| replaces(&other.value));
         if replaced.iter().any(|other| other.asked_at > answer.asked_at) {
             return None;
         }
-        others.sort_by_key(|other| Reverse(other.asked_at));
-        let mut room = self.0.max_entry - weight_of(answer);
+        let mut all: Vec<_> = iter::once(answer).chain(others).collect();
+        // The youngest first, which is the first to be found.
+        all.sort_by_key(|other| Reverse(other.asked_at));
+        let mut room = self.0.max_entry;
         let fits = |other: &&Arc<Answer<V>>| {
             let left = room.checked_sub(weight_of(other));
             room = left.unwrap_or_default();
             left.is_some()
         };
-        let others = others.into_iter().take(MOST_VARIANTS - 1).take_while(fits);
-        Some(iter::once(answer).chain(others).cloned().collect())
+        Some(all.into_iter().take(MOST_VARIANTS).take_while(fits).cloned().collect())
     }
 
-    /// Whoever decided has looked without a lock, since what they look at is not only ours.
-    fn change(&self, key: &K, version: Version, known: Option<&Answers<V>>, answers: Answers<V>) -> Change {
-        // Dropped after the lock.
-        let mut gone = Vec::new();
+    /// Whoever decided has looked without a lock, since what they look at is not only ours. Without `answers`, nothing is known
+    /// of the key any more.
+    fn change(&self, key: &K, version: Version, known: Option<&Answers<V>>, answers: Option<Answers<V>>) -> Change {
+        // Made before the lock, and dropped after it.
+        let (inserted, mut gone) = (key.clone(), Vec::new());
         let current;
         let stripe = &self.0.stripes[version.stripe];
         let _lock = stripe.lock();
@@ -189,7 +200,10 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
         if current.as_ref().map(Arc::as_ptr) != known.map(Arc::as_ptr) {
             return Change::Lost;
         }
-        self.0.entries.insert_with_lifecycle(key.clone(), answers, &mut gone);
+        match answers {
+            Some(answers) => self.0.entries.insert_with_lifecycle(inserted, answers, &mut gone),
+            None => gone.extend(self.0.entries.remove(key)),
+        }
         Change::Made
     }
 
@@ -217,13 +231,7 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
             if rest.len() == known.len() {
                 return false;
             }
-            if rest.is_empty() {
-                if self.0.entries.remove_if(key, |current| Arc::ptr_eq(current, &known)).is_some() {
-                    return true;
-                }
-                continue;
-            }
-            match self.change(key, version, Some(&known), rest) {
+            match self.change(key, version, Some(&known), Some(rest).filter(|rest| !rest.is_empty())) {
                 Change::Made => return true,
                 Change::Outdated => version = self.version(key),
                 Change::Lost => {}
@@ -238,7 +246,7 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
             stripe.forgotten.fetch_add(1, Ordering::Release);
         }
         let unwanted = self.0.entries.iter().filter(|(key, _)| unwanted(key));
-        unwanted.filter(|(key, _)| self.0.entries.remove(key).is_some()).count()
+        unwanted.filter(|(key, _)| self.forget(key)).count()
     }
 }
 

@@ -34,10 +34,10 @@ impl Life {
         self.age_when_kept.saturating_add(now.since(self.kept_at))
     }
 
-    /// How old it is, if it may stand in for a failure now, for somebody who takes nothing that is older than `most`.
-    pub(super) fn may_stand_in(&self, now: Moment, most: Option<Duration>) -> Option<Duration> {
+    /// How old it is, if it may stand in for a failure now, where nothing may that is older than `most`.
+    pub(super) fn may_stand_in(&self, now: Moment, most: Duration) -> Option<Duration> {
         let age = self.age(now);
-        (age <= self.longest && most.is_none_or(|most| age <= most)).then_some(age)
+        (age <= self.longest.min(most)).then_some(age)
     }
 }
 
@@ -56,33 +56,33 @@ mod tests {
     #[test]
     fn an_answer_stands_in_until_it_is_as_old_as_it_may_be_and_no_longer() {
         let life = Life::begin(at(10), 30 * SEC, Allowed::default());
-        assert_eq!(life.may_stand_in(at(10), None), Some(Duration::ZERO));
-        assert_eq!(life.may_stand_in(at(40), None), Some(30 * SEC));
-        assert_eq!(life.may_stand_in(at(40) + Duration::from_nanos(1), None), None);
-        assert_eq!(life.may_stand_in(Moment::MAX, None), None);
+        assert_eq!(life.may_stand_in(at(10), Duration::MAX), Some(Duration::ZERO));
+        assert_eq!(life.may_stand_in(at(40), Duration::MAX), Some(30 * SEC));
+        assert_eq!(life.may_stand_in(at(40) + Duration::from_nanos(1), Duration::MAX), None);
+        assert_eq!(life.may_stand_in(Moment::MAX, Duration::MAX), None);
     }
 
     #[test]
     fn an_answer_that_was_old_when_it_came_is_older_now() {
         let life = Life::begin(at(10), 30 * SEC, Allowed { age: 20 * SEC, ..Allowed::default() });
-        assert_eq!(life.may_stand_in(at(20), None), Some(30 * SEC));
-        assert_eq!(life.may_stand_in(at(21), None), None);
+        assert_eq!(life.may_stand_in(at(20), Duration::MAX), Some(30 * SEC));
+        assert_eq!(life.may_stand_in(at(21), Duration::MAX), None);
         let ancient = Life::begin(at(10), Duration::MAX, Allowed { age: Duration::MAX, ..Allowed::default() });
-        assert_eq!(ancient.may_stand_in(at(20), None), Some(Duration::MAX), "it is added up without overflow");
+        assert_eq!(ancient.may_stand_in(at(20), Duration::MAX), Some(Duration::MAX), "it is added up without overflow");
     }
 
     #[test]
     fn whoever_asks_may_want_a_younger_one() {
         let life = Life::begin(at(10), 30 * SEC, Allowed::default());
-        assert_eq!(life.may_stand_in(at(15), Some(5 * SEC)), Some(5 * SEC));
-        assert_eq!(life.may_stand_in(at(16), Some(5 * SEC)), None);
-        assert_eq!(life.may_stand_in(at(41), Some(90 * SEC)), None, "and gets no older one");
+        assert_eq!(life.may_stand_in(at(15), 5 * SEC), Some(5 * SEC));
+        assert_eq!(life.may_stand_in(at(16), 5 * SEC), None);
+        assert_eq!(life.may_stand_in(at(41), 90 * SEC), None, "and gets no older one");
     }
 
     #[test]
     fn a_clock_that_runs_backwards_makes_nothing_older() {
         let life = Life::begin(at(10), 30 * SEC, Allowed::default());
-        assert_eq!(life.may_stand_in(at(5), None), Some(Duration::ZERO));
+        assert_eq!(life.may_stand_in(at(5), Duration::MAX), Some(Duration::ZERO));
     }
 
     proptest! {
@@ -93,7 +93,7 @@ mod tests {
             let reference = u64::from(age) + u64::from(later);
             let most = u64::from(longest).min(allowed.stale_if_error.map_or(u64::MAX, |allowed| allowed.as_secs()));
             let may = (reference <= most).then(|| Duration::from_secs(reference));
-            prop_assert_eq!(life.may_stand_in(at(later), None), may);
+            prop_assert_eq!(life.may_stand_in(at(later), Duration::MAX), may);
         }
     }
 }

@@ -12,5 +12,5 @@ mod vary;
 pub use self::copied::CopiedBody;
 pub use self::key::CacheKey;
 pub use self::responses::{AskedOfCache, CachedResponses, Copying};
-pub use self::scope::{CacheScope, Everybody, Whose};
+pub use self::scope::{CacheScope, Everybody, Site, Whose};
 pub use self::stored::StoredResponse;

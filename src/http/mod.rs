@@ -12,6 +12,7 @@
 //! | [`InboundAttempts`], [`AttemptHeader`] | keep retries of retries from multiplying |
 //! | [`IdempotencyKeys`], [`KeptResponses`] | know a request that is repeated, and keep the response that it is answered with |
 //! | [`IdempotencyKeyLayer`] | gives each outbound call a key, which stays the same however often it is sent |
+//! | [`CachedResponses`] | remembers responses as their headers allow, to stand in for a failure |
 //! | [`Bridge`] | brings a client with types of its own to those of `http` |
 //! | [`ClientIp`] | tells clients apart by their IP address, behind proxies too, where headers can be forged |
 //!
@@ -70,7 +71,7 @@ pub use self::attempt::AttemptHeader;
 pub use self::body::BodyDeadline;
 pub use self::bridge::{Bridge, Bridged, BridgedFuture};
 pub use self::cache::{
-    AskedOfCache, CacheKey, CacheScope, CachedResponses, CopiedBody, Copying, Everybody, StoredResponse, Whose,
+    AskedOfCache, CacheKey, CacheScope, CachedResponses, CopiedBody, Copying, Everybody, Site, StoredResponse, Whose,
 };
 pub use self::classify::StatusClassifier;
 pub use self::client_ip::{ClientIp, InvalidClientIp, ProxyHeader, UnknownClient};

@@ -3,8 +3,10 @@
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use buttress::KeyOf;
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
 use buttress::http::CachedResponses;
+use buttress::outcome::AnyErrorIsFailure;
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
 use bytes::Bytes;
 use futures::stream;
@@ -59,8 +61,7 @@ async fn it_stands_in_for_failures_and_for_nothing_else() {
         (505, false),
         (507, false),
         (400, false),
-        (401, false),
-        (403, false),
+        (402, false),
         (408, false),
         (429, false),
         (304, false),
@@ -105,6 +106,12 @@ async fn what_is_gone_does_not_come_back() {
     for (status, origin_says) in [
         (404, vec![]),
         (410, vec![]),
+        (204, vec![]),
+        (401, vec![]),
+        (403, vec![]),
+        (451, vec![]),
+        (302, vec![("cache-control", "no-store")]),
+        (304, vec![("cache-control", "private")]),
         (200, vec![("cache-control", "no-store")]),
         (200, vec![("cache-control", "private")]),
         (200, vec![("cache-control", "max-age=5, no-cache")]),
@@ -203,6 +210,104 @@ async fn what_is_changed_by_one_version_of_http_is_forgotten_for_the_other() {
     assert!(world.fail(get("https://shop/tea")).await.is_from_memory());
     world.ask(request("PUT", "https://shop/tea", &[]), "").await;
     assert!(world.memory.is_empty());
+}
+
+/// The server did it; its client did not hear of it.
+#[tokio::test]
+async fn a_change_of_which_nobody_knows_what_came_has_it_forgotten() {
+    let gate = Arc::new(tokio::sync::Notify::new());
+    let layer = cache().http_server(CachedResponses::new(), Body::new);
+    let memory = layer.memory();
+    let origin = service_fn({
+        let gate = gate.clone();
+        move |request: Request<Body>| {
+            let gate = gate.clone();
+            async move {
+                match request.method().as_str() {
+                    "GET" => Ok("1.20".into_response()),
+                    "PUT" => Err("cut"),
+                    "PATCH" => Ok((StatusCode::SERVICE_UNAVAILABLE, "down").into_response()),
+                    _ => {
+                        gate.notified().await;
+                        Ok("done".into_response())
+                    }
+                }
+            }
+        }
+    });
+    let service = layer.classify(AnyErrorIsFailure).layer(origin);
+    let keep = async || Told::of(service.clone().oneshot(get("/tea")).await.expect("an answer")).await;
+    for (method, forgets) in [("DELETE", true), ("PUT", true), ("PATCH", false)] {
+        keep().await;
+        let mut call = tokio_test::task::spawn(service.clone().oneshot(request(method, "/tea", &[])));
+        let _ = call.poll();
+        drop(call);
+        assert_eq!(memory.is_empty(), forgets, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_found_as_it_is_for_a_request() {
+    let responses = CachedResponses::new().of_server();
+    let world = World::with(responses.clone());
+    world.ask(get_with("/tea", &[("host", "shop")]), "1.20").await;
+    world.ask(get_with("/tea?size=2", &[("host", "shop")]), "2.40").await;
+    let key = responses.key_of(&get("http://shop/tea")).expect("it has one");
+    assert!(world.memory.forget(&key));
+    assert_eq!(world.memory.len(), 1);
+}
+
+#[tokio::test]
+async fn an_absence_replaces_what_there_was_for_everybody() {
+    let world = World::with(CachedResponses::new().remember_absence());
+    let ask = |language| get_with("/tea", &[("accept-language", language)]);
+    let vary = [("vary", "accept-language")];
+    world.ask(ask("de"), (vary, "Tee")).await;
+    world.ask(ask("fr"), (StatusCode::NOT_FOUND, vary, "rien")).await;
+    assert!(!world.fail(ask("de")).await.is_from_memory());
+    assert_eq!(world.fail(ask("fr")).await.status, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_absence_of_old_does_not_take_what_is_there_since() {
+    let layer = cache().http_server(CachedResponses::new(), Body::new);
+    let origin = service_fn(async |request: Request<Body>| {
+        if request.headers().contains_key("x-late") {
+            tokio::time::sleep(SEC).await;
+            return Ok((StatusCode::NOT_FOUND, "not yet").into_response());
+        }
+        Ok::<_, Infallible>("1.20".into_response())
+    });
+    let (memory, service) = (layer.memory(), layer.layer(origin));
+    let mut early = tokio_test::task::spawn(service.clone().oneshot(get_with("/tea", &[("x-late", "1")])));
+    assert!(early.poll().is_pending());
+    advance(SEC / 2).await;
+    Told::of(service.clone().oneshot(get("/tea")).await.expect("infallible")).await;
+    advance(SEC).await;
+    assert!(early.poll().is_ready());
+    assert_eq!(memory.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_counted() {
+    let world = World::with(CachedResponses::new().max_body(100));
+    world.get("/tea", "a".repeat(101)).await;
+    assert_eq!(world.memory.counts().too_large, 1);
+    // In a mebibyte, a sixteenth is for one key, head and all.
+    let world = World::new();
+    world.get("/tea", "a".repeat(65 << 10)).await;
+    assert_eq!((world.memory.len(), world.memory.counts().too_large), (0, 1));
+    world.get("/tea", "a".repeat(62 << 10)).await;
+    assert_eq!((world.memory.len(), world.memory.counts().too_large), (1, 1));
+}
+
+#[tokio::test]
+async fn what_a_key_takes_is_counted_as_well() {
+    let world = World::new();
+    for number in 0..1000 {
+        world.get(&format!("/tea?{}{number}", "a".repeat(4000)), "1.20").await;
+        assert!(world.memory.len() * 4000 < 1 << 20);
+    }
 }
 
 #[tokio::test]

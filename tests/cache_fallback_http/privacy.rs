@@ -91,3 +91,51 @@ async fn who_wants_a_part_or_no_copy_has_nothing_to_do_with_the_memory() {
     world.ask(get_with("/tea", &conditional), (axum::http::StatusCode::NOT_MODIFIED, "")).await;
     assert_eq!(world.fail(get_with("/tea", &conditional)).await.body, "1.20", "more than it asked for, and good");
 }
+
+/// A search asks by its body.
+#[tokio::test]
+async fn a_request_with_a_body_has_nothing_to_do_with_the_memory() {
+    let world = World::new();
+    for header in [("content-length", "3"), ("transfer-encoding", "chunked")] {
+        world.ask(get_with("/search", &[header]), "what a found").await;
+        assert!(world.memory.is_empty());
+        world.get("/search", "what is there").await;
+        assert!(!world.fail(get_with("/search", &[header])).await.is_from_memory());
+        world.memory.forget_all();
+    }
+    world.ask(get_with("/search", &[("content-length", "0")]), "what is there").await;
+    assert!(world.fail(get("/search")).await.is_from_memory(), "the control");
+}
+
+/// A router that is nested shows the same path for both.
+#[tokio::test]
+async fn sites_that_the_path_does_not_tell_apart_are_told_apart_by_what_is_said() {
+    let site =
+        |request: &Request<Body>| request.headers().get("x-site").map(|site| format!("{site:?}")).unwrap_or_default();
+    let world = World::with(CachedResponses::new().site(site));
+    let of = |site| get_with("/products/7", &[("x-site", site)]);
+    world.ask(of("a"), "a's product").await;
+    assert!(!world.fail(of("b")).await.is_from_memory());
+    assert_eq!(world.fail(of("a")).await.body, "a's product");
+    let personal = get_with("/products/7", &[("x-site", "a"), ("cookie", "a=b")]);
+    assert!(!world.fail(personal).await.is_from_memory(), "and that is all it says");
+    assert_eq!(world.memory.forget_where(|key| key.uri().ends_with("/products/7")), 1);
+}
+
+/// Who has said nothing about who sent it is not taken for having said so.
+#[tokio::test]
+async fn who_says_who_they_are_is_not_everybody_whoever_says_whose_it_is() {
+    #[derive(Clone)]
+    struct Sometimes;
+
+    impl buttress::http::CacheScope<Request<Body>> for Sometimes {
+        fn scope_of(&self, request: &Request<Body>) -> buttress::http::Whose {
+            user(request.headers()).map_or(buttress::http::Whose::Everybodys, buttress::http::Whose::Of)
+        }
+    }
+
+    let world = World::with(CachedResponses::new().scope(Sometimes));
+    world.ask(get_with("/account", &[("authorization", "Bearer a")]), "a's").await;
+    assert!(world.memory.is_empty());
+    assert!(!world.fail(get("/account")).await.is_from_memory());
+}

@@ -65,6 +65,12 @@ async fn an_origin_that_fails_in_any_way_is_stood_in_for() {
     origin.now(Does::Sends(DOWN));
     assert_eq!(told().await.body, "1.20");
 
+    // Nobody can tell whether this is all.
+    origin.now(Does::Sends("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n1."));
+    assert_eq!(told().await.body, "1.");
+    origin.now(Does::Sends(DOWN));
+    assert_eq!(told().await.body, "1.20");
+
     let calls = origin.calls();
     circuit.force_open();
     assert_eq!(told().await.header("cache-status"), ["shop;hit;detail=stale-if-error"]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cache_fallback::handle::{Asks, Counted, Recalled, Remember, Shared, Slot};
 use crate::clock::Moment;
-use crate::outcome::{Classify, Degraded, Failure, Kinds, MarkDegraded, Outcome};
+use crate::outcome::{Classify, Degraded, Failure, FailureKind, Kinds, MarkDegraded, Outcome};
 use crate::{superseded, telemetry};
 
 /// What a cache fallback does about an answer.
@@ -17,18 +17,34 @@ pub(in super::super) struct Plan<K, V, R, C, M> {
 }
 
 /// A request that asks something of the memory.
-pub(in super::super) struct Looked<K, V, R, C, M, A> {
+pub(in super::super) struct Looked<K: Eq + Hash + Clone, V, R, C, M, A> {
     plan: Arc<Plan<K, V, R, C, M>>,
     asked: A,
-    /// `None` if something is to be forgotten.
-    at: Option<At<K, V>>,
+    aim: Aim<K, V>,
 }
 
-/// Where its answer is, or will be.
-struct At<K, V> {
-    slot: Slot<K, V>,
-    /// How old it may be.
-    most: Option<Duration>,
+enum Aim<K: Eq + Hash + Clone, V> {
+    /// Where its answer is, or will be, and how old it may be.
+    Answer {
+        slot: Slot<K, V>,
+        most: Duration,
+    },
+    Change(Change<K, V>),
+}
+
+/// A change of what is remembered under a key, which may have been made when it is given up.
+struct Change<K: Eq + Hash + Clone, V> {
+    shared: Arc<Shared<K, V>>,
+    /// Gone once it is known what came of it.
+    key: Option<K>,
+}
+
+impl<K: Eq + Hash + Clone, V> Drop for Change<K, V> {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            self.shared.forget(key);
+        }
+    }
 }
 
 impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
@@ -37,18 +53,24 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
     where
         R: Remember<Req, Res, Key = K, Kept = V, Asked = A>,
     {
-        match plan.remember.asks(request) {
-            Asks::Nothing => None,
+        let (asked, aim) = match plan.remember.asks(request) {
+            Asks::Nothing => return None,
             Asks::For { key, asked, most } => {
-                let slot = Slot::new(plan.shared.clone(), key);
-                Some(Self { plan: plan.clone(), asked, at: Some(At { slot, most }) })
+                let longest = plan.shared.config.stale_if_error;
+                let most = most.map_or(longest, |most| most.min(longest));
+                (asked, Aim::Answer { slot: Slot::new(plan.shared.clone(), key), most })
             }
-            Asks::ToForget { asked } => Some(Self { plan: plan.clone(), asked, at: None }),
-        }
+            Asks::ToForget { key, asked } => {
+                (asked, Aim::Change(Change { shared: plan.shared.clone(), key: Some(key) }))
+            }
+        };
+        Some(Self { plan: plan.clone(), asked, aim })
     }
 
+    /// How long a service may take to become ready, if something may stand in for one that does not.
     pub(super) fn ready_within(&self) -> Option<Duration> {
-        self.at.as_ref().map(|_| self.plan.shared.config.ready_within)
+        let may_stand_in = matches!(self.aim, Aim::Answer { .. }) && self.plan.trigger.contain(FailureKind::Refused);
+        may_stand_in.then_some(self.plan.shared.config.ready_within)
     }
 
     /// What becomes of an answer.
@@ -59,22 +81,40 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
         M: MarkDegraded<Res>,
     {
         match (self.plan.classify.classify(result.as_ref()), result) {
-            (Outcome::Failure(failure), result) => {
-                if !self.plan.trigger.contain(failure.kind()) {
-                    if self.at.is_some() {
-                        telemetry::left_alone("cache_fallback", &self.plan.shared.config.name, &failure);
-                    }
-                    return result;
+            (Outcome::Failure(failure), result) => self.failed(failure, result),
+            (Outcome::Success, Ok(response)) => Ok(self.learn(response)),
+            (Outcome::Success, result) => result,
+        }
+    }
+
+    fn failed<Req, Res, E>(mut self, failure: Failure, result: Result<Res, E>) -> Result<Res, E>
+    where
+        R: Remember<Req, Res, Key = K, Kept = V, Asked = A>,
+        M: MarkDegraded<Res>,
+    {
+        let name = &self.plan.shared.config.name;
+        match &mut self.aim {
+            Aim::Change(change) => {
+                // Who was answered, or never called, has changed nothing.
+                let is_unknown = failure.kind() == FailureKind::TimedOut || result.is_err();
+                if !is_unknown || matches!(failure.kind(), FailureKind::Refused | FailureKind::Expired) {
+                    change.key = None;
                 }
+                result
+            }
+            Aim::Answer { .. } if !self.plan.trigger.contain(failure.kind()) => {
+                telemetry::left_alone("cache_fallback", name, &failure);
+                result
+            }
+            Aim::Answer { .. } => {
                 let Some(response) = self.recall(&failure) else {
-                    self.has_missed(&failure);
+                    self.plan.shared.counters.count(Counted::Missed);
+                    telemetry::nothing_remembered(name, &failure);
                     return result;
                 };
                 superseded::by_another(&failure);
                 Ok(response)
             }
-            (Outcome::Success, Ok(response)) => Ok(self.learn(response)),
-            (Outcome::Success, result) => result,
         }
     }
 
@@ -82,14 +122,12 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
     where
         R: Remember<Req, Res, Key = K, Kept = V, Asked = A>,
     {
-        let Self { plan, asked, at } = self;
-        match at {
-            Some(At { slot, .. }) => plan.remember.learn(asked, response, slot),
-            None => {
-                let mut forgotten = 0;
-                plan.remember
-                    .changed(&asked, &response, &mut |key| forgotten += usize::from(plan.shared.store.forget(key)));
-                plan.shared.has_forgotten(forgotten);
+        let Self { plan, asked, aim } = self;
+        match aim {
+            Aim::Answer { slot, .. } => plan.remember.learn(asked, response, slot),
+            Aim::Change(mut change) => {
+                change.key = None;
+                plan.remember.changed(&asked, &response, &mut |key| _ = plan.shared.forget(key));
                 response
             }
         }
@@ -101,10 +139,10 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
         R: Remember<Req, Res, Key = K, Kept = V, Asked = A>,
         M: MarkDegraded<Res>,
     {
-        let At { slot, most } = self.at.as_ref()?;
+        let Aim::Answer { slot, most } = &self.aim else { return None };
         let Plan { shared, remember, mark, .. } = &*self.plan;
         let name = shared.config.name;
-        let answer = shared.store.get(&slot.key, |kept| remember.does_for(&self.asked, kept))?;
+        let answer = shared.store.get(slot.key(), |kept| remember.does_for(&self.asked, kept))?;
         let age = answer.life.may_stand_in(Moment::now(), *most)?;
         shared.counters.count(Counted::StoodIn);
         let mut response = remember.recall(&self.asked, &answer.value, Recalled { age, failure, name });
@@ -112,13 +150,5 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
         telemetry::recalled(&degraded, age);
         mark.mark(&mut response, degraded);
         Some(response)
-    }
-
-    fn has_missed(&self, failure: &Failure) {
-        if self.at.is_some() {
-            let Shared { config, counters, .. } = &*self.plan.shared;
-            counters.count(Counted::Missed);
-            telemetry::nothing_remembered(&config.name, failure);
-        }
     }
 }

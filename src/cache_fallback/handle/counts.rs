@@ -14,6 +14,9 @@ pub struct Counts {
     pub missed: u64,
     /// Answers that were not remembered since they are larger than may be.
     pub too_large: u64,
+    /// Answers that were not remembered since something had been forgotten, or a later request answered, since they were
+    /// asked for.
+    pub outdated: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -22,11 +25,12 @@ pub(in super::super) enum Counted {
     StoodIn,
     Missed,
     TooLarge,
+    Outdated,
 }
 
 /// Counted by each thread for itself: most calls are.
 #[derive(Debug)]
-pub(in super::super) struct Counters(Striped<[AtomicU64; 4]>);
+pub(in super::super) struct Counters(Striped<[AtomicU64; 5]>);
 
 impl Default for Counters {
     fn default() -> Self {
@@ -46,6 +50,7 @@ impl Counters {
             stood_in: sum(Counted::StoodIn),
             missed: sum(Counted::Missed),
             too_large: sum(Counted::TooLarge),
+            outdated: sum(Counted::Outdated),
         }
     }
 }

@@ -22,8 +22,11 @@ pub enum Asks<K, A> {
         /// How old the answer may be, if its sender has said.
         most: Option<Duration>,
     },
-    /// That something be forgotten if it succeeds, since it changes it.
+    /// That something be forgotten, since it changes it: once it has succeeded what [`Remember::changed`] says, and what is
+    /// remembered under this key if nobody can know whether it has, since it was given up or timed out.
     ToForget {
+        /// The key.
+        key: K,
         /// What has to be known of the request once it is sent.
         asked: A,
     },

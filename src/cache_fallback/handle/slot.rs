@@ -14,8 +14,8 @@ use crate::telemetry;
 /// It knows when the request was sent. What was forgotten since, or answered to a later request, is not overwritten with it.
 #[must_use = "what is not kept or forgotten stays as it was"]
 pub struct Slot<K, V> {
-    pub(in super::super) shared: Arc<Shared<K, V>>,
-    pub(in super::super) key: K,
+    shared: Arc<Shared<K, V>>,
+    key: K,
     version: Version,
     asked_at: Moment,
 }
@@ -24,6 +24,23 @@ impl<K: Eq + Hash + Clone, V> Slot<K, V> {
     pub(in super::super) fn new(shared: Arc<Shared<K, V>>, key: K) -> Self {
         let version = shared.store.version(&key);
         Self { shared, key, version, asked_at: Moment::now() }
+    }
+
+    /// What the answer is remembered under.
+    #[must_use]
+    pub const fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// How many bytes an answer may take.
+    #[must_use]
+    pub fn max_bytes(&self) -> usize {
+        usize::try_from(self.shared.store.max_answer()).unwrap_or(usize::MAX)
+    }
+
+    /// Does not remember an answer, since it is too large; what was remembered stays.
+    pub fn too_large(self) {
+        too_large(&self.shared);
     }
 
     /// Remembers an answer, which takes so many `bytes`, in place of those that it `replaces`, as long as it is
@@ -36,12 +53,10 @@ impl<K: Eq + Hash + Clone, V> Slot<K, V> {
         match shared.store.keep(&key, version, Answer { value, life, asked_at, bytes }, replaces) {
             Fate::Kept => shared.counters.count(Counted::Remembered),
             Fate::Outdated => {
+                shared.counters.count(Counted::Outdated);
                 telemetry::not_remembered(&shared.config.name, "something has changed since it was asked for");
             }
-            Fate::TooLarge => {
-                shared.counters.count(Counted::TooLarge);
-                telemetry::not_remembered(&shared.config.name, "it is too large");
-            }
+            Fate::TooLarge => too_large(&shared),
         }
     }
 
@@ -52,6 +67,11 @@ impl<K: Eq + Hash + Clone, V> Slot<K, V> {
             shared.store.forget_some(&key, |answer| answer.asked_at <= asked_at && unwanted(&answer.value));
         shared.has_forgotten(usize::from(is_changed));
     }
+}
+
+fn too_large<K, V>(shared: &Shared<K, V>) {
+    shared.counters.count(Counted::TooLarge);
+    telemetry::not_remembered(&shared.config.name, "it is too large");
 }
 
 impl<K: fmt::Debug, V> fmt::Debug for Slot<K, V> {

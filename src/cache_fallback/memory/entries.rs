@@ -10,7 +10,7 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use super::answer::Answer;
 
 /// What an answer takes beside its bytes, of the cache, its key and itself.
-const OVERHEAD: u64 = 256;
+pub(super) const OVERHEAD: u64 = 256;
 
 /// Most entries are as large as this or larger.
 const ESTIMATED_ENTRY: u64 = 1024;

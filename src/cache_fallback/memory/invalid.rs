@@ -12,6 +12,13 @@ pub enum InvalidMemory {
         /// What all have together.
         max_bytes: u64,
     },
+    /// One key may have so few bytes that no answer fits.
+    EntryTooSmall {
+        /// What one key may have.
+        max_entry: u64,
+        /// What it takes at least.
+        least: u64,
+    },
 }
 
 impl fmt::Display for InvalidMemory {
@@ -22,6 +29,9 @@ impl fmt::Display for InvalidMemory {
                     f,
                     "an entry of {max_entry} bytes is more than half of the {max_bytes} bytes that all have together"
                 )
+            }
+            Self::EntryTooSmall { max_entry, least } => {
+                write!(f, "an entry of {max_entry} bytes holds nothing: it takes {least} at least")
             }
         }
     }

@@ -116,24 +116,48 @@ fn variants_that_are_too_large_together_make_room_for_the_last() {
     assert_eq!((known(&store, 7, 3), store.bytes()), (Some(4), 1000));
 }
 
+/// A small one that is older does not stay in the place of a large one that is younger.
+#[test]
+fn of_what_does_not_fit_the_oldest_go_first() {
+    let store = MemoryStore::with_max_entry(bytes(100_000), bytes(1000)).expect("small enough");
+    keep(&store, 7, answer(0, 1, 0));
+    keep(&store, 7, answer(1, 2, 300));
+    keep(&store, 7, answer(2, 3, 300));
+    assert_eq!([0, 1, 2].map(|variant| known(&store, 7, variant)), [None, None, Some(3)]);
+}
+
+/// It was asked for later; the other one came later.
+#[test]
+fn of_two_that_do_the_younger_is_told() {
+    let store = store();
+    keep(&store, 7, answer(1, 5, 10));
+    keep(&store, 7, answer(0, 4, 10));
+    assert_eq!(store.get(&7, |_| true).map(|answer| answer.value), Some((1, 5)));
+    keep(&store, 7, answer(0, 6, 10));
+    assert_eq!(store.get(&7, |_| true).map(|answer| answer.value), Some((0, 6)));
+}
+
 #[test]
 fn a_limit_that_would_let_one_entry_drive_out_the_others_is_refused() {
     let refused = Store::with_max_entry(bytes(1000), bytes(501)).expect_err("more than half");
     assert_eq!(refused, InvalidMemory::EntryTooLarge { max_entry: 501, max_bytes: 1000 });
     assert_eq!(refused.to_string(), "an entry of 501 bytes is more than half of the 1000 bytes that all have together");
     assert!(Store::with_max_entry(bytes(1000), bytes(500)).is_ok());
+    let refused = Store::with_max_entry(bytes(1000), bytes(256)).expect_err("too little");
+    assert_eq!(refused.to_string(), "an entry of 256 bytes holds nothing: it takes 257 at least");
+    let small = MemoryStore::new(bytes(40_000));
+    assert_eq!(keep(&small, 7, answer(0, 1, 16_384 - 256)), Fate::Kept);
+    assert_eq!(keep(&small, 7, answer(0, 1, 16_384 - 255)), Fate::TooLarge);
 }
 
 /// The cache beneath divides its bytes among shards, of which it makes four for each processor, and refuses without a word what
 /// does not fit into one: of 64 MiB, an answer of 8 MiB on two processors, and one of 1 MiB on sixteen.
 #[test]
 fn an_entry_within_the_limit_is_let_in_however_large_it_is_and_however_full_the_store() {
-    for (max_bytes, max_entry) in [(1 << 26, 1 << 23), (1 << 26, 1 << 25), (1 << 20, 1 << 10), (1000, 500), (2, 1)] {
+    for (max_bytes, max_entry) in [(1 << 26, 1 << 23), (1 << 26, 1 << 25), (1 << 20, 1 << 10), (1000, 500), (514, 257)]
+    {
         let store = MemoryStore::with_max_entry(bytes(max_bytes), bytes(max_entry)).expect("half at most");
-        let Some(most) = max_entry.checked_sub(256) else {
-            assert_eq!(keep(&store, 7, answer(0, 1, 0)), Fate::TooLarge);
-            continue;
-        };
+        let most = max_entry - 256;
         for key in 0..200 {
             assert_eq!(keep(&store, key, answer(0, 1, most)), Fate::Kept);
             assert_eq!(known(&store, key, 0), Some(1), "{key} of {max_entry} in {max_bytes}");
@@ -179,6 +203,57 @@ fn what_goes_may_use_the_store_as_it_is_dropped() {
     assert!(store.forget_some(&99, |_| true));
     assert!(store.forget_where(|_| true) > 0);
     assert_eq!(store.keep(&7, store.version(&7), nosy(None), |_| true), Fate::Kept);
+}
+
+/// A key whose clones do something, if they are told to.
+#[derive(Default)]
+struct Busy(Option<Arc<dyn Fn() + Send + Sync>>);
+
+impl PartialEq for Busy {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Busy {}
+
+impl Hash for Busy {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+}
+
+impl Clone for Busy {
+    fn clone(&self) -> Self {
+        if let Some(what) = &self.0 {
+            what();
+        }
+        Self(None)
+    }
+}
+
+/// The entry was replaced by one with an answer of old, which had been looked at before it was forgotten.
+#[test]
+fn what_is_forgotten_while_another_variant_is_kept_does_not_come_back() {
+    type Forgets = fn(&MemoryStore<Busy, (u8, u32)>);
+    let all: [Forgets; 3] = [
+        |store| assert_eq!(store.forget_where(|_| true), 1),
+        |store| assert!(store.forget_some(&Busy::default(), |_| true)),
+        |store| assert!(store.forget(&Busy::default())),
+    ];
+    for forgets in all {
+        let store = MemoryStore::new(bytes(1 << 20));
+        let quiet = Busy::default();
+        assert_eq!(store.keep(&quiet, store.version(&quiet), answer(0, 1, 10), |_| false), Fate::Kept);
+        let has_forgotten = Arc::new(std::sync::Once::new());
+        let hook = {
+            let (store, has_forgotten) = (store.clone(), has_forgotten.clone());
+            move || has_forgotten.call_once(|| forgets(&store))
+        };
+        let busy = Busy(Some(Arc::new(hook)));
+        let kept = store.keep(&busy, store.version(&quiet), answer(1, 2, 10), |other| other.0 == 1);
+        assert!(has_forgotten.is_completed());
+        assert_eq!(kept, Fate::Outdated);
+        assert!(store.is_empty());
+    }
 }
 
 /// Whoever forgets has the last word over those who keep at the same time what they asked for before.

@@ -15,6 +15,9 @@ use crate::http::pieces::Pieces;
 pub trait Sink {
     /// Takes all of a body.
     fn keep(self, body: Bytes);
+
+    /// Is told that there is more of it than may be.
+    fn too_large(self);
 }
 
 /// A body that is remembered: one that is told again, or the origin's own, of which a copy is made as it passes.
@@ -65,12 +68,24 @@ struct Passed<K: Sink> {
 }
 
 impl<K: Sink> Passed<K> {
+    /// Whether the body is longer than may be if `rest` passes too.
+    fn is_too_much(&self, rest: &SizeHint) -> bool {
+        let (passed, limit) = (self.data.len() as u64, self.limit as u64);
+        passed.saturating_add(rest.lower()).max(self.length.unwrap_or_default()) > limit
+    }
+
     /// Whether it can be the whole body once `rest` has passed too.
     fn is_of_use(&self, rest: &SizeHint) -> bool {
-        let (passed, limit) = (self.data.len() as u64, self.limit as u64);
+        let passed = self.data.len() as u64;
         let least = passed.saturating_add(rest.lower());
         let most = rest.upper().map_or(u64::MAX, |rest| passed.saturating_add(rest));
-        least <= limit && self.length.is_none_or(|length| length <= limit && (least..=most).contains(&length))
+        self.length.is_none_or(|length| (least..=most).contains(&length))
+    }
+
+    fn say_too_large(mut self) {
+        if let Some(keep) = self.keep.take() {
+            keep.too_large();
+        }
     }
 
     fn give(&mut self) {
@@ -93,6 +108,7 @@ impl<K: Sink> Drop for Passed<K> {
 fn settle<B: Body, K: Sink>(slot: &mut Option<Passed<K>>, is_end: bool, body: &B) {
     let rest = if is_end { SizeHint::with_exact(0) } else { body.size_hint() };
     match slot.take() {
+        Some(passed) if passed.is_too_much(&rest) => passed.say_too_large(),
         Some(passed) if !passed.is_of_use(&rest) => throw_away(passed),
         Some(mut passed) if is_end => passed.give(),
         passed => *slot = passed,
@@ -183,6 +199,8 @@ mod tests {
         fn keep(self, body: Bytes) {
             self(body);
         }
+
+        fn too_large(self) {}
     }
 
     type Given = Result<Frame<Bytes>, &'static str>;

@@ -5,6 +5,8 @@ use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Uri};
 
+use super::scope::Whose;
+
 /// What is longer is not remembered: it costs memory whether it is asked for again or not.
 const LONGEST: usize = 4096;
 
@@ -25,8 +27,8 @@ pub(super) enum Side {
 pub struct CacheKey(Arc<str>);
 
 impl CacheKey {
-    /// None for a key of more than 4 KiB, for a host that cannot be read, and for a URI with a password, which is somebody's.
-    pub(super) fn of(scope: Option<&str>, side: Side, uri: &Uri, headers: &HeaderMap) -> Option<Self> {
+    /// None for what is nobody's, for a key of more than 4 KiB, for a host that cannot be read, and for a URI with a password, which is somebody's.
+    pub(super) fn of(whose: &Whose, side: Side, uri: &Uri, headers: &HeaderMap) -> Option<Self> {
         let scheme = uri.scheme_str().filter(|_| side == Side::Client);
         let authority = uri.authority().map_or("", Authority::as_str);
         // Both count if they differ: the one may say where the request goes, and the other what is asked for there.
@@ -35,8 +37,11 @@ impl CacheKey {
             return None;
         }
         let mut key = String::with_capacity(128);
-        if let Some(scope) = scope {
-            key.extend([&*scope.len().to_string(), ":", scope]);
+        match whose {
+            Whose::Everybodys => {}
+            Whose::EverybodysAt(site) => key.extend([&*site.len().to_string(), "@", site]),
+            Whose::Of(scope) => key.extend([&*scope.len().to_string(), ":", scope]),
+            Whose::Nobodys => return None,
         }
         if let Some(scheme) = scheme {
             key.extend([scheme, ":"]);
@@ -84,13 +89,13 @@ impl CacheKey {
         (key.len() <= LONGEST).then(|| Self(key.into()))
     }
 
-    /// The key as text: the length of the scope and the scope, if there is one, and then the [URI](Self::uri).
+    /// The key as text: the length of the scope or the site and its name, if there is one, and then the [URI](Self::uri).
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What comes after the scope: `https://shop.example/products/7?size=m`, of a server without the scheme (`//shop.example/..`),
+    /// What comes after the scope or the site: `https://shop.example/products/7?size=m`, of a server without the scheme (`//shop.example/..`),
     /// and `https://HOST@shop.example/..` if its header `Host` says another one than its URI.
     #[must_use]
     pub fn uri(&self) -> &str {
@@ -154,7 +159,12 @@ mod tests {
     }
 
     fn of(scope: Option<&str>, head: &Parts) -> Option<CacheKey> {
-        CacheKey::of(scope, Side::Client, &head.uri, &head.headers)
+        CacheKey::of(
+            &scope.map_or(Whose::Everybodys, |scope| Whose::Of(scope.to_owned())),
+            Side::Client,
+            &head.uri,
+            &head.headers,
+        )
     }
 
     fn key(uri: &str, hosts: &[&str]) -> Option<String> {
@@ -183,7 +193,7 @@ mod tests {
     fn to_a_server_it_is_the_same_page_however_it_is_asked_for() {
         let key = |uri, hosts| {
             let head = head(uri, hosts);
-            CacheKey::of(None, Side::Server, &head.uri, &head.headers).expect("a key")
+            CacheKey::of(&Whose::Everybodys, Side::Server, &head.uri, &head.headers).expect("a key")
         };
         let by_path = key("/A?B=c", &["Shop.Example"]);
         assert_eq!(by_path.as_str(), "//shop.example/A?B=c");

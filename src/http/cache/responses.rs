@@ -1,42 +1,61 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::response::Parts;
+use http::{HeaderMap, Request, Response, Version};
 use http_body::Body;
 
 use super::copied::{CopiedBody, Sink};
 use super::key::{CacheKey, Side};
 use super::rules::{self, Lookup, Verdict};
-use super::scope::{CacheScope, Everybody, Whose};
+use super::scope::{CacheScope, Everybody, Site, Whose};
 use super::stored::{StoredHead, StoredResponse};
 use crate::cache_fallback::{Allowed, Asks, Recalled, Remember, Slot};
 use crate::idempotency::NotSaid;
+use crate::key::KeyOf;
 
 /// Responses that stand in for a failure, as HTTP has it.
 ///
 /// | request | |
 /// |---|---|
 /// | `GET`, `HEAD` | is answered from memory if it fails; `HEAD` without the body |
-/// | the same with `Cache-Control: no-store` or `no-cache`, with `Range`, or with `Authorization` or `Cookie` unless there is a [scope](Self::scope) | has nothing to do with the memory |
+/// | the same with `Cache-Control: no-store` or `no-cache`, with `Range`, with a body, or with `Authorization` or `Cookie` unless there is a [scope](Self::scope) | has nothing to do with the memory |
 /// | `OPTIONS`, `TRACE`, `CONNECT` | have nothing to do with it either |
-/// | any other, answered with 2xx or 3xx | has the answers for its URI forgotten, and for that of its `Location` and `Content-Location` |
+/// | any other, answered with 2xx or 3xx | has the responses for its URI forgotten, and for that of its `Location` and `Content-Location`, within its scope |
+/// | any other that is given up or times out | may have changed something, and has the responses for its URI forgotten |
 ///
 /// | response to a `GET` | |
 /// |---|---|
 /// | 200, 203, 301, 308 | is remembered, once all of its body has passed |
 /// | 404, 410 | has what was remembered forgotten; or is [remembered](Self::remember_absence) in its place |
-/// | one of these with `Cache-Control: no-store`, `private`, `no-cache`, `must-revalidate` or `proxy-revalidate`, with `Set-Cookie`, `Vary: *` or trailers, and an event stream | has what was remembered forgotten: there is to be no copy |
+/// | 204, 401, 403, 451 | has what was remembered forgotten: it is not there any more, or not for everybody |
+/// | any 2xx or 3xx with `Cache-Control: no-store`, `private`, `no-cache`, `must-revalidate` or `proxy-revalidate` | has what was remembered forgotten: there is to be no copy |
+/// | 200, 203, 301 or 308 with `Set-Cookie`, `Vary: *` or trailers, and an event stream | likewise: it is no other one's |
 /// | any other, 206 and 304 too | leaves what is remembered as it is |
 ///
 /// `stale-if-error` in the response's `Cache-Control` shortens how long it may stand in, counted from the end of its
-/// `max-age`; in the request's, and `max-stale`, how old an answer it may be given. Up to eight responses that
-/// [`Vary`](https://www.rfc-editor.org/rfc/rfc9111#section-4.1) are remembered for one URI.
+/// `max-age`; in the request's, and `max-stale`, how old a response it may be given. `max-age` of a request and `s-maxage` by
+/// itself say nothing about failures. Up to eight responses that [`Vary`](https://www.rfc-editor.org/rfc/rfc9111#section-4.1)
+/// are remembered for one URI.
 ///
-/// A body streams through while it is copied. It is remembered if it is no longer than 512 KiB, as long as its
-/// `Content-Length` says, and has been sent to its end; one that breaks off is not, nor one whose receiver has gone.
+/// A body streams through while it is copied. It is remembered if it is no longer than 512 KiB, and than the store takes of one
+/// key, as long as its `Content-Length` says, and has been sent to its end; one that breaks off is not, nor one whose receiver
+/// has gone, nor, with a client, one whose end is that of the connection.
 ///
-/// An answer from memory has an `Age`, its original `Date`, and a `Cache-Status` that says what it stands in for
+/// A response from memory has an `Age`, its original `Date`, and a `Cache-Status` that says what it stands in for
 /// ([RFC 9211](https://www.rfc-editor.org/rfc/rfc9211)); no `Set-Cookie` and nothing that speaks of the connection.
+///
+/// # What is not seen
+///
+/// Two requests have the same response if they have the same method, host, path and query, and the same of what the response
+/// says that it varies by. Whatever else the service answers by (`X-Forwarded-Proto`, an API key in a header of its own, a
+/// token that is added further in) it has to name in `Vary`, or it has to be part of the [scope](Self::scope) or the
+/// [site](Self::site); or else one is told what was said to another.
+///
+/// The path is the one that the layer sees. A router that takes away what it has matched, as axum's `nest` does, hides the rest
+/// from layers inside: put the layer outside of it, or what is hidden (axum's `OriginalUri`) into the site. A client whose
+/// requests name no host needs a layer for each server.
 #[derive(Clone)]
 pub struct CachedResponses<S = Everybody, F = NotSaid> {
     scope: S,
@@ -75,6 +94,13 @@ impl<S, F> CachedResponses<S, F> {
     pub fn scope<S2>(self, scope: S2) -> CachedResponses<S2, F> {
         let Self { into_body, rules, .. } = self;
         CachedResponses { scope, into_body, rules }
+    }
+
+    /// Tells sites apart by more than host and path: `|request: &Request<_>| -> String`, such as the address that a router has
+    /// matched. The responses are for everybody all the same.
+    #[must_use]
+    pub fn site<S2>(self, site: S2) -> CachedResponses<Site<S2>, F> {
+        self.scope(Site(site))
     }
 
     /// Remembers bodies of up to so many bytes; 512 KiB by default.
@@ -135,26 +161,21 @@ where
     type Kept = StoredResponse;
 
     fn asks(&self, request: &Request<R>) -> Asks<CacheKey, AskedOfCache> {
-        let asks = rules::asks(request.method(), request.headers(), S::IS_SAID);
+        let (whose, headers) = (self.scope.scope_of(request), request.headers());
+        let asks = rules::asks(request.method(), headers, matches!(whose, Whose::Of(_)));
         if asks == rules::Asks::Bypass {
             return Asks::Nothing;
         }
-        let whose = self.scope.scope_of(request);
-        let scope = match &whose {
-            Whose::Everybodys => None,
-            Whose::Of(scope) => Some(&**scope),
-            Whose::Nobodys => return Asks::Nothing,
-        };
-        let Some(key) = CacheKey::of(scope, self.rules.side, request.uri(), request.headers()) else {
+        let Some(key) = CacheKey::of(&whose, self.rules.side, request.uri(), headers) else {
             return Asks::Nothing;
         };
         match asks {
             rules::Asks::Bypass => Asks::Nothing,
             rules::Asks::Lookup(lookup) => {
-                let headers = request.headers().clone();
-                Asks::For { key, asked: AskedOfCache(Asked::For { lookup, headers }), most: lookup.most_age }
+                let asked = AskedOfCache(Asked::For { lookup, headers: headers.clone() });
+                Asks::For { key, asked, most: lookup.most_age }
             }
-            rules::Asks::Changes => Asks::ToForget { asked: AskedOfCache(Asked::ToForget { key }) },
+            rules::Asks::Changes => Asks::ToForget { key: key.clone(), asked: AskedOfCache(Asked::ToForget { key }) },
         }
     }
 
@@ -168,14 +189,20 @@ where
                 slot.forget(|_| true);
                 return Response::from_parts(head, body);
             }
+            // A body that ends with the connection may have broken off, and a client cannot tell.
+            Verdict::Keep(_) if self.rules.side == Side::Client && ends_with_connection(&head, &body) => {
+                return Response::from_parts(head, body);
+            }
             Verdict::Keep(allowed) => allowed,
         };
         let Some(stored) = StoredHead::of(&head, headers) else {
             return Response::from_parts(head, body);
         };
         let replaces_all = rules::is_absence(head.status);
+        let max_body = slot.max_bytes().saturating_sub(slot.key().as_str().len() + stored.bytes());
+        let max_body = max_body.min(self.rules.max_body);
         let copying = Copying { slot, stored, allowed, asked, replaces_all };
-        let body = (self.into_body)(CopiedBody::passing(&head.headers, body, self.rules.max_body, copying));
+        let body = (self.into_body)(CopiedBody::passing(&head.headers, body, max_body, copying));
         Response::from_parts(head, body)
     }
 
@@ -209,8 +236,31 @@ impl Sink for Copying {
     fn keep(self, body: Bytes) {
         let Self { slot, stored, allowed, asked, replaces_all } = self;
         let (stored, (_, headers)) = (stored.with_body(body), asked.lookup());
-        let bytes = stored.bytes();
+        let bytes = slot.key().as_str().len() + stored.bytes();
         slot.keep(stored, bytes, allowed, |other| replaces_all || other.answers(headers));
+    }
+
+    fn too_large(self) {
+        self.slot.too_large();
+    }
+}
+
+fn ends_with_connection<B: Body>(head: &Parts, body: &B) -> bool {
+    head.version <= Version::HTTP_11
+        && !head.headers.contains_key(CONTENT_LENGTH)
+        && !head.headers.contains_key(TRANSFER_ENCODING)
+        && body.size_hint().exact().is_none()
+}
+
+/// Under what the responses to a request are remembered, to [forget](crate::cache_fallback::Memory::forget) them by.
+impl<S, F, R> KeyOf<Request<R>> for CachedResponses<S, F>
+where
+    S: CacheScope<Request<R>>,
+{
+    type Key = CacheKey;
+
+    fn key_of(&self, request: &Request<R>) -> Option<CacheKey> {
+        CacheKey::of(&self.scope.scope_of(request), self.rules.side, request.uri(), request.headers())
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::header::{
-    AGE, AUTHORIZATION, CONTENT_LOCATION, COOKIE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, LOCATION, RANGE, SET_COOKIE, TRAILER,
+    AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, LOCATION, RANGE, SET_COOKIE, TRAILER, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, Method, StatusCode, response};
 
@@ -61,7 +61,9 @@ pub(super) fn asks(method: &Method, headers: &HeaderMap, is_scoped: bool) -> Ask
         _ => return Asks::Changes,
     }
     let has = |name| headers.contains_key(name);
-    if has(RANGE) || (!is_scoped && (has(AUTHORIZATION) || has(COOKIE))) {
+    // What is asked for by a body is not told by the URI.
+    let has_body = has(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if has_body || has(RANGE) || (!is_scoped && (has(AUTHORIZATION) || has(COOKIE))) {
         return Asks::Bypass;
     }
     let control = RequestControl::of(headers);
@@ -94,22 +96,23 @@ pub(super) fn changed<'a>(
 impl Lookup {
     /// What becomes of the answer to it. `negative`: that there is nothing is worth to be remembered too.
     pub(super) fn verdict(self, response: &response::Parts, negative: bool) -> Verdict {
-        let is_negative = is_absence(response.status);
-        let is_positive = matches!(response.status.as_u16(), 200 | 203 | 301 | 308);
         // What a layer further in has put in the place of a failure is no good answer of the origin.
-        let is_substitute = response.extensions.get::<Degraded>().is_some();
-        if self.is_head || is_substitute || !(is_positive || is_negative) {
+        if response.extensions.get::<Degraded>().is_some() {
             return Verdict::Leave;
         }
+        let status = response.status;
+        // What there was is there no more, or not for everybody.
+        let is_withdrawn = is_absence(status) || matches!(status.as_u16(), 204 | 401 | 403 | 451);
+        let is_positive = matches!(status.as_u16(), 200 | 203 | 301 | 308);
         // A condition may have chosen another answer than there is without it.
-        let is_full = !self.is_conditional || response.status == StatusCode::OK;
+        let is_full = !self.is_head && (!self.is_conditional || status == StatusCode::OK);
         match allowed(&response.headers) {
-            Some(allowed) if is_full && (is_positive || negative) => Verdict::Keep(allowed),
-            // What there was is there no more.
-            Some(_) if is_negative => Verdict::Forget,
-            Some(_) => Verdict::Leave,
+            Some(allowed) if is_full && (is_positive || (negative && is_absence(status))) => Verdict::Keep(allowed),
+            _ if is_withdrawn => Verdict::Forget,
+            None if is_full && is_positive => Verdict::Forget,
             // The origin says now that there is to be no copy.
-            None => Verdict::Forget,
+            None if is_forbidden(&ResponseControl::of(&response.headers)) && !is_failure(status) => Verdict::Forget,
+            _ => Verdict::Leave,
         }
     }
 }
@@ -117,6 +120,14 @@ impl Lookup {
 /// Whether it says that there is nothing.
 pub(super) fn is_absence(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+}
+
+fn is_failure(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
+const fn is_forbidden(control: &ResponseControl) -> bool {
+    control.no_store || control.no_cache || control.private || control.must_revalidate || control.proxy_revalidate
 }
 
 /// For how long an answer may stand in for a failure. None if there may be no copy of it: its origin says so, or it is one
@@ -127,16 +138,11 @@ pub(super) fn is_absence(status: StatusCode) -> bool {
 /// an error is better than an old answer. That is what `must-revalidate` and `proxy-revalidate` are for, and they are heeded.
 fn allowed(headers: &HeaderMap) -> Option<Allowed> {
     let control = ResponseControl::of(headers);
-    let is_forbidden = control.no_store
-        || control.no_cache
-        || control.private
-        || control.must_revalidate
-        || control.proxy_revalidate
-        || headers.contains_key(SET_COOKIE)
+    let is_nobody_elses = headers.contains_key(SET_COOKIE)
         || headers.contains_key(TRAILER)
         || is_event_stream(headers)
         || vary::is_unique(headers);
-    if is_forbidden {
+    if is_nobody_elses || is_forbidden(&control) {
         return None;
     }
     let fresh = control.s_maxage.or(control.max_age).unwrap_or_default();
@@ -155,6 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::key::Side;
+    use super::super::scope::Whose;
     use super::*;
     use crate::outcome::{Failure, FailureKind};
 
@@ -268,7 +275,10 @@ mod tests {
             (410, Verdict::Forget, Verdict::Keep(PLAIN)),
             (100, Verdict::Leave, Verdict::Leave),
             (201, Verdict::Leave, Verdict::Leave),
-            (204, Verdict::Leave, Verdict::Leave),
+            (204, Verdict::Forget, Verdict::Forget),
+            (401, Verdict::Forget, Verdict::Forget),
+            (403, Verdict::Forget, Verdict::Forget),
+            (451, Verdict::Forget, Verdict::Forget),
             (206, Verdict::Leave, Verdict::Leave),
             (302, Verdict::Leave, Verdict::Leave),
             (304, Verdict::Leave, Verdict::Leave),
@@ -282,7 +292,11 @@ mod tests {
             let response = response(status, &[]);
             assert_eq!(lookup("GET", &[]).verdict(&response, false), expected, "{status}");
             assert_eq!(lookup("GET", &[]).verdict(&response, true), if_negative, "{status}");
-            assert_eq!(lookup("HEAD", &[]).verdict(&response, true), Verdict::Leave, "{status} has no body");
+            let of_head = match if_negative {
+                Verdict::Keep(_) if expected == if_negative => Verdict::Leave,
+                _ => expected,
+            };
+            assert_eq!(lookup("HEAD", &[]).verdict(&response, true), of_head, "{status} has no body");
         }
     }
 
@@ -307,10 +321,13 @@ mod tests {
                     assert_eq!(verdict, Verdict::Forget, "{status} {header:?}");
                 }
             }
-            for status in [206, 304, 500, 503] {
-                assert_eq!(verdict(status, &[header]), Verdict::Leave, "{status} {header:?}");
+            assert_eq!(verdict(503, &[header]), Verdict::Leave, "{header:?}");
+            // What is not kept anyway may set a cookie.
+            let of_others = if header.0 == "cache-control" { Verdict::Forget } else { Verdict::Leave };
+            for status in [201, 206, 302, 304] {
+                assert_eq!(verdict(status, &[header]), of_others, "{status} {header:?}");
             }
-            assert_eq!(lookup("HEAD", &[]).verdict(&response(200, &[header]), false), Verdict::Leave, "{header:?}");
+            assert_eq!(lookup("HEAD", &[]).verdict(&response(200, &[header]), false), of_others, "{header:?}");
         }
         for header in [
             ("cache-control", "public"),
@@ -366,7 +383,7 @@ mod tests {
     #[test]
     fn what_is_changed_goes_and_so_does_what_the_answer_refers_to() {
         let head = request("POST", &[]);
-        let key = CacheKey::of(Some("u"), Side::Client, &head.uri, &head.headers).expect("a key");
+        let key = CacheKey::of(&Whose::Of("u".into()), Side::Client, &head.uri, &head.headers).expect("a key");
         let changed = |status, headers: &[(&str, &str)]| {
             changed(&key, &response(status, headers)).map(|key| key.to_string()).collect::<Vec<_>>()
         };
@@ -403,7 +420,7 @@ mod tests {
                     prop_assert!(!is_kept || [200, 203, 301, 308, 404, 410].contains(&status));
                 }
                 Asks::Changes => {
-                    let key = CacheKey::of(None, Side::Client, &request.uri, &request.headers).expect("a key");
+                    let key = CacheKey::of(&Whose::Everybodys, Side::Client, &request.uri, &request.headers).expect("a key");
                     prop_assert!(changed(&key, &response).all(|key| key.uri().starts_with("http://a/")));
                 }
                 Asks::Bypass => {}

@@ -3,7 +3,9 @@
 pub enum Whose {
     /// Whoever asks.
     Everybodys,
-    /// Those who are called so.
+    /// Whoever asks of the site that is called so, or in the way that is.
+    EverybodysAt(String),
+    /// Those who are called so. Only then may the request say who sent it, by `Authorization` or a `Cookie`.
     Of(String),
     /// Nobody can say.
     Nobodys,
@@ -18,9 +20,6 @@ pub enum Whose {
     note = "a closure `|request: &{Req}| -> Option<String>` does"
 )]
 pub trait CacheScope<Req> {
-    /// Whether requests are told apart by who sent them.
-    const IS_SAID: bool;
-
     /// Whom the response to `request` is for.
     fn scope_of(&self, request: &Req) -> Whose;
 }
@@ -30,8 +29,6 @@ pub trait CacheScope<Req> {
 pub struct Everybody;
 
 impl<Req> CacheScope<Req> for Everybody {
-    const IS_SAID: bool = false;
-
     fn scope_of(&self, _: &Req) -> Whose {
         Whose::Everybodys
     }
@@ -42,9 +39,20 @@ impl<F, Req> CacheScope<Req> for F
 where
     F: Fn(&Req) -> Option<String>,
 {
-    const IS_SAID: bool = true;
-
     fn scope_of(&self, request: &Req) -> Whose {
         self(request).map_or(Whose::Nobodys, Whose::Of)
+    }
+}
+
+/// Every response is for everybody who asks of the same site; made by [`CachedResponses::site`](super::CachedResponses::site).
+#[derive(Clone, Copy, Debug)]
+pub struct Site<F>(pub(super) F);
+
+impl<F, Req> CacheScope<Req> for Site<F>
+where
+    F: Fn(&Req) -> String,
+{
+    fn scope_of(&self, request: &Req) -> Whose {
+        Whose::EverybodysAt((self.0)(request))
     }
 }

@@ -12,8 +12,11 @@ use crate::outcome::{Failure, FailureKind};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// What the rest of a copy takes about: the maps that it lies in, and their entries.
-const OVERHEAD: usize = 200;
+/// What the rest of a copy takes about: the map that it lies in, and its first entries.
+const OVERHEAD: usize = 400;
+
+/// What a header takes about beside its name and its value: its entry in the map, and how its value is shared.
+const OF_HEADER: usize = 160;
 
 /// The head of a response as it is remembered, in memory of its own. What speaks of the connection or sets a cookie is not in
 /// it.
@@ -49,6 +52,12 @@ impl StoredHead {
         Some(Self { status: *status, headers: kept, selection: Selection::of(headers, request)? })
     }
 
+    /// About how many bytes of memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + OF_HEADER);
+        headers.sum::<usize>() + self.selection.bytes() + OVERHEAD
+    }
+
     /// With all of its body, also where its origin did not say beforehand how much that is.
     pub(super) fn with_body(mut self, body: Bytes) -> StoredResponse {
         self.headers.insert(CONTENT_LENGTH, body.len().into());
@@ -65,8 +74,7 @@ impl StoredResponse {
     /// About how many bytes of memory it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let headers = self.head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
-        self.body.len() + headers.sum::<usize>() + self.head.selection.bytes() + OVERHEAD
+        self.body.len() + self.head.bytes()
     }
 
     /// The response in the place of a call that failed so, from the cache of this name. `is_head`: without the body.
@@ -264,7 +272,7 @@ mod tests {
             StoredHead::of(&response(&[("x-own", "1234"), ("vary", "accept")]), &request).expect("it answers others");
         let stored = head.with_body("hello".into());
         let headers = "x-own".len() + 4 + "vary".len() + "accept".len() + "content-length".len() + 1;
-        assert_eq!(stored.bytes(), "hello".len() + headers + "accept".len() + "abc".len() + 200);
+        assert_eq!(stored.bytes(), "hello".len() + headers + "accept".len() + "abc".len() + 3 * 160 + 400);
         assert!(format!("{stored:?}").contains(&stored.bytes().to_string()));
         assert!(!format!("{stored:?}").contains("1234"), "it may be one user's");
     }
