@@ -78,6 +78,7 @@ mod report;
 mod script;
 mod store;
 mod storm;
+mod upstream;
 
 use std::iter::successors;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -206,10 +207,10 @@ async fn play(options: &Options) -> Result<ExitCode, BoxError> {
 
 /// Plays the script over an order service in this process.
 async fn storm(options: &Options, provider: &Provider, book: &OrderBook, log: &Log) -> Result<Vec<Played>, BoxError> {
-    let shop = order_service(options, provider.address(), book.clone().into(), tenant_of_a_run(), log).await?;
+    let shop = order_service(options, provider.upstream.address(), book.clone().into(), tenant_of_a_run(), log).await?;
     let shop = open(shop, (Ipv4Addr::LOCALHOST, 0).into()).await?;
     let storm = Storm::over(shop, log.clone());
-    Ok(storm.play(options.script.acts(), |phase| provider.turns(phase.mood())).await)
+    Ok(storm.play(options.script.acts(), |phase| provider.upstream.turns(phase.mood())).await)
 }
 
 /// Plays the script over an order service in a process of its own, which crashes in the middle of it.
@@ -222,14 +223,14 @@ async fn storm_and_crash(
     let port = Port::keep()?;
     let surroundings = Surroundings {
         shop: port.address(),
-        provider: provider.address(),
+        provider: provider.upstream.address(),
         book: book.lend().await?,
         tenant: tenant_of_a_run(),
     };
     let process = Process::start(&surroundings, options.arguments()).await?;
     let (begins, begun) = mpsc::unbounded_channel();
     let storm = Storm::over(port.address(), log.clone()).play(options.script.acts(), move |phase| {
-        provider.turns(phase.mood());
+        provider.upstream.turns(phase.mood());
         // Nobody hears it where the service could not be started again, and that is said at the end.
         let _ = begins.send(phase);
     });
@@ -258,11 +259,11 @@ async fn serve(options: &Options, address: SocketAddr) -> Result<ExitCode, BoxEr
     tracing_subscriber::registry().with(decisions.with_filter(ours)).init();
 
     let provider = Provider::open()?;
-    let office = provider.open_back_office().await?;
+    let office = provider.upstream.open_back_office().await?;
     let book = OrderBook::default().into();
-    let shop = order_service(options, provider.address(), book, "shop".into(), &Log::start()).await?;
+    let shop = order_service(options, provider.upstream.address(), book, "shop".into(), &Log::start()).await?;
     let shop = open(shop, address).await?;
-    println!("The shop is open at http://{shop}, and its payment provider at http://{}.", provider.address());
+    println!("The shop is open at http://{shop}, and its payment provider at http://{}.", provider.upstream.address());
     println!("Place an order, send it once more (idempotency-replayed: true, and nothing is charged), make trouble");
     println!("(healthy, slow, shaky, outage, down, refusing), look an order up:\n");
     for _ in 0..2 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use crate::orders::RATE;
-use crate::provider::Mood;
+use crate::upstream::Mood;
 
 /// What happens to the payment provider, and so to the shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

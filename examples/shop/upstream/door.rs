@@ -63,7 +63,7 @@ impl Listener for Door {
             tokio::select! {
                 visitor = next(self.listener.as_mut()) => return visitor,
                 () = sleep(rest) => {}
-                changed = self.behaviour.changed() => changed.expect("the desk behind the door changes it"),
+                changed = self.behaviour.changed() => changed.expect("the server behind the door keeps it"),
             }
         }
     }
