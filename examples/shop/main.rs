@@ -63,6 +63,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the shop runs in real time")]
 
+mod client;
 mod figures;
 mod judge;
 mod lateness;

@@ -53,7 +53,7 @@ use tower::{ServiceBuilder, ServiceExt};
 pub(crate) use self::book::{Book, OrderBook, TakenOver};
 use self::noted::Noted;
 use crate::layers::{Layer, Without};
-use crate::payments::{PaymentError, Payments};
+use crate::payments::Payments;
 use crate::problem::Problem;
 use crate::record::Log;
 
@@ -283,14 +283,5 @@ impl Shop {
         // The receipt, read to its end so that the connection serves the next order.
         response.into_body().collect().await.map_err(|error| Problem::BadGateway(error.to_string()))?;
         Ok(Status::Paid)
-    }
-}
-
-impl From<PaymentError> for Problem {
-    fn from(error: PaymentError) -> Self {
-        match error {
-            buttress::Error::Rejected(rejection) => Self::Refused(rejection),
-            buttress::Error::Inner(_) => Self::BadGateway("The payment provider cannot be reached.".into()),
-        }
     }
 }
