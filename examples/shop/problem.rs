@@ -18,6 +18,7 @@ pub(crate) enum Problem {
     /// The idempotency key was used before, for something else.
     KeyReused,
     NoSuchOrder,
+    NoSuchProduct,
     /// Another run of the order has it now.
     TakenOver,
     /// Somebody we depend on failed.
@@ -44,6 +45,7 @@ impl IntoResponse for Problem {
                 "The idempotency key belongs to another charge.".into(),
             ),
             Self::NoSuchOrder => (StatusCode::NOT_FOUND, "No such order", "It was never placed here.".into()),
+            Self::NoSuchProduct => (StatusCode::NOT_FOUND, "No such product", "It is not sold here.".into()),
             Self::TakenOver => (StatusCode::CONFLICT, "Taken over", "It took too long, and is run again.".into()),
             Self::BadGateway(detail) => (StatusCode::BAD_GATEWAY, "Bad gateway", detail),
             Self::BookClosed(error) => (StatusCode::INTERNAL_SERVER_ERROR, "No order book", error.to_string()),
