@@ -3,6 +3,7 @@
 mod again;
 mod entries;
 mod left;
+mod reads;
 mod rush;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub(crate) use self::again::Repeats;
 pub(crate) use self::entries::Entries;
 pub(crate) use self::left::Left;
+pub(crate) use self::reads::{InTheOutage, Reads};
 pub(crate) use self::rush::Rush;
 use crate::record::{Ending, Order, Played, Run, Said, Switch};
 use crate::script::Phase;
@@ -25,6 +27,8 @@ pub(crate) struct Figures {
     pub(crate) judged: Tally,
     /// Those of its orders that were sent more than once.
     pub(crate) repeats: Repeats,
+    /// All reads that were sent in it.
+    pub(crate) reads: Reads,
     pub(crate) rush: Rush,
     pub(crate) p50: Option<Duration>,
     pub(crate) p99: Option<Duration>,
@@ -44,6 +48,7 @@ impl Figures {
             orders: Tally::of(orders()),
             judged: Share::judged(run, run.played[act].act.phase).tally,
             repeats: Repeats::of(orders()),
+            reads: Reads::during(run, &run.during(act)),
             rush: Rush::in_act(run, act),
             p50: percentile(&latencies, 50),
             p99: percentile(&latencies, 99),
@@ -142,13 +147,9 @@ impl Calls {
 pub(crate) struct Share {
     pub(crate) tally: Tally,
     pub(crate) calls: Calls,
-    /// How many orders there are to judge by, of those that the script has.
-    counted: usize,
-    pub(crate) due: u128,
     /// How long the time is.
     pub(crate) time: Duration,
-    /// How many were not sent through the storm's own fault.
-    pub(crate) overslept: usize,
+    pub(crate) sample: Sample,
 }
 
 impl Share {
@@ -160,10 +161,13 @@ impl Share {
         Self {
             tally,
             calls: Calls::during(run, &(Duration::ZERO..Duration::MAX)),
-            counted: tally.offered,
-            due: played().map(|played| due(played.act.rate, played.until - played.from)).sum(),
             time: played().map(|played| played.until - played.from).sum(),
-            overslept: played().map(|played| played.overslept.len()).sum(),
+            sample: Sample {
+                unit: Unit::Orders,
+                counted: tally.offered,
+                due: played().map(|played| due(played.act.rate, played.until - played.from)).sum(),
+                overslept: played().map(|played| played.overslept.len()).sum(),
+            },
         }
     }
 
@@ -179,21 +183,52 @@ impl Share {
         Self {
             tally,
             calls: Calls::during(run, &part),
-            counted: tally.admitted(),
-            due: due(played.act.rate, time),
             time,
-            overslept: played.overslept.iter().filter(|due| part.contains(due)).count(),
+            sample: Sample {
+                unit: Unit::Orders,
+                counted: tally.admitted(),
+                due: due(played.act.rate, time),
+                overslept: played.overslept.iter().filter(|due| part.contains(due)).count(),
+            },
         }
     }
+}
 
-    /// Four orders in five must have been sent for their fate to mean anything.
-    const fn is_enough(&self, orders: usize) -> bool {
-        orders > 0 && orders as u128 * 5 >= self.due * 4
+/// What a promise is judged by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Unit {
+    #[default]
+    Orders,
+    Reads,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Orders => "orders",
+            Self::Reads => "reads",
+        })
+    }
+}
+
+/// How many there are to judge by, of those that the script has for a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sample {
+    pub(crate) unit: Unit,
+    counted: usize,
+    pub(crate) due: u128,
+    /// How many were not sent through the storm's own fault.
+    pub(crate) overslept: usize,
+}
+
+impl Sample {
+    /// Four in five must have been sent for their fate to mean anything.
+    const fn is_enough(&self, counted: usize) -> bool {
+        counted > 0 && counted as u128 * 5 >= self.due * 4
     }
 
-    pub(crate) const fn enough(&self) -> Result<(), TooFew> {
-        let Self { counted, due, .. } = *self;
-        if self.is_enough(counted) { Ok(()) } else { Err(TooFew { counted, due }) }
+    pub(crate) const fn enough(self) -> Result<(), TooFew> {
+        if self.is_enough(self.counted) { Ok(()) } else { Err(TooFew(self)) }
     }
 
     pub(crate) const fn is_short_by_oversleeping(&self) -> bool {
@@ -201,19 +236,17 @@ impl Share {
     }
 }
 
-/// How many orders the script has for a time.
+/// How many the script has for a time.
 pub(crate) fn due(rate: u32, time: Duration) -> u128 {
     u128::from(rate) * time.as_millis() / 1000
 }
 
-pub(crate) struct TooFew {
-    counted: usize,
-    due: u128,
-}
+pub(crate) struct TooFew(Sample);
 
 impl fmt::Display for TooFew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "too few orders: {} of {}", self.counted, self.due)
+        let Sample { unit, counted, due, .. } = self.0;
+        write!(f, "too few {unit}: {counted} of {due}")
     }
 }
 

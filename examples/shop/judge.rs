@@ -6,20 +6,22 @@
 //! client waited for it; the time that answers take, and what the limit does, by everything that was sent.
 //!
 //! Where the order service crashes, nothing is promised of how soon it answers and how many orders are paid: while it is gone
-//! it is gone. What it sells once stays sold once all the same, it sells again when it is back, and who was cut off is served.
+//! it is gone. Nor is anything of the products that it shows: what it remembers of them dies with it. What it sells once stays
+//! sold once all the same, it sells again when it is back, and who was cut off is served.
 
 mod crashes;
 mod once;
+mod reads;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-use crate::figures::{self, Calls, Entries, Figures, Left, Rush, Share, Tally};
+use crate::figures::{self, Calls, Entries, Figures, InTheOutage, Left, Rush, Sample, Share, Tally};
 use crate::layers::Layer;
 use crate::orders::{DOOR, RATE};
 use crate::payments::{BUDGET, BUDGET_PER_SECOND};
-use crate::record::{Answer, Crash, Order, Run, Said};
+use crate::record::{Answer, Crash, Order, Read, Run, Said};
 use crate::script::Phase;
 
 /// How much longer than promised an order may take, for the machine's sake.
@@ -97,6 +99,9 @@ fn promises(run: &Run) -> Vec<Promise> {
             paid_again_after_recovery(run),
             held_to_the_limit(run),
             told_when_to_come_back(run),
+            reads::shown_in_the_outage(run),
+            reads::marked_in_the_outage(run),
+            reads::fresh_after_recovery(run),
         ];
         of_a_service_that_is_there.into_iter().chain(once).collect()
     } else {
@@ -120,9 +125,10 @@ fn void(run: &Run, promises: &[Promise]) -> Option<String> {
         return (unknown > 0 && left > 0).then(why).or_else(|| crashes::nobody_could_tell(run, promises));
     }
     // A promise over too few orders is not held. If that is the storm's own fault, it is not broken either.
-    let mut shares = JUDGED_BY_SHARE.iter().map(|&phase| Share::judged(run, phase)).chain([Share::of_all(run)]);
-    if let Some(short) = shares.find(Share::is_short_by_oversleeping) {
-        return Some(format!("the storm overslept {} of {} orders", short.overslept, short.due));
+    let shares = JUDGED_BY_SHARE.iter().map(|&phase| Share::judged(run, phase)).chain([Share::of_all(run)]);
+    let mut samples = shares.map(|share| share.sample).chain([InTheOutage::of(run).sample]);
+    if let Some(Sample { unit, due, overslept, .. }) = samples.find(Sample::is_short_by_oversleeping) {
+        return Some(format!("the storm overslept {overslept} of {due} {unit}"));
     }
     let Rush { offered, time, .. } = rush(run).filter(|rush| !rush.is_enough())?;
     Some(format!("{offered} requests in {} ms are less than twice the limit of {RATE}/s", time.as_millis()))
@@ -146,7 +152,7 @@ fn answered_in_time(run: &Run) -> Promise {
     let bound = DOOR + SLACK;
     let (sent, unanswered) = (answers(run).count(), answers(run).filter(Option::is_none).count());
     let slowest = answers(run).flatten().map(|answer| answer.after).max().unwrap_or_default();
-    let (held, figure) = if let Err(too_few) = Share::of_all(run).enough() {
+    let (held, figure) = if let Err(too_few) = Share::of_all(run).sample.enough() {
         (false, too_few.to_string())
     } else if unanswered > 0 {
         (false, format!("{unanswered} of {sent} never"))
@@ -171,7 +177,7 @@ fn paid_while_shaky(run: &Run) -> Promise {
 fn paid(run: &Run, phase: Phase, percent: usize) -> (bool, String) {
     let judged = Share::judged(run, phase);
     let (paid, waited_for) = (judged.tally.paid, judged.tally.waited_for());
-    match judged.enough() {
+    match judged.sample.enough() {
         Err(too_few) => (false, too_few.to_string()),
         Ok(()) => (at_least(percent, paid, waited_for), format!("{paid} of {waited_for}")),
     }
@@ -181,7 +187,7 @@ fn pay_later_in_the_outage(run: &Run) -> Promise {
     let judged = Share::judged(run, Phase::Outage);
     let Tally { pay_later, .. } = judged.tally;
     let (waited_for, errors) = (judged.tally.waited_for(), judged.tally.errors());
-    let (held, figure) = if let Err(too_few) = judged.enough() {
+    let (held, figure) = if let Err(too_few) = judged.sample.enough() {
         (false, too_few.to_string())
     } else if !was_out(judged.calls) {
         let Calls { made, unavailable, refused, .. } = judged.calls;
@@ -209,7 +215,7 @@ const fn was_out(calls: Calls) -> bool {
 fn left_alone_in_the_outage(run: &Run) -> Promise {
     let judged = Share::judged(run, Phase::Outage);
     let (admitted, calls) = (judged.tally.admitted(), judged.calls.made);
-    let (held, figure) = match judged.enough() {
+    let (held, figure) = match judged.sample.enough() {
         Err(too_few) => (false, too_few.to_string()),
         Ok(()) => (calls * 100 <= admitted, format!("{calls} calls for {admitted} orders")),
     };
@@ -224,7 +230,7 @@ fn no_retry_storm_in_the_outage(run: &Run) -> Promise {
     let judged = Share::judged(run, Phase::Outage);
     let (admitted, calls) = (judged.tally.admitted(), judged.calls.made);
     let allowed = admitted as u128 + u128::from(BUDGET) + figures::due(BUDGET_PER_SECOND, judged.time);
-    let (held, figure) = match judged.enough() {
+    let (held, figure) = match judged.sample.enough() {
         Err(too_few) => (false, too_few.to_string()),
         Ok(()) => (calls as u128 <= allowed, format!("{calls} calls for {admitted} orders, allowed {allowed}")),
     };
@@ -275,9 +281,14 @@ fn told_when_to_come_back(run: &Run) -> Promise {
     Promise { name: "refused with when to come back", layer: Layer::Limit, held, figure }
 }
 
+/// Whether the promises are decided that a recovery is played for.
+pub(crate) fn is_recovered(orders: &[Order], reads: &[Read], act: usize, recovered: Duration) -> bool {
+    paid_again(orders, act, recovered).is_some() && reads::fresh_again(reads, recovered).is_some()
+}
+
 /// How long after `recovered` the first of a hundred admitted orders in a row was paid. An order that has no answer yet
 /// breaks the row, so what was found once stays found. One that its client did not wait for says nothing.
-pub(crate) fn paid_again(orders: &[Order], act: usize, recovered: Duration) -> Option<Duration> {
+fn paid_again(orders: &[Order], act: usize, recovered: Duration) -> Option<Duration> {
     let mut first = None;
     let mut in_a_row = 0;
     for order in orders.iter().filter(|order| order.act == act) {

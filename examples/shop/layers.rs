@@ -13,6 +13,8 @@ pub(crate) enum Layer {
     Retry,
     /// What runs an order once, however often it is sent; without it every click is charged under a key of its own.
     Dedup,
+    /// What shows products of old while the catalogue is out.
+    Cache,
     /// What the retries are paid from; without it there are as many as it takes.
     Budget,
 }
@@ -21,7 +23,9 @@ impl Layer {
     /// The kinds that bear what this one would have to, as long as they are there: it is missed only without them.
     pub(crate) const fn hidden_by(self) -> &'static [Self] {
         match self {
-            Self::Timeout | Self::Breaker | Self::Fallback | Self::Limit | Self::Retry | Self::Dedup => &[],
+            Self::Timeout | Self::Breaker | Self::Fallback | Self::Limit | Self::Retry | Self::Dedup | Self::Cache => {
+                &[]
+            }
             // Behind an open breaker nothing is sent, and so nothing is sent again.
             Self::Budget => &[Self::Breaker],
         }
@@ -37,6 +41,7 @@ impl fmt::Display for Layer {
             Self::Limit => "limit",
             Self::Retry => "retry",
             Self::Dedup => "dedup",
+            Self::Cache => "cache",
             Self::Budget => "budget",
         })
     }

@@ -6,6 +6,7 @@
 //! | the same once more | 409 while it runs, and then the first answer, with `idempotency-replayed: true` |
 //! | another order of the same number | 422 |
 //! | `GET /orders/{no}` | 200 or 404 |
+//! | `GET /products/{id}` | the product, perhaps from memory, 404, or a problem: `products.rs` |
 //! | `GET /health` | 200 |
 //!
 //! Limit, door timeout and dedup are layers like any other to axum: they answer with a response, so there is no error to
@@ -53,7 +54,7 @@ use tower::{ServiceBuilder, ServiceExt};
 pub(crate) use self::book::{Book, OrderBook, TakenOver};
 use self::noted::Noted;
 use crate::layers::{Layer, Without};
-use crate::payments::{PaymentError, Payments};
+use crate::payments::Payments;
 use crate::problem::Problem;
 use crate::record::Log;
 
@@ -93,6 +94,8 @@ pub(crate) struct OrderService {
     pub(crate) payments: Payments,
     /// Where the provider takes charges.
     pub(crate) charges: Uri,
+    /// Shows products. It is not behind the limit, which is for orders.
+    pub(crate) products: Router,
     /// What was sold is entered here.
     pub(crate) book: Book,
     pub(crate) log: Log,
@@ -101,7 +104,7 @@ pub(crate) struct OrderService {
 impl OrderService {
     /// The service, which records in `store` what it runs.
     pub(crate) fn over(self, store: impl Store + Clone) -> Result<Router, BoxError> {
-        let Self { without, tenant, payments, charges, book, log } = self;
+        let Self { without, tenant, payments, charges, products, book, log } = self;
         let quota = Quota::per_second(RATE).burst(BURST);
         let limit = RateLimitLayer::new(RateLimitConfig::new(quota).name("orders"))?.http_server();
         let door = TimeoutLayer::new(TimeoutConfig::new(DOOR).name("door"))?.http_server();
@@ -128,6 +131,7 @@ impl OrderService {
         Ok(Router::new()
             .route("/orders/{no}", get(look_up))
             .route("/health", get(health))
+            .merge(products.with_state(()))
             .layer(door)
             .route("/orders", post(place).route_layer(orders))
             .with_state(shop))
@@ -283,14 +287,5 @@ impl Shop {
         // The receipt, read to its end so that the connection serves the next order.
         response.into_body().collect().await.map_err(|error| Problem::BadGateway(error.to_string()))?;
         Ok(Status::Paid)
-    }
-}
-
-impl From<PaymentError> for Problem {
-    fn from(error: PaymentError) -> Self {
-        match error {
-            buttress::Error::Rejected(rejection) => Self::Refused(rejection),
-            buttress::Error::Inner(_) => Self::BadGateway("The payment provider cannot be reached.".into()),
-        }
     }
 }

@@ -27,12 +27,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceBuilder};
 
+use crate::client::{ClientError, client};
 use crate::layers::{self, Without};
 use crate::record::{Call, Ending, Log};
 
@@ -49,10 +47,8 @@ pub(crate) const BUDGET: u32 = 100;
 /// and how many more a second pays for, beside those that good calls pay for.
 pub(crate) const BUDGET_PER_SECOND: u32 = 10;
 
-pub(crate) type PaymentError = buttress::Error<hyper_util::client::legacy::Error>;
-
 /// The client with everything around it.
-pub(crate) type Payments = BoxCloneSyncService<Request<Full<Bytes>>, Response<Body>, PaymentError>;
+pub(crate) type Payments = BoxCloneSyncService<Request<Full<Bytes>>, Response<Body>, ClientError>;
 
 /// The breaker leaves a failing provider alone for `open_for` at a time.
 pub(crate) fn payments(without: &Without, open_for: Duration, log: Log) -> Result<Payments, BoxError> {
@@ -95,10 +91,6 @@ pub(crate) fn payments(without: &Without, open_for: Duration, log: Log) -> Resul
     // It keeps to what is left of the total, too.
     let attempt = TimeoutLayer::new(TimeoutConfig::new(ATTEMPT).name("attempt"))?.http_client();
 
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
-
     let stack = ServiceBuilder::new()
         .option_layer(without.keep(layers::Layer::Fallback, pay_later))
         .option_layer(without.keep(layers::Layer::Timeout, total))
@@ -109,7 +101,7 @@ pub(crate) fn payments(without: &Without, open_for: Duration, log: Log) -> Resul
         .layer(Counted(log))
         // The fallback makes responses of its own, and nobody but hyper can make its `Incoming`.
         .map_response(|response: Response<Incoming>| response.map(Body::new))
-        .service(client)
+        .service(client())
         .check::<Request<Full<Bytes>>>();
     Ok(BoxCloneSyncService::new(stack))
 }

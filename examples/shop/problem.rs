@@ -9,6 +9,8 @@ use buttress::http::Effect;
 use buttress::{BoxError, Rejection};
 use serde_json::json;
 
+use crate::client::ClientError;
+
 #[derive(Debug)]
 pub(crate) enum Problem {
     /// The request made no sense.
@@ -16,6 +18,7 @@ pub(crate) enum Problem {
     /// The idempotency key was used before, for something else.
     KeyReused,
     NoSuchOrder,
+    NoSuchProduct,
     /// Another run of the order has it now.
     TakenOver,
     /// Somebody we depend on failed.
@@ -42,8 +45,9 @@ impl IntoResponse for Problem {
                 "The idempotency key belongs to another charge.".into(),
             ),
             Self::NoSuchOrder => (StatusCode::NOT_FOUND, "No such order", "It was never placed here.".into()),
+            Self::NoSuchProduct => (StatusCode::NOT_FOUND, "No such product", "It is not sold here.".into()),
             Self::TakenOver => (StatusCode::CONFLICT, "Taken over", "It took too long, and is run again.".into()),
-            Self::BadGateway(detail) => (StatusCode::BAD_GATEWAY, "Payment failed", detail),
+            Self::BadGateway(detail) => (StatusCode::BAD_GATEWAY, "Bad gateway", detail),
             Self::BookClosed(error) => (StatusCode::INTERNAL_SERVER_ERROR, "No order book", error.to_string()),
             Self::Refused(rejection) => return buttress::http::response(rejection).map(Body::from),
         };
@@ -60,5 +64,16 @@ impl IntoResponse for Problem {
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
         Self::BadRequest(rejection.body_text())
+    }
+}
+
+impl From<ClientError> for Problem {
+    fn from(error: ClientError) -> Self {
+        match error {
+            buttress::Error::Rejected(rejection) => Self::Refused(rejection),
+            buttress::Error::Inner(_) => {
+                Self::BadGateway("A server that the shop depends on cannot be reached.".into())
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The order service as a process of its own, which is killed in the middle of its work and started again.
 //!
-//! Customers, provider and order book stay in this process.
+//! Customers, provider, catalogue and order book stay in this process.
 
 use std::env;
 use std::net::SocketAddr;
@@ -37,13 +37,20 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 /// and how long such a process may take to open.
 const OPENS_WITHIN: Duration = Duration::from_secs(10);
 
+/// Where the servers are that the order service depends on.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Addresses {
+    pub(crate) provider: SocketAddr,
+    pub(crate) catalogue: SocketAddr,
+}
+
 /// What such a process is told of the one that starts it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Surroundings {
     /// Where customers expect the order service,
     pub(crate) shop: SocketAddr,
-    /// and where that finds the payment provider,
-    pub(crate) provider: SocketAddr,
+    /// and where that finds the servers of others,
+    pub(crate) upstreams: Addresses,
     /// and the order book.
     pub(crate) book: SocketAddr,
     /// Whose records these are.

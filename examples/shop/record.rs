@@ -1,5 +1,5 @@
 //! What a run leaves behind: every order and how often it was sent, every decision of the limit, every call to the
-//! provider, every switch of the breaker, with its times, and what was sold and charged in the end.
+//! provider, every switch of the breaker, every product that was read, with its times, and what was sold and charged in the end.
 //!
 //! Times are counted from the start of the run.
 
@@ -104,6 +104,37 @@ pub(crate) enum Said {
     Failed,
 }
 
+/// A product is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Read {
+    pub(crate) sent: Duration,
+    /// `None` while there is no answer, and for good if there is no such product in it.
+    pub(crate) shown: Option<Shown>,
+}
+
+impl Read {
+    /// Whether what is shown was so before it was asked for.
+    pub(crate) fn is_from_memory(&self) -> bool {
+        self.shown.is_some_and(|shown| shown.as_of < self.sent)
+    }
+
+    /// Whether what is shown is what the catalogue says, and nothing says otherwise.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.shown.is_some_and(|shown| !shown.is_marked) && !self.is_from_memory()
+    }
+}
+
+/// A product, as its reader is shown it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown {
+    /// When the catalogue said so.
+    pub(crate) as_of: Duration,
+    /// When the reader had all of it.
+    pub(crate) at: Duration,
+    /// Whether it bears the marks of memory: an `Age`, and a `Cache-Status` that speaks of an error.
+    pub(crate) is_marked: bool,
+}
+
 /// What the limit decided on a request, as it was seen from just outside of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decision {
@@ -184,6 +215,9 @@ pub(crate) struct Run {
     pub(crate) decisions: Vec<Decision>,
     pub(crate) calls: Vec<Call>,
     pub(crate) switches: Vec<Switch>,
+    pub(crate) reads: Vec<Read>,
+    /// When reads were due that were not sent because the storm woke too late for them.
+    pub(crate) reads_overslept: Vec<Duration>,
     /// `None` where the order service was not to crash. Where it was there are no decisions, calls and switches: they were noted
     /// by who crashed.
     pub(crate) crashes: Option<Vec<Crash>>,
@@ -216,6 +250,8 @@ struct Pages {
     decisions: Mutex<Vec<Decision>>,
     calls: Mutex<Vec<Call>>,
     switches: Mutex<Vec<Switch>>,
+    reads: Mutex<Vec<Read>>,
+    reads_overslept: Mutex<Vec<Duration>>,
 }
 
 impl Log {
@@ -227,6 +263,8 @@ impl Log {
             decisions: Mutex::default(),
             calls: Mutex::default(),
             switches: Mutex::default(),
+            reads: Mutex::default(),
+            reads_overslept: Mutex::default(),
         }))
     }
 
@@ -261,6 +299,21 @@ impl Log {
     pub(crate) fn answered_again(&self, order: usize, number: usize, heard: Heard) {
         let again = &mut self.orders()[order].again[number];
         again.answer = Some(heard.after(again.sent));
+    }
+
+    /// Notes that a product is being asked for, and returns how often one was before.
+    pub(crate) fn asked(&self) -> usize {
+        let mut reads = self.reads();
+        reads.push(Read { sent: self.now(), shown: None });
+        reads.len() - 1
+    }
+
+    pub(crate) fn shown(&self, read: usize, shown: Shown) {
+        self.reads()[read].shown = Some(shown);
+    }
+
+    pub(crate) fn overslept_read(&self, due: Duration) {
+        self.reads_overslept().push(due);
     }
 
     /// Notes a decision that has just been made, and returns its number. The request is admitted, unless it is turned away.
@@ -304,5 +357,13 @@ impl Log {
 
     pub(crate) fn switches(&self) -> MutexGuard<'_, Vec<Switch>> {
         self.0.switches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn reads(&self) -> MutexGuard<'_, Vec<Read>> {
+        self.0.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn reads_overslept(&self) -> MutexGuard<'_, Vec<Duration>> {
+        self.0.reads_overslept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

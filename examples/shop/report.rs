@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::figures::{Entries, Figures, Left, Repeats, Rush, Tally};
+use crate::figures::{Entries, Figures, Left, Reads, Repeats, Rush, Tally};
 use crate::judge::Verdict;
 use crate::layers::{Layer, Without};
 use crate::orders::{BURST, RATE};
@@ -62,11 +62,12 @@ fn line(log: &Log, acts: &[Act]) -> String {
     )
 }
 
-/// Prints what became of the orders of each phase, then what the breaker did and who crashed, and then what became of the
-/// promises.
+/// Prints what became of the orders of each phase and what was shown of products, then what the breaker did and who crashed, and
+/// then what became of the promises.
 pub(crate) fn print(verdict: &Verdict) {
     print_orders(verdict);
     print_repeats(&verdict.phases);
+    print_reads(&verdict.phases);
     print_switches(&verdict.phases);
     if verdict.crashes.is_none() {
         print_rushes(&verdict.phases);
@@ -152,6 +153,25 @@ fn print_repeats(phases: &[Figures]) {
     );
 }
 
+fn print_reads(phases: &[Figures]) {
+    println!(
+        "\n{:<9}{:>9}{:>9}{:>9}{:>11}{:>9}{:>11}",
+        "products", "read", "fresh", "stale", "mismarked", "failed", "oldest ms"
+    );
+    for Figures { played, reads, .. } in phases {
+        let Reads { sent, fresh, stale, mismarked, oldest } = reads;
+        println!(
+            "{:<9}{sent:>9}{fresh:>9}{stale:>9}{mismarked:>11}{:>9}{:>11}",
+            played.act.phase.name(),
+            reads.failed(),
+            in_a_column(*oldest),
+        );
+    }
+    println!(
+        "products: as the catalogue says (fresh), or from memory and marked so (stale); and how old the oldest was"
+    );
+}
+
 fn print_switches(phases: &[Figures]) {
     let mut switches =
         phases.iter().flat_map(|phase| phase.switches.iter().map(|switch| (phase.played.act.phase, switch))).peekable();
@@ -197,7 +217,9 @@ fn print_crashes(verdict: &Verdict) {
          {late} would have been entered late, {lost} never were"
     );
     if verdict.crashes.is_some() {
-        println!("how soon orders are answered and how many are paid is not judged: a service that is gone is gone");
+        println!(
+            "how soon orders are answered, how many are paid, and what is shown is not judged: a service that is gone is gone"
+        );
     }
 }
 
@@ -247,7 +269,7 @@ pub(crate) fn json(script: Script, store: &Records, without: &Without, verdict: 
 }
 
 fn phase(figures: &Figures) -> Value {
-    let Figures { played, orders, judged, repeats, rush, p50, p99, calls, switches } = figures;
+    let Figures { played, orders, judged, repeats, reads, rush, p50, p99, calls, switches } = figures;
     let mut phase = json!({
         "name": played.act.phase.name(),
         "ms": millis(played.until - played.from),
@@ -257,6 +279,14 @@ fn phase(figures: &Figures) -> Value {
         "p99_ms": p99.map(millis),
         "judged": tally(judged),
         "again": again(repeats),
+        "reads": {
+            "sent": reads.sent,
+            "fresh": reads.fresh,
+            "stale": reads.stale,
+            "mismarked": reads.mismarked,
+            "failed": reads.failed(),
+            "oldest_ms": reads.oldest.map(millis),
+        },
         "limit": {
             "offered": rush.offered,
             "admitted": rush.admitted,

@@ -1,12 +1,15 @@
-//! The scripts as data: which phases a run goes through, how long and how fast, how the provider fares in each, and how
-//! patient the shop's breaker is.
+//! The scripts as data: which phases a run goes through, how long and how fast, how provider and catalogue fare in each, and
+//! how patient the shop's breaker is.
 
 use std::time::Duration;
 
 use clap::ValueEnum;
 
 use crate::orders::RATE;
-use crate::provider::Mood;
+use crate::upstream::Mood;
+
+/// How many products a second are read, in all phases.
+pub(crate) const READS: u32 = 100;
 
 /// What happens to the payment provider, and so to the shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +34,21 @@ impl Phase {
         }
     }
 
-    /// How the provider fares in it.
-    pub(crate) const fn mood(self) -> Mood {
+    /// How the provider fares in it,
+    pub(crate) const fn provider(self) -> Mood {
         match self {
             Self::Calm | Self::Recovery | Self::Burst => Mood::Healthy,
             Self::Shaky => Mood::Shaky,
             Self::Slow => Mood::Slow,
             Self::Outage => Mood::Outage,
+        }
+    }
+
+    /// and the catalogue.
+    pub(crate) const fn catalogue(self) -> Mood {
+        match self {
+            Self::Outage => Mood::Outage,
+            Self::Calm | Self::Shaky | Self::Slow | Self::Recovery | Self::Burst => Mood::Healthy,
         }
     }
 

@@ -1,12 +1,13 @@
 mod crashes;
+mod reads;
 
 use buttress::circuit_breaker::{State, TripReason};
 use clap::ValueEnum;
 
 use super::*;
 use crate::figures::due;
-use crate::record::{Again, Call, Cause, Decision, Ending, Played, Switch};
-use crate::script::Script;
+use crate::record::{Again, Call, Cause, Decision, Ending, Played, Read, Shown, Switch};
+use crate::script::{READS, Script};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -20,6 +21,8 @@ fn nothing() -> Run {
         decisions: vec![],
         calls: vec![],
         switches: vec![],
+        reads: vec![],
+        reads_overslept: vec![],
         crashes: None,
         taken_over: vec![],
         open_for,
@@ -66,12 +69,30 @@ fn good_run() -> Run {
             run.decisions.push(Decision { began: sent, ended: sent, admitted: said != LIMITED });
             run.calls.extend(ending.map(|ending| Call { began: sent, ending }));
         }
+        run.reads.extend(
+            (0..).map(|read| from + Duration::from_secs(1) * read / READS).take_while(|sent| *sent < until).map(
+                |sent| match act.phase {
+                    Phase::Outage => told_from_memory(sent),
+                    Phase::Calm | Phase::Shaky | Phase::Slow | Phase::Recovery | Phase::Burst => {
+                        told_by_the_catalogue(sent)
+                    }
+                },
+            ),
+        );
         from = until;
     }
     run.book = (0..run.orders.len()).map(|number| number.to_string()).collect();
     run.charged = run.book.clone();
     clicked_again(&mut run).into_iter().enumerate().for_each(|(number, order)| send_again(order, number));
     run
+}
+
+fn told_by_the_catalogue(sent: Duration) -> Read {
+    Read { sent, shown: Some(Shown { as_of: sent + 5 * MS, at: sent + 6 * MS, is_marked: false }) }
+}
+
+fn told_from_memory(sent: Duration) -> Read {
+    Read { sent, shown: Some(Shown { as_of: sent - 900 * MS, at: sent + MS, is_marked: true }) }
 }
 
 /// Orders that get in in the burst, where nobody counts how many fare how.
@@ -146,6 +167,9 @@ const STORM: &str = "no storm of retries in the outage";
 const AGAIN: &str = "paid again after recovery";
 const LIMIT: &str = "held to the limit in the burst";
 const WHEN: &str = "refused with when to come back";
+const SHOWN: &str = "products shown in the outage";
+const MARKED: &str = "marked stale in the outage";
+const FRESH: &str = "products fresh after recovery";
 const ORDERS: &str = "one order for each number";
 const CHARGES: &str = "one charge for each number";
 const SAME: &str = "the first answer to each click";
@@ -157,21 +181,21 @@ const SERVED: &str = "served in the end";
 fn a_good_run_keeps_every_promise() {
     let verdict = judge(&good_run());
     assert!(verdict.all_held() && verdict.void.is_none());
-    assert_eq!(verdict.promises.len(), 12);
+    assert_eq!(verdict.promises.len(), 15);
 }
 
 #[test]
 fn a_run_of_nothing_keeps_none() {
     assert_eq!(
         broken(&nothing()),
-        [IN_TIME, CALM, SHAKY, OUTAGE, ALONE, STORM, AGAIN, LIMIT, WHEN, ORDERS, CHARGES, SAME]
+        [IN_TIME, CALM, SHAKY, OUTAGE, ALONE, STORM, AGAIN, LIMIT, WHEN, SHOWN, MARKED, FRESH, ORDERS, CHARGES, SAME]
     );
 }
 
 #[test]
 fn a_storm_that_sent_nothing_keeps_none() {
-    let run = Run { orders: vec![], decisions: vec![], ..good_run() };
-    assert_eq!(broken(&run), [IN_TIME, CALM, SHAKY, OUTAGE, ALONE, STORM, AGAIN, LIMIT, WHEN, ORDERS, CHARGES, SAME]);
+    let run = Run { orders: vec![], decisions: vec![], reads: vec![], ..good_run() };
+    assert_eq!(broken(&run), broken(&nothing()));
 }
 
 #[test]

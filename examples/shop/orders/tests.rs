@@ -57,7 +57,8 @@ fn shop(without: &[Layer], records: MemoryStore, charges: Uri, book: Book) -> Ro
     let without = Without::new([&[Layer::Timeout], without].concat());
     let log = Log::start();
     let payments = payments(&without, Duration::from_secs(1), log.clone()).expect("settings that work");
-    let service = OrderService { without, tenant: "shop".into(), payments, charges, book, log };
+    let service =
+        OrderService { without, tenant: "shop".into(), payments, charges, products: Router::new(), book, log };
     service.over(records).expect("settings that work")
 }
 

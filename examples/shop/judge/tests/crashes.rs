@@ -26,8 +26,9 @@ fn a_crash_comes_while_its_phase_is_on_and_leaves_time_to_take_over() {
 }
 
 #[test]
-fn of_a_service_that_crashes_it_is_not_promised_how_soon_it_answers_and_how_many_are_paid() {
+fn of_a_service_that_crashes_it_is_not_promised_how_soon_it_answers_how_many_are_paid_and_what_is_shown() {
     let mut run = good_run_with_crashes();
+    run.reads.clear();
     run.orders.iter_mut().filter(|order| order.again.is_empty()).for_each(|order| {
         order.answer = Some(answer(Said::PayLater, 5000 * MS));
     });

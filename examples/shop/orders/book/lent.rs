@@ -15,16 +15,13 @@ use axum::http::{Method, Request};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use buttress::BoxError;
-use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::OrderBook;
+use crate::client::{HttpClient, client};
 use crate::orders::Order;
 
 pub(super) async fn lend(book: OrderBook) -> io::Result<SocketAddr> {
@@ -49,15 +46,13 @@ pub(super) async fn lend(book: OrderBook) -> io::Result<SocketAddr> {
 
 /// The way to such a book.
 pub(crate) struct Lent {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: HttpClient,
     address: SocketAddr,
 }
 
 impl Lent {
     pub(super) fn at(address: SocketAddr) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        Self { client: Client::builder(TokioExecutor::new()).build(connector), address }
+        Self { client: client(), address }
     }
 
     pub(super) async fn enter(&self, order: Order, fence: Option<u64>) -> Result<bool, BoxError> {

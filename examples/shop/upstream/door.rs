@@ -26,9 +26,10 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Makes one on a free port of the loopback interface. It opens when somebody waits at it.
+    /// Makes one on a free port of the loopback interface. It is open already, before somebody waits at it.
     pub(super) fn hang(behaviour: watch::Receiver<Behaviour>) -> io::Result<Self> {
-        Ok(Self { port: Port::keep()?, listener: None, behaviour, hung: Instant::now() })
+        let port = Port::keep()?;
+        Ok(Self { listener: Some(port.listen()?), port, behaviour, hung: Instant::now() })
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
@@ -63,7 +64,7 @@ impl Listener for Door {
             tokio::select! {
                 visitor = next(self.listener.as_mut()) => return visitor,
                 () = sleep(rest) => {}
-                changed = self.behaviour.changed() => changed.expect("the desk behind the door changes it"),
+                changed = self.behaviour.changed() => changed.expect("the server behind the door keeps it"),
             }
         }
     }
@@ -108,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_shut_door_refuses_and_keeps_its_port() {
-        let behaviour = watch::Sender::new(Mood::Refusing.behaviour());
+        let behaviour = watch::Sender::new(Mood::Healthy.behaviour());
         let mut door = Door::hang(behaviour.subscribe()).expect("there is a free port");
         let address = door.address();
         tokio::spawn(async move {
@@ -117,16 +118,24 @@ mod tests {
             }
         });
         for _ in 0..3 {
+            behaviour.send_replace(Mood::Healthy.behaviour());
+            until(async || TcpStream::connect(address).await.ok()).await;
+
             behaviour.send_replace(Mood::Refusing.behaviour());
             let refused = until(async || TcpStream::connect(address).await.err()).await;
             assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
             let stranger = TcpSocket::new_v4().expect("a socket");
             let taken = stranger.bind(address).expect_err("the keeper holds it");
             assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
-
-            behaviour.send_replace(Mood::Healthy.behaviour());
-            until(async || TcpStream::connect(address).await.ok()).await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_door_is_open_as_soon_as_it_is_hung() {
+        let behaviour = watch::Sender::new(Mood::Healthy.behaviour());
+        let mut door = Door::hang(behaviour.subscribe()).expect("there is a free port");
+        let visitor = TcpStream::connect(door.address()).await.expect("nobody waits at it yet");
+        assert_eq!(door.accept().await.1, visitor.local_addr().expect("it is connected"));
     }
 
     /// What `attempt` comes to once the door has heard of the change.
