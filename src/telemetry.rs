@@ -5,6 +5,7 @@
 
 #![cfg_attr(not(feature = "tracing"), allow(unused_variables))]
 
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -155,6 +156,11 @@ pub(crate) fn run_ended(name: &Name, key: &impl fmt::Display, outcome: &'static 
 /// A request was not run, and its sender was told what was recorded.
 pub(crate) fn replayed(name: &Name, key: &impl fmt::Display) {
     decided!(layer = "idempotency", name = %name, %key, "replayed");
+}
+
+/// A store did not say what is known of a request.
+pub(crate) fn store_failed(name: &Name, error: &(dyn Error + 'static)) {
+    decided!(layer = "idempotency", name = %name, error, "the store failed");
 }
 
 /// A request was not run.

@@ -81,13 +81,13 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
         M: MarkDegraded<Res>,
     {
         match (self.plan.classify.classify(result.as_ref()), result) {
-            (Outcome::Failure(failure), result) => self.failed(failure, result),
+            (Outcome::Failure(failure), result) => self.failed(&failure, result),
             (Outcome::Success, Ok(response)) => Ok(self.learn(response)),
             (Outcome::Success, result) => result,
         }
     }
 
-    fn failed<Req, Res, E>(mut self, failure: Failure, result: Result<Res, E>) -> Result<Res, E>
+    fn failed<Req, Res, E>(mut self, failure: &Failure, result: Result<Res, E>) -> Result<Res, E>
     where
         R: Remember<Req, Res, Key = K, Kept = V, Asked = A>,
         M: MarkDegraded<Res>,
@@ -103,16 +103,16 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
                 result
             }
             Aim::Answer { .. } if !self.plan.trigger.contain(failure.kind()) => {
-                telemetry::left_alone("cache_fallback", name, &failure);
+                telemetry::left_alone("cache_fallback", name, failure);
                 result
             }
             Aim::Answer { .. } => {
-                let Some(response) = self.recall(&failure) else {
+                let Some(response) = self.recall(failure) else {
                     self.plan.shared.counters.count(Counted::Missed);
-                    telemetry::nothing_remembered(name, &failure);
+                    telemetry::nothing_remembered(name, failure);
                     return result;
                 };
-                superseded::by_another(&failure);
+                superseded::by_another(failure);
                 Ok(response)
             }
         }

@@ -11,6 +11,7 @@ use crate::idempotency::handle::Place;
 use crate::idempotency::state::{Acquired, Begin, Claim, Owner};
 use crate::idempotency::store::{Store, StoreError};
 use crate::rejection::RefusalReason;
+use crate::telemetry;
 
 /// The longest that a repeated request is asked to stay away: the first one may be done at any time.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -136,6 +137,9 @@ impl<St: Store, P, T> Runner<St, P, T> {
     }
 
     fn cannot<Res, E>(&self, error: &StoreError) -> Told<Res, E> {
+        if !matches!(error, StoreError::Full) {
+            telemetry::store_failed(&self.running.rules.name, error);
+        }
         self.refused(match error {
             StoreError::Full => RefusalReason::StoreFull,
             StoreError::Corrupt(_) => RefusalReason::OutcomeUnknown,
