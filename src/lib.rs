@@ -59,13 +59,15 @@
 //! A `ServiceBuilder` is read from the top, outermost first; a chain of axum's `.layer` calls from the bottom. On a single
 //! route, put several layers into one `ServiceBuilder`: a chain leaves axum guessing at the error between them.
 //!
-//! - **Server**: rate limit, timeout, idempotency, handler. What is refused costs nothing more; the promise to the client
-//!   covers all that is behind it; what was begun goes on when a client gives up, and whoever asks again gets its answer.
-//!   Authentication stands outside of idempotency, whose keys are somebody's.
-//! - **Client**: fallback, total timeout, retry, circuit breaker, attempt timeout, client. The fallback answers
+//! - **Server**: rate limit, cache fallback, timeout, idempotency, handler. What is refused costs nothing more; what comes too
+//!   late is answered from memory, if it can be; the promise to the client covers all that is behind it; what was begun goes on
+//!   when a client gives up, and whoever asks again gets its answer.
+//!   Authentication stands outside of idempotency and of the cache fallback, whose keys are somebody's.
+//! - **Client**: fallback or cache fallback, total timeout, retry, circuit breaker, attempt timeout, client. The fallback answers
 //!   whatever the others refuse; the attempt's timeout stands inside retry and breaker, so that both see it fail.
 //!
-//! [`http::client_stack`] and [`http::server_stack`] put them so, with settings that are checked together.
+//! [`http::client_stack`] and [`http::server_stack`] put them so, with settings that are checked together, but for the cache
+//! fallback, which goes around a client's stack.
 //!
 //! # What holds for every layer
 //!
@@ -79,8 +81,8 @@
 //! - *Time is tokio's.* `tokio::time::pause` stops a whole stack, so your tests need not wait.
 //! - *Dropping a call is safe* at every point.
 //! - *A call that succeeds* allocates nothing (but for telling an HTTP service its deadline, where you ask for that,
-//!   what a retry copies of an HTTP request, the task and the record of a request that is run once, and an answer that is
-//!   remembered), arms no timer unless it has to wait, reads the clock at most once in
+//!   what a retry copies of an HTTP request, the task and the record of a request that is run once, an answer that is
+//!   remembered, and what of an HTTP request has to be known for that), arms no timer unless it has to wait, reads the clock at most once in
 //!   each layer that needs the time, and writes nothing that another thread writes (but for the rate limit, whose
 //!   number is shared, and a retry's budget while it is not full). What you put into an `Arc` costs a reference
 //!   count, and so does what a retry or a rate limit that waits clones for a call, and a fallback for its first one: the

@@ -64,6 +64,9 @@ impl<R, C, M> CacheFallbackLayer<CacheKey, StoredResponse, R, C, M> {
     }
 
     /// For a client: the same as [`http_server`](Self::http_server), but that the scheme of a request counts.
+    ///
+    /// Nobody but a client can make its own bodies, such as hyper's `Incoming`. Give its responses another one right before
+    /// `.service(client)`: `.map_response(|response: Response<_>| response.map(axum::body::Body::new))`.
     pub fn http_client<S, F>(
         self,
         responses: CachedResponses<S>,
