@@ -107,8 +107,8 @@ impl IdempotencyConfig {
         self
     }
 
-    /// For how long a request is somebody's own who does not say that it still runs, which is said each third of that; 30 s by
-    /// default. After a crash nobody runs the request for as long.
+    /// For how long a request belongs to a run that says nothing; 30 s by default. A run says each third of that that it is still
+    /// there. After a crash nobody runs the request for as long.
     #[must_use]
     pub const fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
@@ -151,6 +151,9 @@ impl IdempotencyConfig {
 
     /// After so many runs that crashed, hung or lost their lease a request is not run again: it is parked until somebody
     /// [has looked](super::IdempotencyLayer::resolve). 5 by default; 1 is at most once.
+    ///
+    /// A claim that a store carries out after nobody waits for it any more, as one that stood still and goes on may, counts as a
+    /// run that crashed, although nothing was run.
     #[must_use]
     pub const fn max_attempts(mut self, attempts: NonZeroU32) -> Self {
         self.max_attempts = attempts;

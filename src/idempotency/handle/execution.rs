@@ -53,7 +53,7 @@ impl Execution {
 
     /// Larger for each run of the same request; of two requests it says nothing. Write it down with what the request asks for,
     /// beside what each operation asks for its own, and refuse to write for a smaller one: that is of a run that was taken over
-    /// from and does not know it.
+    /// from and does not know it. Those of our stores fit an `i64`, which databases have.
     #[must_use]
     pub const fn fence(&self) -> u64 {
         self.acquired.fence
@@ -66,6 +66,7 @@ impl Execution {
     }
 
     /// Whether a run before this one ended without anybody knowing what came of it: the effect may be there already.
+    /// (Or it was none: see [`max_attempts`](crate::idempotency::IdempotencyConfig::max_attempts).)
     #[must_use]
     pub const fn is_recovered(&self) -> bool {
         self.acquired.is_recovered()
