@@ -76,10 +76,10 @@ where
         };
         // The call is over, and what it holds goes before anything is done about it.
         this.called.set(None);
-        match this.looked.take() {
-            None => Poll::Ready(result),
-            Some(looked) => Poll::Ready(looked.answered(result)),
+        if this.looked.is_none() {
+            return Poll::Ready(result);
         }
+        Poll::Ready(this.looked.take().expect("it is there").answered(result))
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quick_cache::DefaultHashBuilder;
+use smallvec::{SmallVec, smallvec};
 
 pub(super) use self::answer::Answer;
 use self::entries::{Answers, Entries, OVERHEAD, weight_of};
@@ -169,11 +170,14 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
         answer: &Arc<Answer<V>>,
         replaces: &impl Fn(&V) -> bool,
     ) -> Option<Answers<V>> {
-        let (replaced, others): (Vec<_>, Vec<_>) = known.iter().partition(|other| replaces(&other.value));
-        if replaced.iter().any(|other| other.asked_at > answer.asked_at) {
-            return None;
+        let mut all: SmallVec<[_; MOST_VARIANTS + 1]> = smallvec![answer];
+        for other in known {
+            if !replaces(&other.value) {
+                all.push(other);
+            } else if other.asked_at > answer.asked_at {
+                return None;
+            }
         }
-        let mut all: Vec<_> = iter::once(answer).chain(others).collect();
         // The youngest first, which is the first to be found.
         all.sort_by_key(|other| Reverse(other.asked_at));
         let mut room = self.0.max_entry;
