@@ -59,7 +59,8 @@ impl CacheFallbackConfig {
 
     /// How long a call waits for a service that is not ready to take it, before it is answered from memory; 50 ms by default.
     ///
-    /// A call for which nothing is remembered waits on. So a service that has been asked for more than it can do at once is
+    /// A call for which nothing is remembered waits on, and so does any where refusals ([`Refused`](FailureKind::Refused)) are not
+    /// [stood in for](Self::on). So a service that has been asked for more than it can do at once is
     /// relieved of those who can do without it. A pause that is shorter than this, as for a connection within one network, is
     /// no failure.
     #[must_use]

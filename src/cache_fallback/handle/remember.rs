@@ -23,7 +23,8 @@ pub enum Asks<K, A> {
         most: Option<Duration>,
     },
     /// That something be forgotten, since it changes it: once it has succeeded what [`Remember::changed`] says, and what is
-    /// remembered under this key if nobody can know whether it has, since it was given up or timed out.
+    /// remembered under this key if nobody can know whether it has, since it was given up,
+    /// timed out or failed without an answer.
     ToForget {
         /// The key.
         key: K,

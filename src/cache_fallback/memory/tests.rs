@@ -278,9 +278,7 @@ fn many_who_keep_and_one_who_forgets() {
                 1 => _ = store.forget_where(|_| true),
                 _ => _ = store.forget_some(&7, |_| true),
             }
-            assert!(store.get(&7, |_| true).is_none() || round % 3 == 2);
         });
-        // `forget_some` may have looked before anything was there; then it forgets what comes, by the version.
         assert!(store.get(&7, |_| true).is_none(), "round {round}");
     }
 }

@@ -23,7 +23,7 @@ use crate::key::KeyOf;
 /// | the same with `Cache-Control: no-store` or `no-cache`, with `Range`, with a body, or with `Authorization` or `Cookie` unless there is a [scope](Self::scope) | has nothing to do with the memory |
 /// | `OPTIONS`, `TRACE`, `CONNECT` | have nothing to do with it either |
 /// | any other, answered with 2xx or 3xx | has the responses for its URI forgotten, and for that of its `Location` and `Content-Location`, within its scope |
-/// | any other that is given up or times out | may have changed something, and has the responses for its URI forgotten |
+/// | any other that is given up, times out or fails without an answer | may have changed something, and has the responses for its URI forgotten |
 ///
 /// | response to a `GET` | |
 /// |---|---|
