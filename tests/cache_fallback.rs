@@ -12,8 +12,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use buttress::cache_fallback::{
-    Allowed, Asks, CacheFallbackConfig, CacheFallbackLayer, Counts, InvalidCacheFallback, Memory, MemoryStore,
-    Recalled, Remember, Slot,
+    Accepts, Allowed, Asks, Because, CacheFallbackConfig, CacheFallbackLayer, Counts, InvalidCacheFallback, Memory,
+    MemoryStore, Recalled, Remember, Slot,
 };
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
 use buttress::outcome::{Degraded, Failure, FailureKind, Outcome};
@@ -522,7 +522,10 @@ impl Remember<Question, String> for Dictionary {
     fn asks(&self, question: &Question) -> Asks<char, Self::Asked> {
         let Question { letter, language, most, changes, .. } = *question;
         let asked = (letter, language);
-        if changes { Asks::ToForget { key: letter, asked } } else { Asks::For { key: letter, asked, most } }
+        if changes {
+            return Asks::ToForget { key: letter, asked };
+        }
+        Asks::For { key: letter, asked, accepts: Accepts { stand_in: most, ..Accepts::default() } }
     }
 
     fn learn(&self, asked: Self::Asked, response: String, slot: Slot<char, Self::Kept>) -> String {
@@ -543,7 +546,8 @@ impl Remember<Question, String> for Dictionary {
     }
 
     fn recall(&self, _: &Self::Asked, kept: &Self::Kept, recalled: Recalled<'_>) -> String {
-        format!("{} ({} s, {}, {})", kept.1, recalled.age.as_secs(), recalled.failure, recalled.name)
+        let Because::Failed(failure) = recalled.because else { panic!("nothing has failed: {recalled:?}") };
+        format!("{} ({} s, {}, {})", kept.1, recalled.age.as_secs(), failure, recalled.name)
     }
 
     fn changed(&self, asked: &Self::Asked, _: &String, forget: &mut dyn FnMut(&char)) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 pub use self::counts::Counts;
 pub(super) use self::counts::{Counted, Counters};
-pub use self::remember::{Asks, Clones, Recalled, Remember, SizeOf, TypeSize, Unsaid};
+pub use self::remember::{Accepts, Asks, Because, Clones, Recalled, Remember, Share, SizeOf, TypeSize, Unsaid};
 pub use self::slot::Slot;
 use super::config::CacheFallbackConfig;
 use super::memory::MemoryStore;

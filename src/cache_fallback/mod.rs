@@ -86,7 +86,9 @@ mod state;
 
 pub use self::config::{CacheFallbackConfig, InvalidCacheFallback};
 pub use self::future::ResponseFuture;
-pub use self::handle::{Asks, Clones, Counts, Memory, Recalled, Remember, SizeOf, Slot, TypeSize, Unsaid};
+pub use self::handle::{
+    Accepts, Asks, Because, Clones, Counts, Memory, Recalled, Remember, Share, SizeOf, Slot, TypeSize, Unsaid,
+};
 pub use self::layer::CacheFallbackLayer;
 pub use self::memory::{InvalidMemory, MemoryStore};
 pub use self::service::CacheFallback;

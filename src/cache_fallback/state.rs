@@ -11,6 +11,10 @@ use crate::clock::Moment;
 pub struct Allowed {
     /// How old it was when it came.
     pub age: Duration,
+    /// How old it may be when it is told without asking.
+    pub fresh: Option<Duration>,
+    /// For how long it may be told when it is no longer fresh, while another one is asked for.
+    pub stale_while_revalidate: Option<Duration>,
     /// How old it may be when it stands in for a failure.
     pub stale_if_error: Option<Duration>,
 }
@@ -88,7 +92,11 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_allowed_only_shortens(longest: u32, allowed: Option<u32>, age: u16, later: u32) {
-            let allowed = Allowed { age: u32::from(age) * SEC, stale_if_error: allowed.map(|allowed| allowed * SEC) };
+            let allowed = Allowed {
+                age: u32::from(age) * SEC,
+                stale_if_error: allowed.map(|allowed| allowed * SEC),
+                ..Allowed::default()
+            };
             let life = Life::begin(at(0), longest * SEC, allowed);
             let reference = u64::from(age) + u64::from(later);
             let most = u64::from(longest).min(allowed.stale_if_error.map_or(u64::MAX, |allowed| allowed.as_secs()));

@@ -2,7 +2,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache_fallback::handle::{Asks, Counted, Recalled, Remember, Shared, Slot};
+use crate::cache_fallback::handle::{Asks, Because, Counted, Recalled, Remember, Shared, Slot};
 use crate::clock::Moment;
 use crate::outcome::{Classify, Degraded, Failure, FailureKind, Kinds, MarkDegraded, Outcome};
 use crate::{superseded, telemetry};
@@ -55,9 +55,9 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
     {
         let (asked, aim) = match plan.remember.asks(request) {
             Asks::Nothing => return None,
-            Asks::For { key, asked, most } => {
+            Asks::For { key, asked, accepts } => {
                 let longest = plan.shared.config.stale_if_error;
-                let most = most.map_or(longest, |most| most.min(longest));
+                let most = accepts.stand_in.map_or(longest, |most| most.min(longest));
                 (asked, Aim::Answer { slot: Slot::new(plan.shared.clone(), key), most })
             }
             Asks::ToForget { key, asked } => {
@@ -145,7 +145,8 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
         let answer = shared.store.get(slot.key(), |kept| remember.does_for(&self.asked, kept))?;
         let age = answer.life.may_stand_in(Moment::now(), *most)?;
         shared.counters.count(Counted::StoodIn);
-        let mut response = remember.recall(&self.asked, &answer.value, Recalled { age, failure, name });
+        let mut response =
+            remember.recall(&self.asked, &answer.value, Recalled { age, because: Because::Failed(failure), name });
         let degraded = Degraded::new("cache_fallback", name, failure.clone());
         telemetry::recalled(&degraded, age);
         mark.mark(&mut response, degraded);

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::future::{Future, ready};
 use std::hash::Hash;
 use std::time::Duration;
 
@@ -13,14 +14,14 @@ use crate::outcome::Failure;
 pub enum Asks<K, A> {
     /// Nothing: no answer of old will do for it, and the answer to it will do for no other.
     Nothing,
-    /// For the answer under a key, in case it fails.
+    /// For the answer under a key.
     For {
         /// The key.
         key: K,
         /// What has to be known of the request once it is sent.
         asked: A,
-        /// How old the answer may be, if its sender has said.
-        most: Option<Duration>,
+        /// Which answers of old do for its sender.
+        accepts: Accepts,
     },
     /// That something be forgotten, since it changes it: once it has succeeded what [`Remember::changed`] says, and what is
     /// remembered under this key if nobody can know whether it has, since it was given up,
@@ -33,16 +34,55 @@ pub enum Asks<K, A> {
     },
 }
 
+/// Which answers of old do for the sender of a request; whichever the layer tells, by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepts {
+    /// How old an answer may be that is told without asking the service, if the sender has said so; zero if it is to be asked.
+    pub unasked: Option<Duration>,
+    /// How old an answer may be that stands in for a failure, if the sender has said so.
+    pub stand_in: Option<Duration>,
+    /// Whether one call may be made for this request and others that are made at the same time.
+    pub shared: bool,
+    /// Whether the service is not to be asked at all.
+    pub only_remembered: bool,
+}
+
+impl Default for Accepts {
+    fn default() -> Self {
+        Self { unasked: None, stand_in: None, shared: true, only_remembered: false }
+    }
+}
+
 /// How an answer of old is told.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug)]
 pub struct Recalled<'a> {
     /// How old it is.
     pub age: Duration,
-    /// What it stands in for.
-    pub failure: &'a Failure,
+    /// Why it is told.
+    pub because: Because<'a>,
     /// What the layer is called.
     pub name: Name,
+}
+
+/// Why an answer of old is told.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug)]
+pub enum Because<'a> {
+    /// It is fresh.
+    Fresh {
+        /// For so long yet.
+        ttl: Duration,
+    },
+    /// It is fresh no more, and another one is being asked for.
+    Refreshing {
+        /// So long ago it was fresh.
+        stale_for: Duration,
+    },
+    /// It is the answer to another request, which was under way when this one came.
+    Shared,
+    /// It stands in for this failure.
+    Failed(&'a Failure),
 }
 
 /// Knows which requests have the same answer, and how it is remembered.
@@ -81,6 +121,38 @@ pub trait Remember<Req, Res> {
     /// Says of which keys the answers must be forgotten, as [`Asks::ToForget`] asked; of none, unless said otherwise.
     fn changed(&self, asked: &Self::Asked, response: &Res, forget: &mut dyn FnMut(&Self::Key)) {
         let _ = (asked, response, forget);
+    }
+}
+
+/// Knows of requests and answers what it takes to ask once for all who ask at the same time.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say how the answer `{Res}` to a `{Req}` is shared",
+    label = "read-through asks once for all who ask at the same time",
+    note = "`.key(..)`, `.http_server(..)` and `.http_client(..)` do"
+)]
+pub trait Share<Req, Res>: Remember<Req, Res> {
+    /// Tells requests with the same key apart that have different answers, as far as an answer that is `known` under the key
+    /// shows. Those of the same number are answered by one call; each is asked then whether the answer
+    /// [does for it](Remember::does_for). All are of one number, unless said otherwise.
+    fn variant(&self, asked: &Self::Asked, known: &Self::Kept) -> u64 {
+        let _ = (asked, known);
+        0
+    }
+
+    /// Makes of a request one whose answer is for all who ask: without what its sender has said for themselves. `known` is the
+    /// answer of old that it is to replace. Nothing is changed, unless said otherwise.
+    fn for_all(&self, request: &mut Req, asked: &mut Self::Asked, known: Option<&Self::Kept>) {
+        let _ = (request, asked, known);
+    }
+
+    /// Takes in an answer that was [learned](Remember::learn), until it is kept or it is clear that it will not be.
+    fn gather(&self, response: Res) -> impl Future<Output = Res> + Send;
+
+    /// What a sender is told who wants [nothing but an answer of old](Accepts::only_remembered) where there is none. `None` has
+    /// the service asked all the same.
+    fn nothing_remembered(&self, asked: &Self::Asked) -> Option<Res> {
+        let _ = asked;
+        None
     }
 }
 
@@ -135,7 +207,7 @@ where
 
     fn asks(&self, request: &Req) -> Asks<Self::Key, ()> {
         match self.key.key_of(request) {
-            Some(key) => Asks::For { key, asked: (), most: None },
+            Some(key) => Asks::For { key, asked: (), accepts: Accepts::default() },
             None => Asks::Nothing,
         }
     }
@@ -147,6 +219,17 @@ where
 
     fn recall(&self, (): &(), kept: &Res, _: Recalled<'_>) -> Res {
         kept.clone()
+    }
+}
+
+impl<K, Z, Req, Res> Share<Req, Res> for Clones<K, Z>
+where
+    K: KeyOf<Req, Key: Eq + Hash + Clone>,
+    Z: SizeOf<Res>,
+    Res: Clone + Send,
+{
+    fn gather(&self, response: Res) -> impl Future<Output = Res> + Send {
+        ready(response)
     }
 }
 

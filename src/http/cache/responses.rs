@@ -11,7 +11,7 @@ use super::key::{CacheKey, Side};
 use super::rules::{self, Lookup, Verdict};
 use super::scope::{CacheScope, Everybody, Site, Whose};
 use super::stored::{StoredHead, StoredResponse};
-use crate::cache_fallback::{Allowed, Asks, Recalled, Remember, Slot};
+use crate::cache_fallback::{Accepts, Allowed, Asks, Recalled, Remember, Slot};
 use crate::idempotency::NotSaid;
 use crate::key::KeyOf;
 
@@ -173,7 +173,8 @@ where
             rules::Asks::Bypass => Asks::Nothing,
             rules::Asks::Lookup(lookup) => {
                 let asked = AskedOfCache(Asked::For { lookup, headers: headers.clone() });
-                Asks::For { key, asked, most: lookup.most_age }
+                let accepts = Accepts { stand_in: lookup.most_age, ..Accepts::default() };
+                Asks::For { key, asked, accepts }
             }
             rules::Asks::Changes => Asks::ToForget { key: key.clone(), asked: AskedOfCache(Asked::ToForget { key }) },
         }
@@ -211,8 +212,8 @@ where
     }
 
     fn recall(&self, asked: &AskedOfCache, kept: &StoredResponse, recalled: Recalled<'_>) -> Response<B> {
-        let Recalled { age, failure, name } = recalled;
-        let response = kept.recall(asked.lookup().0.is_head, age, name.as_str(), failure);
+        let Recalled { age, because, name } = recalled;
+        let response = kept.recall(asked.lookup().0.is_head, age, name.as_str(), because);
         response.map(|body| (self.into_body)(CopiedBody::recalled(body)))
     }
 

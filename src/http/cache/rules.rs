@@ -146,7 +146,8 @@ fn allowed(headers: &HeaderMap) -> Option<Allowed> {
         return None;
     }
     let fresh = control.s_maxage.or(control.max_age).unwrap_or_default();
-    Some(Allowed { age: age(headers), stale_if_error: control.stale_if_error.map(|stale| fresh.saturating_add(stale)) })
+    let stale_if_error = control.stale_if_error.map(|stale| fresh.saturating_add(stale));
+    Some(Allowed { age: age(headers), stale_if_error, ..Allowed::default() })
 }
 
 /// How old an answer was when it came; none if it does not say so in a way that can be read (RFC 9111, section 5.1).
@@ -206,7 +207,8 @@ mod tests {
         lookup("GET", &[]).verdict(&response(status, headers), false)
     }
 
-    const PLAIN: Allowed = Allowed { age: Duration::ZERO, stale_if_error: None };
+    const PLAIN: Allowed =
+        Allowed { age: Duration::ZERO, fresh: None, stale_while_revalidate: None, stale_if_error: None };
 
     #[test]
     fn only_get_and_head_are_looked_up_and_what_is_not_safe_changes_something() {

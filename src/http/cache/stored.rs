@@ -5,10 +5,11 @@ use bytes::Bytes;
 use http::header::{AGE, CONNECTION, CONTENT_LENGTH, HeaderName, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use sfv::{KeyRef, ListSerializer, RefBareItem, StringRef, TokenRef, key_ref, token_ref};
+use sfv::{Integer, KeyRef, ListSerializer, RefBareItem, StringRef, TokenRef, key_ref, token_ref};
 
 use super::vary::Selection;
-use crate::outcome::{Failure, FailureKind};
+use crate::cache_fallback::Because;
+use crate::outcome::FailureKind;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -77,14 +78,14 @@ impl StoredResponse {
         self.body.len() + self.head.bytes()
     }
 
-    /// The response in the place of a call that failed so, from the cache of this name. `is_head`: without the body.
-    pub(super) fn recall(&self, is_head: bool, age: Duration, cache: &str, failure: &Failure) -> Response<Bytes> {
+    /// The response for this reason, from the cache of this name. `is_head`: without the body.
+    pub(super) fn recall(&self, is_head: bool, age: Duration, cache: &str, because: Because<'_>) -> Response<Bytes> {
         let mut response = Response::new(if is_head { Bytes::new() } else { self.body.clone() });
         *response.status_mut() = self.head.status;
         *response.headers_mut() = self.head.headers.clone();
         response.headers_mut().insert(AGE, age.as_secs().into());
         // Caches that stand closer to the origin come first.
-        response.headers_mut().append(CACHE_STATUS, cache_status(cache, failure));
+        response.headers_mut().append(CACHE_STATUS, cache_status(cache, because));
         response
     }
 }
@@ -103,11 +104,13 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 /// What the cache did (RFC 9211): whether it asked the origin, with what success, and why it has answered itself.
-fn cache_status(cache: &str, failure: &Failure) -> HeaderValue {
+fn cache_status(cache: &str, because: Because<'_>) -> HeaderValue {
+    const COLLAPSED: &KeyRef = key_ref("collapsed");
     const DETAIL: &KeyRef = key_ref("detail");
     const FWD: &KeyRef = key_ref("fwd");
     const FWD_STATUS: &KeyRef = key_ref("fwd-status");
     const HIT: &KeyRef = key_ref("hit");
+    const TTL: &KeyRef = key_ref("ttl");
     let printable: String;
     let name: RefBareItem<'_> = if let Ok(token) = TokenRef::from_str(cache) {
         token.into()
@@ -117,16 +120,31 @@ fn cache_status(cache: &str, failure: &Failure) -> HeaderValue {
     };
     let mut list = ListSerializer::new();
     let member = list.bare_item(name);
-    // The status of a refusal is ours, and none of the origin's.
-    let code = failure.code().filter(|_| failure.rejection().is_none());
-    let member = match (failure.kind(), code) {
-        (FailureKind::Refused | FailureKind::Expired, _) => member.parameter(HIT, true),
-        (_, None) => member.parameter(FWD, token_ref("stale")),
-        (_, Some(code)) => member.parameter(FWD, token_ref("stale")).parameter(FWD_STATUS, code),
+    let _ = match because {
+        Because::Fresh { ttl } => member.parameter(HIT, true).parameter(TTL, whole_seconds(ttl, 1)).finish(),
+        Because::Refreshing { stale_for } => {
+            member.parameter(HIT, true).parameter(TTL, whole_seconds(stale_for, -1)).finish()
+        }
+        Because::Shared => member.parameter(FWD, token_ref("miss")).parameter(COLLAPSED, true).finish(),
+        Because::Failed(failure) => {
+            // The status of a refusal is ours, and none of the origin's.
+            let code = failure.code().filter(|_| failure.rejection().is_none());
+            let member = match (failure.kind(), code) {
+                (FailureKind::Refused | FailureKind::Expired, _) => member.parameter(HIT, true),
+                (_, None) => member.parameter(FWD, token_ref("stale")),
+                (_, Some(code)) => member.parameter(FWD, token_ref("stale")).parameter(FWD_STATUS, code),
+            };
+            member.parameter(DETAIL, token_ref("stale-if-error")).finish()
+        }
     };
-    let _ = member.parameter(DETAIL, token_ref("stale-if-error")).finish();
     let list = list.finish().expect("it has a member");
     HeaderValue::try_from(list).expect("structured fields are of printable characters")
+}
+
+/// As many as the header has digits for.
+fn whole_seconds(duration: Duration, sign: i64) -> Integer {
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    Integer::try_from(sign * seconds).unwrap_or(if sign < 0 { Integer::MIN } else { Integer::MAX })
 }
 
 impl fmt::Debug for StoredResponse {
@@ -145,6 +163,7 @@ mod tests {
     use sfv::{BareItem, List, ListEntry, Parser};
 
     use super::*;
+    use crate::outcome::Failure;
     use crate::rejection::{Cause, Elapsed, Open, Rejection, TripReason};
 
     const SEC: Duration = Duration::from_secs(1);
@@ -167,7 +186,7 @@ mod tests {
     }
 
     fn recalled(stored: &StoredResponse) -> Response<Bytes> {
-        stored.recall(false, 7 * SEC, "shop", &unavailable())
+        stored.recall(false, 7 * SEC, "shop", Because::Failed(&unavailable()))
     }
 
     fn lines(response: &Response<Bytes>) -> Vec<(&str, &str)> {
@@ -197,7 +216,8 @@ mod tests {
 
     #[test]
     fn an_age_is_told_in_whole_seconds() {
-        let age = |age| stored(&[], "").recall(false, age, "shop", &unavailable()).headers()[AGE].clone();
+        let age =
+            |age| stored(&[], "").recall(false, age, "shop", Because::Failed(&unavailable())).headers()[AGE].clone();
         assert_eq!(age(Duration::ZERO), "0");
         assert_eq!(age(Duration::from_millis(1999)), "1");
         assert_eq!(age(Duration::MAX), u64::MAX.to_string());
@@ -206,10 +226,10 @@ mod tests {
     #[test]
     fn a_head_is_told_how_long_the_body_is_that_it_does_not_have() {
         let stored = stored(&[], "hello");
-        let head = stored.recall(true, SEC, "shop", &unavailable());
+        let head = stored.recall(true, SEC, "shop", Because::Failed(&unavailable()));
         assert!(head.body().is_empty());
         assert_eq!(head.headers()[CONTENT_LENGTH], "5", "though its origin did not say so");
-        assert_eq!(lines(&head), lines(&stored.recall(false, SEC, "shop", &unavailable())));
+        assert_eq!(lines(&head), lines(&stored.recall(false, SEC, "shop", Because::Failed(&unavailable()))));
     }
 
     #[test]
@@ -289,7 +309,7 @@ mod tests {
             (open.into(), "shop;hit;detail=stale-if-error"),
             (Failure::new(FailureKind::Refused).with_code(503), "shop;hit;detail=stale-if-error"),
         ] {
-            assert_eq!(cache_status("shop", &failure), expected);
+            assert_eq!(cache_status("shop", Because::Failed(&failure)), expected);
         }
     }
 
@@ -304,7 +324,11 @@ mod tests {
             ("a\"b\\c", r#""a\"b\\c""#),
             ("caf\u{e9}\r\n", "\"caf\""),
         ] {
-            assert_eq!(cache_status(name, &failure), format!("{expected};fwd=stale;detail=stale-if-error"), "{name:?}");
+            assert_eq!(
+                cache_status(name, Because::Failed(&failure)),
+                format!("{expected};fwd=stale;detail=stale-if-error"),
+                "{name:?}"
+            );
         }
     }
 
@@ -335,7 +359,7 @@ mod tests {
         fn whatever_a_cache_is_called_its_mark_can_be_read(name in ".{0,20}", code in proptest::option::of(any::<u16>())) {
             let mut failure = Failure::new(FailureKind::Error);
             failure = code.map_or(failure.clone(), |code| failure.with_code(code));
-            let response = stored(&[], "").recall(false, SEC, &name, &failure);
+            let response = stored(&[], "").recall(false, SEC, &name, Because::Failed(&failure));
             let printable = name.chars().filter(|character| (' '..='~').contains(character)).collect::<String>();
             prop_assert_eq!(members(response.headers()), [printable]);
         }
