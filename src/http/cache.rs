@@ -1,16 +1,21 @@
-//! Responses of HTTP that stand in for a failure: which may, for which requests, and for how long.
+//! Responses of HTTP that are remembered: which are, for which requests, and for how long.
 
+mod condition;
 mod control;
 mod copied;
+mod freshness;
 mod key;
+mod remember;
 mod responses;
 mod rules;
 mod scope;
+mod share;
 mod stored;
 mod vary;
 
 pub use self::copied::CopiedBody;
 pub use self::key::CacheKey;
-pub use self::responses::{AskedOfCache, CachedResponses, Copying};
+pub use self::remember::{AskedOfCache, Copying};
+pub use self::responses::CachedResponses;
 pub use self::scope::{CacheScope, Everybody, Site, Whose};
 pub use self::stored::StoredResponse;

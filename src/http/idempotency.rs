@@ -2,7 +2,6 @@
 
 mod client;
 mod key;
-mod read;
 mod record;
 mod request;
 mod response;
@@ -14,7 +13,6 @@ use crate::idempotency::IdempotencyLayer;
 
 pub(super) use self::client::HasKey;
 pub use self::client::{CallKey, Drawn, IdempotencyKeyLayer, IdempotencyKeyService};
-pub use self::read::PartlyRead;
 pub use self::request::{FingerprintIn, IdempotencyKeys, InHeader, KeyIn, WholeRequest};
 pub use self::response::{Effect, InvalidKeptHeader, KeptResponses};
 

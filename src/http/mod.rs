@@ -12,7 +12,7 @@
 //! | [`InboundAttempts`], [`AttemptHeader`] | keep retries of retries from multiplying |
 //! | [`IdempotencyKeys`], [`KeptResponses`] | know a request that is repeated, and keep the response that it is answered with |
 //! | [`IdempotencyKeyLayer`] | gives each outbound call a key, which stays the same however often it is sent |
-//! | [`CachedResponses`] | remembers responses as their headers allow, to stand in for a failure |
+//! | [`CachedResponses`] | remembers responses as their headers allow, to stand in for a failure, and to be told while they are fresh |
 //! | [`Bridge`] | brings a client with types of its own to those of `http` |
 //! | [`ClientIp`] | tells clients apart by their IP address, behind proxies too, where headers can be forged |
 //!
@@ -60,6 +60,7 @@ mod hints;
 mod idempotency;
 mod idempotent;
 mod inbound;
+mod partly_read;
 mod pieces;
 mod presets;
 mod rate_limit;
@@ -79,10 +80,11 @@ pub use self::deadline::{DeadlineHeader, InvalidDeadlineHeader, TrustedDeadline}
 pub use self::extensions::InExtensions;
 pub use self::idempotency::{
     CallKey, Drawn, Effect, FingerprintIn, IdempotencyKeyLayer, IdempotencyKeyService, IdempotencyKeys, InHeader,
-    InvalidKeptHeader, KeptResponses, KeyIn, PartlyRead, WholeRequest,
+    InvalidKeptHeader, KeptResponses, KeyIn, WholeRequest,
 };
 pub use self::idempotent::IdempotentRequests;
 pub use self::inbound::{InboundAttempts, InboundAttemptsFuture, InboundAttemptsService};
+pub use self::partly_read::PartlyRead;
 pub use self::rate_limit::RateLimitHeaders;
 pub use self::replay::{AsReplayBody, KeptRequest, LostBody, ReplayBodies, ReplayBody, ReplayPool, SupersededAttempt};
 pub use self::stack::{

@@ -136,7 +136,7 @@ async fn what_is_gone_does_not_come_back() {
 
 #[tokio::test]
 async fn that_there_is_nothing_is_remembered_if_it_is_wanted() {
-    let world = World::with(CachedResponses::new().remember_absence());
+    let world = World::with(CachedResponses::new().remember_absence(30 * SEC));
     world.ask(get_with("/tea", &[("accept-language", "de")]), ([("vary", "accept-language")], "Tee")).await;
     world.get("/tea", (StatusCode::NOT_FOUND, "no tea")).await;
     for request in [get("/tea"), get_with("/tea", &[("accept-language", "de")])] {
@@ -259,7 +259,7 @@ async fn a_key_is_found_as_it_is_for_a_request() {
 
 #[tokio::test]
 async fn an_absence_replaces_what_there_was_for_everybody() {
-    let world = World::with(CachedResponses::new().remember_absence());
+    let world = World::with(CachedResponses::new().remember_absence(30 * SEC));
     let ask = |language| get_with("/tea", &[("accept-language", language)]);
     let vary = [("vary", "accept-language")];
     world.ask(ask("de"), (vary, "Tee")).await;

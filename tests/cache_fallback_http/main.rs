@@ -1,8 +1,10 @@
 //! Responses that stand in for a failure, over axum, hyper's client and real sockets.
 
+mod conditions;
 mod kept;
 mod origin;
 mod privacy;
+mod share;
 mod sockets;
 
 use std::convert::Infallible;

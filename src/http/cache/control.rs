@@ -21,6 +21,7 @@ pub(super) struct ResponseControl {
     pub(super) proxy_revalidate: bool,
     pub(super) max_age: Option<Duration>,
     pub(super) s_maxage: Option<Duration>,
+    pub(super) stale_while_revalidate: Option<Duration>,
     pub(super) stale_if_error: Option<Duration>,
 }
 
@@ -36,6 +37,7 @@ impl ResponseControl {
                 b"proxy-revalidate" => control.proxy_revalidate = true,
                 b"max-age" => shorten(&mut control.max_age, seconds(argument)),
                 b"s-maxage" => shorten(&mut control.s_maxage, seconds(argument)),
+                b"stale-while-revalidate" => shorten(&mut control.stale_while_revalidate, seconds(argument)),
                 b"stale-if-error" => shorten(&mut control.stale_if_error, seconds(argument)),
                 _ => {}
             }
@@ -49,6 +51,10 @@ impl ResponseControl {
 pub(super) struct RequestControl {
     pub(super) no_store: bool,
     pub(super) no_cache: bool,
+    pub(super) only_if_cached: bool,
+    pub(super) max_age: Option<Duration>,
+    /// Of two, the longer.
+    pub(super) min_fresh: Option<Duration>,
     pub(super) stale_if_error: Option<Duration>,
     /// `Duration::MAX` if it says no number, which takes any.
     pub(super) max_stale: Option<Duration>,
@@ -67,6 +73,9 @@ impl RequestControl {
             match &*name {
                 b"no-store" => control.no_store = true,
                 b"no-cache" => control.no_cache = true,
+                b"only-if-cached" => control.only_if_cached = true,
+                b"max-age" => shorten(&mut control.max_age, seconds(argument)),
+                b"min-fresh" => control.min_fresh = control.min_fresh.max(Some(seconds(argument))),
                 b"stale-if-error" => shorten(&mut control.stale_if_error, seconds(argument)),
                 b"max-stale" => {
                     let most = if argument.is_none() { Duration::MAX } else { seconds(argument) };
@@ -190,7 +199,7 @@ mod tests {
     fn what_is_not_said_is_not_so() {
         assert_eq!(response(&[]), ResponseControl::default());
         assert_eq!(response(&["public, immutable, x-no-store, no-storex", ""]), ResponseControl::default());
-        assert_eq!(request(&["max-age=0, min-fresh=3"]), RequestControl::default());
+        assert_eq!(request(&["x-max-age=0, immutable, s-maxage=3"]), RequestControl::default());
     }
 
     #[test]
@@ -203,12 +212,13 @@ mod tests {
             proxy_revalidate: true,
             max_age: secs(5),
             s_maxage: secs(6),
+            stale_while_revalidate: secs(8),
             stale_if_error: secs(7),
         };
         let lines = [
             "No-Store,no-cache , private,,\tmust-revalidate",
             "PROXY-REVALIDATE, Max-Age=5, s-maxage = 6",
-            "stale-if-error=\"7\"",
+            "stale-if-error=\"7\", Stale-While-Revalidate=8",
         ];
         assert_eq!(response(&lines), expected);
         assert_eq!(response(&[&lines.join(", ")]), expected);
@@ -216,8 +226,17 @@ mod tests {
 
     #[test]
     fn all_that_a_request_says_is_read() {
-        let said = request(&["no-store, NO-CACHE", "stale-if-error=3, max-stale=4"]);
-        let expected = RequestControl { no_store: true, no_cache: true, stale_if_error: secs(3), max_stale: secs(4) };
+        let said =
+            request(&["no-store, NO-CACHE", "stale-if-error=3, max-stale=4", "Only-If-Cached,max-age=5,min-fresh=6"]);
+        let expected = RequestControl {
+            no_store: true,
+            no_cache: true,
+            only_if_cached: true,
+            max_age: secs(5),
+            min_fresh: secs(6),
+            stale_if_error: secs(3),
+            max_stale: secs(4),
+        };
         assert_eq!(said, expected);
         assert_eq!(request(&["max-stale"]).max_stale, Some(Duration::MAX));
         assert_eq!(request(&["max-stale, max-stale=9"]).max_stale, secs(9));
@@ -258,6 +277,8 @@ mod tests {
     fn of_two_times_the_shorter_counts() {
         assert_eq!(response(&["max-age=9, max-age=3", "max-age=5"]).max_age, secs(3));
         assert_eq!(response(&["stale-if-error=9, stale-if-error=x"]).stale_if_error, secs(0));
+        assert_eq!(request(&["max-age=9, max-age=3"]).max_age, secs(3));
+        assert_eq!(request(&["min-fresh=3, min-fresh=9", "min-fresh=x"]).min_fresh, secs(9), "that asks for more");
     }
 
     #[test]
@@ -305,8 +326,8 @@ mod tests {
             };
             prop_assert!(flags(fewer).iter().zip(flags(all)).all(|(fewer, all)| *fewer <= all));
             let times = |control: ResponseControl| {
-                let ResponseControl { max_age, s_maxage, stale_if_error, .. } = control;
-                [max_age, s_maxage, stale_if_error].map(|time| time.unwrap_or(Duration::MAX))
+                let ResponseControl { max_age, s_maxage, stale_while_revalidate, stale_if_error, .. } = control;
+                [max_age, s_maxage, stale_while_revalidate, stale_if_error].map(|time| time.unwrap_or(Duration::MAX))
             };
             prop_assert!(times(fewer).iter().zip(times(all)).all(|(fewer, all)| *fewer >= all));
         }

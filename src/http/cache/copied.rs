@@ -8,7 +8,8 @@ use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
-use super::responses::Copying;
+use super::remember::Copying;
+use crate::http::partly_read::PartlyRead;
 use crate::http::pieces::Pieces;
 
 /// Where a body goes that has passed.
@@ -25,14 +26,15 @@ pub trait Sink {
 /// The copy is remembered once all of the body has passed. One that fails, is given up before its end, is not as long as its head
 /// said, is too long, or is followed by trailers is not remembered.
 #[pin_project]
-pub struct CopiedBody<B, K: Sink = Copying> {
+pub struct CopiedBody<B: Body, K: Sink = Copying> {
     #[pin]
     form: Form<B, K>,
 }
 
 #[pin_project(project = FormProjection)]
-enum Form<B, K: Sink> {
+enum Form<B: Body, K: Sink> {
     Recalled(Bytes),
+    Gathered(#[pin] PartlyRead<B>),
     Passing {
         #[pin]
         body: B,
@@ -41,20 +43,28 @@ enum Form<B, K: Sink> {
     },
 }
 
-impl<B, K: Sink> CopiedBody<B, K> {
+impl<B: Body, K: Sink> CopiedBody<B, K> {
     /// All of it, from memory.
     pub(super) const fn recalled(body: Bytes) -> Self {
         Self { form: Form::Recalled(body) }
     }
-}
 
-impl<B: Body, K: Sink> CopiedBody<B, K> {
+    /// One that is copied already, or will be as the rest of it passes.
+    pub(super) const fn gathered(body: PartlyRead<B>) -> Self {
+        Self { form: Form::Gathered(body) }
+    }
+
     /// The body of a response with these headers, as it passes. `keep` is given up to `limit` bytes, in memory of their own.
     pub(super) fn passing(headers: &HeaderMap, body: B, limit: usize, keep: K) -> Self {
         let length = content_length(headers).or_else(|| body.size_hint().exact());
         let mut passed = Some(Passed { data: Pieces::default(), length, limit, keep: Some(keep) });
         settle(&mut passed, body.is_end_stream(), &body);
         Self { form: Form::Passing { body, passed } }
+    }
+
+    /// Whether a copy may come of it yet.
+    pub(super) const fn is_being_copied(&self) -> bool {
+        matches!(self.form, Form::Passing { passed: Some(_), .. })
     }
 }
 
@@ -127,6 +137,7 @@ impl<B: Body, K: Sink> Body for CopiedBody<B, K> {
         let (mut body, slot) = match self.project().form.project() {
             FormProjection::Recalled(body) if body.is_empty() => return Poll::Ready(None),
             FormProjection::Recalled(body) => return Poll::Ready(Some(Ok(Frame::data(std::mem::take(body))))),
+            FormProjection::Gathered(body) => return body.poll_frame(cx),
             FormProjection::Passing { body, passed } => (body, passed),
         };
         let frame = ready!(body.as_mut().poll_frame(cx));
@@ -150,6 +161,7 @@ impl<B: Body, K: Sink> Body for CopiedBody<B, K> {
     fn is_end_stream(&self) -> bool {
         match &self.form {
             Form::Recalled(body) => body.is_empty(),
+            Form::Gathered(body) => body.is_end_stream(),
             Form::Passing { body, .. } => body.is_end_stream(),
         }
     }
@@ -157,6 +169,7 @@ impl<B: Body, K: Sink> Body for CopiedBody<B, K> {
     fn size_hint(&self) -> SizeHint {
         match &self.form {
             Form::Recalled(body) => SizeHint::with_exact(body.len() as u64),
+            Form::Gathered(body) => body.size_hint(),
             Form::Passing { body, .. } => body.size_hint(),
         }
     }
@@ -172,10 +185,11 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     Some(length.unwrap_or(u64::MAX))
 }
 
-impl<B: fmt::Debug, K: Sink> fmt::Debug for CopiedBody<B, K> {
+impl<B: Body + fmt::Debug, K: Sink> fmt::Debug for CopiedBody<B, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.form {
             Form::Recalled(body) => f.debug_tuple("Recalled").field(body).finish(),
+            Form::Gathered(body) => f.debug_tuple("Gathered").field(body).finish(),
             Form::Passing { body, .. } => f.debug_tuple("Passing").field(body).finish(),
         }
     }

@@ -1,26 +1,25 @@
 use std::fmt;
+use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::response::Parts;
-use http::{HeaderMap, Request, Response, Version};
-use http_body::Body;
+use http::Request;
 
-use super::copied::{CopiedBody, Sink};
 use super::key::{CacheKey, Side};
-use super::rules::{self, Lookup, Verdict};
-use super::scope::{CacheScope, Everybody, Site, Whose};
-use super::stored::{StoredHead, StoredResponse};
-use crate::cache_fallback::{Accepts, Allowed, Asks, Recalled, Remember, Slot};
+use super::scope::{CacheScope, Everybody, Site};
 use crate::idempotency::NotSaid;
 use crate::key::KeyOf;
 
-/// Responses that stand in for a failure, as HTTP has it.
+/// Responses that are remembered, as HTTP has it: they stand in for a failure and, where the layer reads through, are told as
+/// long as they are fresh.
 ///
 /// | request | |
 /// |---|---|
-/// | `GET`, `HEAD` | is answered from memory if it fails; `HEAD` without the body |
-/// | the same with `Cache-Control: no-store` or `no-cache`, with `Range`, with a body, or with `Authorization` or `Cookie` unless there is a [scope](Self::scope) | has nothing to do with the memory |
+/// | `GET`, `HEAD` | is answered from memory; `HEAD` without the body |
+/// | the same with `Cache-Control: max-age` | without asking, by a response that is no older; with 0, by none |
+/// | with `min-fresh` | by none without asking |
+/// | with `no-cache`, `If-Match` or `If-Unmodified-Since` | is answered by the service alone, also if it fails, and the response is remembered |
+/// | with `If-None-Match` or `If-Modified-Since` | is answered from memory with 304, if that is what its sender has |
+/// | with `only-if-cached` | is answered from memory, or else with 504 |
+/// | with `no-store`, with `Range`, with a body, or with `Authorization` or `Cookie` unless there is a [scope](Self::scope) | has nothing to do with the memory |
 /// | `OPTIONS`, `TRACE`, `CONNECT` | have nothing to do with it either |
 /// | any other, answered with 2xx or 3xx | has the responses for its URI forgotten, and for that of its `Location` and `Content-Location`, within its scope |
 /// | any other that is given up, times out or fails without an answer | may have changed something, and has the responses for its URI forgotten |
@@ -34,16 +33,24 @@ use crate::key::KeyOf;
 /// | 200, 203, 301 or 308 with `Set-Cookie`, `Vary: *` or trailers, and an event stream | likewise: it is no other one's |
 /// | any other, 206 and 304 too | leaves what is remembered as it is |
 ///
-/// `stale-if-error` in the response's `Cache-Control` shortens how long it may stand in, counted from the end of its
-/// `max-age`; in the request's, and `max-stale`, how old a response it may be given. `max-age` of a request and `s-maxage` by
-/// itself say nothing about failures. Up to eight responses that [`Vary`](https://www.rfc-editor.org/rfc/rfc9111#section-4.1)
-/// are remembered for one URI.
+/// `s-maxage`, else `max-age` in the response's `Cache-Control`, or else its `Expires`, shortens how long it is fresh,
+/// `stale-while-revalidate` how long it is told after that, and `stale-if-error` how long it may stand in, counted from the end of
+/// the time that it is fresh. `stale-if-error` and `max-stale` of a request say how old a response may be that stands in for its
+/// sender. `s-maxage` by itself says nothing about failures. Up to eight responses that
+/// [`Vary`](https://www.rfc-editor.org/rfc/rfc9111#section-4.1) are remembered for one URI.
+///
+/// A response is as old as its `Age` says when it comes; without one, as its `Date` says, unless that is within five seconds of
+/// our own clock, or more than a day off, as with a clock that is not set.
+///
+/// Where one call is made for all who ask at the same time, it is made with the headers of whoever came first, without their
+/// condition and their deadline, as a `GET`. Requests with `max-age=0` and those that are answered by the service alone are made by themselves, and
+/// so is `HEAD`.
 ///
 /// A body streams through while it is copied. It is remembered if it is no longer than 512 KiB, and than the store takes of one
 /// key, as long as its `Content-Length` says, and has been sent to its end; one that breaks off is not, nor one whose receiver
 /// has gone, nor, with a client, one whose end is that of the connection.
 ///
-/// A response from memory has an `Age`, its original `Date`, and a `Cache-Status` that says what it stands in for
+/// A response from memory has an `Age`, its original `Date`, and a `Cache-Status` that says why it is told
 /// ([RFC 9211](https://www.rfc-editor.org/rfc/rfc9211)); no `Set-Cookie` and nothing that speaks of the connection.
 ///
 /// # What is not seen
@@ -58,23 +65,26 @@ use crate::key::KeyOf;
 /// requests name no host needs a layer for each server.
 #[derive(Clone)]
 pub struct CachedResponses<S = Everybody, F = NotSaid> {
-    scope: S,
-    into_body: F,
-    rules: Rules,
+    pub(super) scope: S,
+    pub(super) into_body: F,
+    pub(super) rules: Rules,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Rules {
-    side: Side,
-    max_body: usize,
-    remembers_absence: bool,
+pub(super) struct Rules {
+    pub(super) side: Side,
+    pub(super) max_body: usize,
+    pub(super) gather_within: Duration,
+    /// For how long it is remembered that there is nothing, if it is.
+    pub(super) absence: Option<Duration>,
 }
 
 impl CachedResponses {
     /// As the tables have it, for everybody.
     #[must_use]
     pub const fn new() -> Self {
-        let rules = Rules { side: Side::Client, max_body: 512 * 1024, remembers_absence: false };
+        let rules =
+            Rules { side: Side::Client, max_body: 512 * 1024, gather_within: Duration::from_secs(2), absence: None };
         Self { scope: Everybody, into_body: NotSaid, rules }
     }
 }
@@ -110,10 +120,19 @@ impl<S, F> CachedResponses<S, F> {
         self
     }
 
-    /// Remembers that there is nothing as well (404, 410), and says so in the place of a failure.
+    /// Remembers that there is nothing as well (404, 410), until that is `for_so_long` old: it is told no longer, whether it is
+    /// fresh or stands in for a failure.
     #[must_use]
-    pub const fn remember_absence(mut self) -> Self {
-        self.rules.remembers_absence = true;
+    pub const fn remember_absence(mut self, for_so_long: Duration) -> Self {
+        self.rules.absence = Some(for_so_long);
+        self
+    }
+
+    /// Has those who wait for one response wait for its body for `limit` at most; 2 s by default. After that, each asks for
+    /// themselves.
+    #[must_use]
+    pub const fn gather_within(mut self, limit: Duration) -> Self {
+        self.rules.gather_within = limit;
         self
     }
 
@@ -131,126 +150,6 @@ impl<S, F> CachedResponses<S, F> {
         self.rules.side = Side::Server;
         self
     }
-}
-
-/// What has to be known of a request once it is sent.
-pub struct AskedOfCache(Asked);
-
-enum Asked {
-    For { lookup: Lookup, headers: HeaderMap },
-    ToForget { key: CacheKey },
-}
-
-impl AskedOfCache {
-    fn lookup(&self) -> (&Lookup, &HeaderMap) {
-        match &self.0 {
-            Asked::For { lookup, headers } => (lookup, headers),
-            Asked::ToForget { .. } => unreachable!("only who asks for an answer of old is told one"),
-        }
-    }
-}
-
-impl<S, F, B, R> Remember<Request<R>, Response<B>> for CachedResponses<S, F>
-where
-    S: CacheScope<Request<R>>,
-    F: Fn(CopiedBody<B>) -> B,
-    B: Body,
-{
-    type Key = CacheKey;
-    type Asked = AskedOfCache;
-    type Kept = StoredResponse;
-
-    fn asks(&self, request: &Request<R>) -> Asks<CacheKey, AskedOfCache> {
-        let (whose, headers) = (self.scope.scope_of(request), request.headers());
-        let asks = rules::asks(request.method(), headers, matches!(whose, Whose::Of(_)));
-        if asks == rules::Asks::Bypass {
-            return Asks::Nothing;
-        }
-        let Some(key) = CacheKey::of(&whose, self.rules.side, request.uri(), headers) else {
-            return Asks::Nothing;
-        };
-        match asks {
-            rules::Asks::Bypass => Asks::Nothing,
-            rules::Asks::Lookup(lookup) => {
-                let asked = AskedOfCache(Asked::For { lookup, headers: headers.clone() });
-                let accepts = Accepts { stand_in: lookup.most_age, ..Accepts::default() };
-                Asks::For { key, asked, accepts }
-            }
-            rules::Asks::Changes => Asks::ToForget { key: key.clone(), asked: AskedOfCache(Asked::ToForget { key }) },
-        }
-    }
-
-    fn learn(&self, asked: AskedOfCache, response: Response<B>, slot: Slot<CacheKey, StoredResponse>) -> Response<B> {
-        let (lookup, headers) = asked.lookup();
-        let (head, body) = response.into_parts();
-        let allowed = match lookup.verdict(&head, self.rules.remembers_absence) {
-            Verdict::Leave => return Response::from_parts(head, body),
-            Verdict::Forget => {
-                // Whatever a request had that the answer may vary by: it is not there, or not to be kept.
-                slot.forget(|_| true);
-                return Response::from_parts(head, body);
-            }
-            // A body that ends with the connection may have broken off, and a client cannot tell.
-            Verdict::Keep(_) if self.rules.side == Side::Client && ends_with_connection(&head, &body) => {
-                return Response::from_parts(head, body);
-            }
-            Verdict::Keep(allowed) => allowed,
-        };
-        let Some(stored) = StoredHead::of(&head, headers) else {
-            return Response::from_parts(head, body);
-        };
-        let replaces_all = rules::is_absence(head.status);
-        let max_body = slot.max_bytes().saturating_sub(slot.key().as_str().len() + stored.bytes());
-        let max_body = max_body.min(self.rules.max_body);
-        let copying = Copying { slot, stored, allowed, asked, replaces_all };
-        let body = (self.into_body)(CopiedBody::passing(&head.headers, body, max_body, copying));
-        Response::from_parts(head, body)
-    }
-
-    fn does_for(&self, asked: &AskedOfCache, kept: &StoredResponse) -> bool {
-        kept.answers(asked.lookup().1)
-    }
-
-    fn recall(&self, asked: &AskedOfCache, kept: &StoredResponse, recalled: Recalled<'_>) -> Response<B> {
-        let Recalled { age, because, name } = recalled;
-        let response = kept.recall(asked.lookup().0.is_head, age, name.as_str(), because);
-        response.map(|body| (self.into_body)(CopiedBody::recalled(body)))
-    }
-
-    fn changed(&self, asked: &AskedOfCache, response: &Response<B>, forget: &mut dyn FnMut(&CacheKey)) {
-        if let Asked::ToForget { key } = &asked.0 {
-            rules::changed(key, response.status(), response.headers()).for_each(|key| forget(&key));
-        }
-    }
-}
-
-/// A response of which the body is being copied.
-pub struct Copying {
-    slot: Slot<CacheKey, StoredResponse>,
-    stored: StoredHead,
-    allowed: Allowed,
-    asked: AskedOfCache,
-    replaces_all: bool,
-}
-
-impl Sink for Copying {
-    fn keep(self, body: Bytes) {
-        let Self { slot, stored, allowed, asked, replaces_all } = self;
-        let (stored, (_, headers)) = (stored.with_body(body), asked.lookup());
-        let bytes = slot.key().as_str().len() + stored.bytes();
-        slot.keep(stored, bytes, allowed, |other| replaces_all || other.answers(headers));
-    }
-
-    fn too_large(self) {
-        self.slot.too_large();
-    }
-}
-
-fn ends_with_connection<B: Body>(head: &Parts, body: &B) -> bool {
-    head.version <= Version::HTTP_11
-        && !head.headers.contains_key(CONTENT_LENGTH)
-        && !head.headers.contains_key(TRANSFER_ENCODING)
-        && body.size_hint().exact().is_none()
 }
 
 /// Under what the responses to a request are remembered, to [forget](crate::cache_fallback::Memory::forget) them by.

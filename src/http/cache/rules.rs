@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use http::header::{
-    AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, LOCATION, RANGE, SET_COOKIE, TRAILER, TRANSFER_ENCODING,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LOCATION, RANGE,
+    SET_COOKIE, TRAILER, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, Method, StatusCode, response};
 
-use super::control::{RequestControl, ResponseControl, delta_seconds};
+use super::condition;
+use super::control::{RequestControl, ResponseControl};
+use super::freshness;
 use super::key::CacheKey;
 use super::vary;
-use crate::cache_fallback::Allowed;
+use crate::cache_fallback::{Accepts, Allowed};
 use crate::http::content_type::is_event_stream;
 use crate::outcome::Degraded;
 
@@ -26,15 +28,15 @@ pub(super) enum Asks {
     Changes,
 }
 
-/// Of a request that may be answered by a copy, if it cannot be answered otherwise.
+/// Of a request that may be answered by a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lookup {
     /// It asks for the head only.
     pub(super) is_head: bool,
     /// It asks for the answer only if something holds.
     is_conditional: bool,
-    /// How old a copy may be, if its sender says so.
-    pub(super) most_age: Option<Duration>,
+    /// Which copies do.
+    pub(super) accepts: Accepts,
 }
 
 /// What becomes of what was remembered, and of the answer that has come.
@@ -50,8 +52,6 @@ pub(super) enum Verdict {
 
 /// What is asked for. `is_scoped`: each user has a copy of their own, and so one who is known by a password or a cookie may be
 /// answered by a copy.
-///
-/// The `max-age` of a request does not count: browsers say 0 whenever a page is loaded again, as people do when it fails.
 pub(super) fn asks(method: &Method, headers: &HeaderMap, is_scoped: bool) -> Asks {
     match *method {
         Method::GET | Method::HEAD => {}
@@ -67,16 +67,35 @@ pub(super) fn asks(method: &Method, headers: &HeaderMap, is_scoped: bool) -> Ask
         return Asks::Bypass;
     }
     let control = RequestControl::of(headers);
-    if control.no_store || control.no_cache {
+    if control.no_store {
         return Asks::Bypass;
     }
-    let most_age = match (control.stale_if_error, control.max_stale) {
+    let is_for_origin = has(IF_MATCH) || has(IF_UNMODIFIED_SINCE);
+    let is_conditional = is_for_origin || has(IF_RANGE) || condition::OF_CACHES.into_iter().any(has);
+    let is_head = *method == Method::HEAD;
+    let accepts = accepts(&control, is_for_origin);
+    Asks::Lookup(Lookup { is_head, is_conditional, accepts: Accepts { shared: accepts.shared && !is_head, ..accepts } })
+}
+
+/// `is_for_origin`: whether the answer does can be said by the origin alone.
+///
+/// `max-age` does not count where a copy stands in for a failure: browsers say 0 whenever a page is loaded again, as people do
+/// when it fails. `no-cache` is what they say when no copy is wanted.
+fn accepts(control: &RequestControl, is_for_origin: bool) -> Accepts {
+    let is_to_be_asked = control.no_cache || is_for_origin;
+    let is_reload = is_to_be_asked || control.max_age == Some(Duration::ZERO);
+    // Nobody knows here for how long a copy is fresh yet.
+    let wants_fresher = control.min_fresh.is_some_and(|least| !least.is_zero());
+    let stand_in = match (control.stale_if_error, control.max_stale) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
     };
-    let is_conditional =
-        [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE].into_iter().any(has);
-    Asks::Lookup(Lookup { is_head: method == Method::HEAD, is_conditional, most_age })
+    Accepts {
+        unasked: if is_reload || wants_fresher { Some(Duration::ZERO) } else { control.max_age },
+        stand_in: if is_to_be_asked { Some(Duration::ZERO) } else { stand_in },
+        shared: !is_reload,
+        only_remembered: control.only_if_cached,
+    }
 }
 
 /// What goes when a request that [changes](Asks::Changes) something was answered: what it was about, and what its answer
@@ -94,8 +113,13 @@ pub(super) fn changed<'a>(
 }
 
 impl Lookup {
-    /// What becomes of the answer to it. `negative`: that there is nothing is worth to be remembered too.
-    pub(super) fn verdict(self, response: &response::Parts, negative: bool) -> Verdict {
+    /// The same of a request for all of the answer, in any case.
+    pub(super) fn for_all(self) -> Self {
+        Self { is_head: false, is_conditional: false, ..self }
+    }
+
+    /// What becomes of the answer to it. `absence`: for how long it is worth to be remembered that there is nothing, if it is.
+    pub(super) fn verdict(self, response: &response::Parts, absence: Option<Duration>) -> Verdict {
         // What a layer further in has put in the place of a failure is no good answer of the origin.
         if response.extensions.get::<Degraded>().is_some() {
             return Verdict::Leave;
@@ -106,8 +130,10 @@ impl Lookup {
         let is_positive = matches!(status.as_u16(), 200 | 203 | 301 | 308);
         // A condition may have chosen another answer than there is without it.
         let is_full = !self.is_head && (!self.is_conditional || status == StatusCode::OK);
+        let absence = absence.filter(|_| is_absence(status));
         match allowed(&response.headers) {
-            Some(allowed) if is_full && (is_positive || (negative && is_absence(status))) => Verdict::Keep(allowed),
+            Some(allowed) if is_full && is_positive => Verdict::Keep(allowed),
+            Some(allowed) if is_full && let Some(most) = absence => Verdict::Keep(freshness::until(most, allowed)),
             _ if is_withdrawn => Verdict::Forget,
             None if is_full && is_positive => Verdict::Forget,
             // The origin says now that there is to be no copy.
@@ -130,30 +156,15 @@ const fn is_forbidden(control: &ResponseControl) -> bool {
     control.no_store || control.no_cache || control.private || control.must_revalidate || control.proxy_revalidate
 }
 
-/// For how long an answer may stand in for a failure. None if there may be no copy of it: its origin says so, or it is one
-/// user's, or all that belongs to it is never there.
-///
-/// `s-maxage` shortens that time only together with `stale-if-error`. RFC 9111 (section 4.2.4) has it that a shared cache that
-/// was told `s-maxage` gives no stale answer at all; yet whoever writes it says how long the answer is fresh, and not that
-/// an error is better than an old answer. That is what `must-revalidate` and `proxy-revalidate` are for, and they are heeded.
+/// For how long a copy of an answer may be used. None if there may be none: its origin says so, or it is one user's, or all that
+/// belongs to it is never there.
 fn allowed(headers: &HeaderMap) -> Option<Allowed> {
     let control = ResponseControl::of(headers);
     let is_nobody_elses = headers.contains_key(SET_COOKIE)
         || headers.contains_key(TRAILER)
         || is_event_stream(headers)
         || vary::is_unique(headers);
-    if is_nobody_elses || is_forbidden(&control) {
-        return None;
-    }
-    let fresh = control.s_maxage.or(control.max_age).unwrap_or_default();
-    let stale_if_error = control.stale_if_error.map(|stale| fresh.saturating_add(stale));
-    Some(Allowed { age: age(headers), stale_if_error, ..Allowed::default() })
-}
-
-/// How old an answer was when it came; none if it does not say so in a way that can be read (RFC 9111, section 5.1).
-fn age(headers: &HeaderMap) -> Duration {
-    let first = headers.get(AGE).and_then(|line| line.as_bytes().split(|byte| *byte == b',').next());
-    first.and_then(|age| delta_seconds(age.trim_ascii())).unwrap_or_default()
+    if is_nobody_elses || is_forbidden(&control) { None } else { Some(freshness::allowed(headers, &control)) }
 }
 
 #[cfg(test)]
@@ -204,17 +215,22 @@ mod tests {
     }
 
     fn verdict(status: u16, headers: &[(&str, &str)]) -> Verdict {
-        lookup("GET", &[]).verdict(&response(status, headers), false)
+        lookup("GET", &[]).verdict(&response(status, headers), None)
     }
+
+    /// Where that there is nothing is worth to be remembered for a minute.
+    const MINUTE: Option<Duration> = Some(Duration::from_secs(60));
 
     const PLAIN: Allowed =
         Allowed { age: Duration::ZERO, fresh: None, stale_while_revalidate: None, stale_if_error: None };
 
+    const ALONE: Accepts = Accepts { unasked: None, stand_in: None, shared: false, only_remembered: false };
+
     #[test]
     fn only_get_and_head_are_looked_up_and_what_is_not_safe_changes_something() {
         for (method, expected) in [
-            ("GET", Asks::Lookup(Lookup { is_head: false, is_conditional: false, most_age: None })),
-            ("HEAD", Asks::Lookup(Lookup { is_head: true, is_conditional: false, most_age: None })),
+            ("GET", Asks::Lookup(Lookup { is_head: false, is_conditional: false, accepts: Accepts::default() })),
+            ("HEAD", Asks::Lookup(Lookup { is_head: true, is_conditional: false, accepts: ALONE })),
             ("OPTIONS", Asks::Bypass),
             ("TRACE", Asks::Bypass),
             ("QUERY", Asks::Bypass),
@@ -241,21 +257,57 @@ mod tests {
 
     #[test]
     fn whoever_wants_no_copy_or_a_part_gets_none() {
-        for header in [
-            ("cache-control", "no-store"),
-            ("cache-control", "max-stale, no-cache"),
-            ("pragma", "no-cache"),
-            ("range", "bytes=0-"),
-        ] {
+        for header in [("cache-control", "max-stale, no-store"), ("range", "bytes=0-")] {
             assert_eq!(get(&[header]), Asks::Bypass, "{header:?}");
             assert_eq!(asks(&request("HEAD", &[header]), true), Asks::Bypass, "{header:?}");
         }
-        assert_eq!(get(&[("cache-control", "max-age=0")]), get(&[]), "a browser that loads it again");
+    }
+
+    fn accepts(headers: &[(&str, &str)]) -> Accepts {
+        lookup("GET", headers).accepts
+    }
+
+    #[test]
+    fn who_loads_it_anew_is_answered_by_the_origin() {
+        for header in [("cache-control", "max-stale, no-cache"), ("pragma", "no-cache")] {
+            let anew = Accepts { unasked: Some(Duration::ZERO), stand_in: Some(Duration::ZERO), ..ALONE };
+            assert_eq!(accepts(&[header]), anew, "{header:?}");
+        }
+        let again = Accepts { unasked: Some(Duration::ZERO), ..ALONE };
+        assert_eq!(accepts(&[("cache-control", "max-age=0")]), again, "or a copy, if the origin fails");
+    }
+
+    #[test]
+    fn a_sender_says_how_old_an_answer_it_takes_without_asking() {
+        let accepts = |control| accepts(&[("cache-control", control)]);
+        assert_eq!(accepts("max-age=5"), Accepts { unasked: Some(5 * SEC), ..Accepts::default() });
+        assert_eq!(accepts("min-fresh=5, max-age=9"), Accepts { unasked: Some(Duration::ZERO), ..Accepts::default() });
+        assert_eq!(accepts("min-fresh=0"), Accepts::default());
+        assert_eq!(accepts("only-if-cached"), Accepts { only_remembered: true, ..Accepts::default() });
+    }
+
+    #[test]
+    fn what_the_origin_alone_can_say_is_asked_of_it() {
+        for condition in ["if-match", "if-unmodified-since"] {
+            let accepts = accepts(&[(condition, "x"), ("cache-control", "max-stale")]);
+            let nothing = Accepts { unasked: Some(Duration::ZERO), stand_in: Some(Duration::ZERO), ..ALONE };
+            assert_eq!(accepts, nothing, "{condition}");
+        }
+        for condition in ["if-none-match", "if-modified-since"] {
+            assert_eq!(accepts(&[(condition, "x")]), Accepts::default(), "{condition}");
+        }
+    }
+
+    #[test]
+    fn asked_for_all_it_asks_for_all_of_it() {
+        let lookup = lookup("HEAD", &[("if-none-match", "\"1\"")]);
+        assert_eq!(lookup.verdict(&response(308, &[]), None), Verdict::Leave);
+        assert_eq!(lookup.for_all().verdict(&response(308, &[]), None), Verdict::Keep(PLAIN));
     }
 
     #[test]
     fn a_sender_says_how_old_a_copy_it_takes() {
-        let most = |control| lookup("GET", &[("cache-control", control)]).most_age;
+        let most = |control| accepts(&[("cache-control", control)]).stand_in;
         assert_eq!(most("stale-if-error=7"), Some(7 * SEC));
         assert_eq!(most("max-stale=5"), Some(5 * SEC));
         assert_eq!(most("max-stale=5, stale-if-error=7"), Some(5 * SEC));
@@ -268,13 +320,14 @@ mod tests {
 
     #[test]
     fn good_answers_are_kept_and_what_is_gone_is_forgotten() {
+        let absent = Verdict::Keep(freshness::until(60 * SEC, PLAIN));
         for (status, expected, if_negative) in [
             (200, Verdict::Keep(PLAIN), Verdict::Keep(PLAIN)),
             (203, Verdict::Keep(PLAIN), Verdict::Keep(PLAIN)),
             (301, Verdict::Keep(PLAIN), Verdict::Keep(PLAIN)),
             (308, Verdict::Keep(PLAIN), Verdict::Keep(PLAIN)),
-            (404, Verdict::Forget, Verdict::Keep(PLAIN)),
-            (410, Verdict::Forget, Verdict::Keep(PLAIN)),
+            (404, Verdict::Forget, absent),
+            (410, Verdict::Forget, absent),
             (100, Verdict::Leave, Verdict::Leave),
             (201, Verdict::Leave, Verdict::Leave),
             (204, Verdict::Forget, Verdict::Forget),
@@ -292,13 +345,13 @@ mod tests {
             (503, Verdict::Leave, Verdict::Leave),
         ] {
             let response = response(status, &[]);
-            assert_eq!(lookup("GET", &[]).verdict(&response, false), expected, "{status}");
-            assert_eq!(lookup("GET", &[]).verdict(&response, true), if_negative, "{status}");
+            assert_eq!(lookup("GET", &[]).verdict(&response, None), expected, "{status}");
+            assert_eq!(lookup("GET", &[]).verdict(&response, MINUTE), if_negative, "{status}");
             let of_head = match if_negative {
                 Verdict::Keep(_) if expected == if_negative => Verdict::Leave,
                 _ => expected,
             };
-            assert_eq!(lookup("HEAD", &[]).verdict(&response, true), of_head, "{status} has no body");
+            assert_eq!(lookup("HEAD", &[]).verdict(&response, MINUTE), of_head, "{status} has no body");
         }
     }
 
@@ -318,7 +371,7 @@ mod tests {
             ("content-type", "Text/Event-Stream ; charset=utf-8"),
         ] {
             for status in [200, 203, 301, 308, 404, 410] {
-                for negative in [false, true] {
+                for negative in [None, MINUTE] {
                     let verdict = lookup("GET", &[]).verdict(&response(status, &[header]), negative);
                     assert_eq!(verdict, Verdict::Forget, "{status} {header:?}");
                 }
@@ -329,7 +382,7 @@ mod tests {
             for status in [201, 206, 302, 304] {
                 assert_eq!(verdict(status, &[header]), of_others, "{status} {header:?}");
             }
-            assert_eq!(lookup("HEAD", &[]).verdict(&response(200, &[header]), false), of_others, "{header:?}");
+            assert_eq!(lookup("HEAD", &[]).verdict(&response(200, &[header]), None), of_others, "{header:?}");
         }
         for header in [
             ("cache-control", "public"),
@@ -346,40 +399,25 @@ mod tests {
         let mut response = response(200, &[]);
         let failure = Failure::new(FailureKind::Error);
         response.extensions.insert(Degraded::new("fallback", "other".into(), failure));
-        assert_eq!(lookup("GET", &[]).verdict(&response, false), Verdict::Leave);
+        assert_eq!(lookup("GET", &[]).verdict(&response, None), Verdict::Leave);
         response.status = StatusCode::NOT_FOUND;
-        assert_eq!(lookup("GET", &[]).verdict(&response, true), Verdict::Leave);
+        assert_eq!(lookup("GET", &[]).verdict(&response, MINUTE), Verdict::Leave);
     }
 
     #[test]
     fn under_a_condition_only_the_whole_answer_is_kept() {
         for condition in ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"] {
             let lookup = lookup("GET", &[(condition, "\"7\"")]);
-            assert_eq!(lookup.verdict(&response(200, &[]), false), Verdict::Keep(PLAIN), "{condition}");
+            assert_eq!(lookup.verdict(&response(200, &[]), None), Verdict::Keep(PLAIN), "{condition}");
             for status in [203, 301, 308, 304, 412] {
-                assert_eq!(lookup.verdict(&response(status, &[]), true), Verdict::Leave, "{condition} {status}");
+                assert_eq!(lookup.verdict(&response(status, &[]), MINUTE), Verdict::Leave, "{condition} {status}");
             }
             for status in [404, 410] {
-                assert_eq!(lookup.verdict(&response(status, &[]), true), Verdict::Forget, "{condition} {status}");
+                assert_eq!(lookup.verdict(&response(status, &[]), MINUTE), Verdict::Forget, "{condition} {status}");
             }
             let forbidden = response(203, &[("cache-control", "no-store")]);
-            assert_eq!(lookup.verdict(&forbidden, false), Verdict::Forget, "{condition}");
+            assert_eq!(lookup.verdict(&forbidden, None), Verdict::Forget, "{condition}");
         }
-    }
-
-    #[test]
-    fn an_origin_says_how_old_its_answer_is_and_may_become() {
-        let allowed = |age: &str, control: &str| match verdict(200, &[("age", age), ("cache-control", control)]) {
-            Verdict::Keep(allowed) => (allowed.age, allowed.stale_if_error),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(allowed("7", "max-age=60"), (7 * SEC, None), "it says nothing of errors");
-        assert_eq!(allowed("0", "stale-if-error=30"), (Duration::ZERO, Some(30 * SEC)));
-        assert_eq!(allowed("x", "max-age=60, stale-if-error=30"), (Duration::ZERO, Some(90 * SEC)));
-        assert_eq!(allowed("-7", "max-age=60, s-maxage=5, stale-if-error=30"), (Duration::ZERO, Some(35 * SEC)));
-        assert_eq!(allowed(" 3, 9", "s-maxage=5, stale-if-error=0"), (3 * SEC, Some(5 * SEC)));
-        assert_eq!(allowed("", "s-maxage=5"), (Duration::ZERO, None));
-        assert_eq!(allowed("99999999999", "").0.as_secs(), 1 << 31);
     }
 
     #[test]
@@ -407,7 +445,7 @@ mod tests {
             flags: (bool, bool),
         ) {
             const NAMES: [HeaderName; 9] =
-                [AGE, http::header::CACHE_CONTROL, http::header::VARY, LOCATION, CONTENT_LOCATION, http::header::CONTENT_TYPE,
+                [http::header::AGE, http::header::CACHE_CONTROL, http::header::VARY, LOCATION, CONTENT_LOCATION, http::header::CONTENT_TYPE,
                  http::header::PRAGMA, IF_MATCH, TRAILER];
             let (mut request, mut response) = (request(&method, &[]), response(status, &[]));
             for (name, value) in values {
@@ -418,7 +456,7 @@ mod tests {
             }
             match asks(&request, flags.0) {
                 Asks::Lookup(lookup) => {
-                    let is_kept = matches!(lookup.verdict(&response, flags.1), Verdict::Keep(_));
+                    let is_kept = matches!(lookup.verdict(&response, MINUTE.filter(|_| flags.1)), Verdict::Keep(_));
                     prop_assert!(!is_kept || [200, 203, 301, 308, 404, 410].contains(&status));
                 }
                 Asks::Changes => {

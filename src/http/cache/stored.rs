@@ -7,8 +7,9 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sfv::{Integer, KeyRef, ListSerializer, RefBareItem, StringRef, TokenRef, key_ref, token_ref};
 
+use super::condition;
 use super::vary::Selection;
-use crate::cache_fallback::Because;
+use crate::cache_fallback::{Because, Recalled};
 use crate::outcome::FailureKind;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -78,14 +79,26 @@ impl StoredResponse {
         self.body.len() + self.head.bytes()
     }
 
-    /// The response for this reason, from the cache of this name. `is_head`: without the body.
-    pub(super) fn recall(&self, is_head: bool, age: Duration, cache: &str, because: Because<'_>) -> Response<Bytes> {
-        let mut response = Response::new(if is_head { Bytes::new() } else { self.body.clone() });
+    /// Tells requests apart that it cannot answer all.
+    pub(super) fn variant(&self, request: &HeaderMap) -> u64 {
+        self.head.selection.variant(request)
+    }
+
+    /// The response to a request with these headers, or only that it is the one that its sender has. `is_head`: without the
+    /// body.
+    pub(super) fn recall(&self, is_head: bool, request: &HeaderMap, recalled: Recalled<'_>) -> Response<Bytes> {
+        let Recalled { age, because, name } = recalled;
+        let is_unmodified = self.head.status.is_success() && condition::has_it_already(request, &self.head.headers);
+        let mut response = Response::new(if is_head || is_unmodified { Bytes::new() } else { self.body.clone() });
         *response.status_mut() = self.head.status;
         *response.headers_mut() = self.head.headers.clone();
+        if is_unmodified {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            condition::without_content(response.headers_mut());
+        }
         response.headers_mut().insert(AGE, age.as_secs().into());
         // Caches that stand closer to the origin come first.
-        response.headers_mut().append(CACHE_STATUS, cache_status(cache, because));
+        response.headers_mut().append(CACHE_STATUS, cache_status(name.as_str(), because));
         response
     }
 }
@@ -158,7 +171,7 @@ impl fmt::Debug for StoredResponse {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{CACHE_CONTROL, DATE, LINK};
+    use http::header::{CACHE_CONTROL, DATE, IF_NONE_MATCH, LINK};
     use proptest::prelude::*;
     use sfv::{BareItem, List, ListEntry, Parser};
 
@@ -185,8 +198,12 @@ mod tests {
         Failure::new(FailureKind::Error).with_code(503)
     }
 
+    fn told(stored: &StoredResponse, is_head: bool, age: Duration, because: Because<'_>) -> Response<Bytes> {
+        stored.recall(is_head, &HeaderMap::new(), Recalled { age, because, name: "shop".into() })
+    }
+
     fn recalled(stored: &StoredResponse) -> Response<Bytes> {
-        stored.recall(false, 7 * SEC, "shop", Because::Failed(&unavailable()))
+        told(stored, false, 7 * SEC, Because::Failed(&unavailable()))
     }
 
     fn lines(response: &Response<Bytes>) -> Vec<(&str, &str)> {
@@ -216,8 +233,7 @@ mod tests {
 
     #[test]
     fn an_age_is_told_in_whole_seconds() {
-        let age =
-            |age| stored(&[], "").recall(false, age, "shop", Because::Failed(&unavailable())).headers()[AGE].clone();
+        let age = |age| told(&stored(&[], ""), false, age, Because::Failed(&unavailable())).headers()[AGE].clone();
         assert_eq!(age(Duration::ZERO), "0");
         assert_eq!(age(Duration::from_millis(1999)), "1");
         assert_eq!(age(Duration::MAX), u64::MAX.to_string());
@@ -226,10 +242,10 @@ mod tests {
     #[test]
     fn a_head_is_told_how_long_the_body_is_that_it_does_not_have() {
         let stored = stored(&[], "hello");
-        let head = stored.recall(true, SEC, "shop", Because::Failed(&unavailable()));
+        let head = told(&stored, true, SEC, Because::Failed(&unavailable()));
         assert!(head.body().is_empty());
         assert_eq!(head.headers()[CONTENT_LENGTH], "5", "though its origin did not say so");
-        assert_eq!(lines(&head), lines(&stored.recall(false, SEC, "shop", Because::Failed(&unavailable()))));
+        assert_eq!(lines(&head), lines(&told(&stored, false, SEC, Because::Failed(&unavailable()))));
     }
 
     #[test]
@@ -314,6 +330,58 @@ mod tests {
     }
 
     #[test]
+    fn the_mark_says_how_long_it_is_fresh_yet_or_has_not_been() {
+        for (because, expected) in [
+            (Because::Fresh { ttl: 30 * SEC + SEC / 2 }, "shop;hit;ttl=30"),
+            (Because::Fresh { ttl: Duration::ZERO }, "shop;hit;ttl=0"),
+            (Because::Fresh { ttl: Duration::MAX }, "shop;hit;ttl=999999999999999"),
+            (Because::Refreshing { stale_for: 7 * SEC }, "shop;hit;ttl=-7"),
+            (Because::Refreshing { stale_for: Duration::MAX }, "shop;hit;ttl=-999999999999999"),
+            (Because::Shared, "shop;fwd=miss;collapsed"),
+        ] {
+            let response = told(&stored(&[], ""), false, 7 * SEC, because);
+            assert!(response.headers().get_all(CACHE_STATUS).iter().eq([expected]));
+            assert_eq!(response.headers()[AGE], "7");
+        }
+    }
+
+    #[test]
+    fn who_has_it_already_is_told_so_whatever_the_reason() {
+        let headers = [
+            ("etag", "\"1\""),
+            ("content-type", "text/plain"),
+            ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            ("x-own", "1"),
+        ];
+        let stored = stored(&headers, "hello");
+        let request = |tag| [(IF_NONE_MATCH, HeaderValue::from_static(tag))].into_iter().collect::<HeaderMap>();
+        for because in [Because::Fresh { ttl: SEC }, Because::Failed(&unavailable())] {
+            for is_head in [false, true] {
+                let recalled = Recalled { age: 7 * SEC, because, name: "shop".into() };
+                let response = stored.recall(is_head, &request("\"1\""), recalled);
+                assert_eq!((response.status().as_u16(), response.body().len()), (304, 0));
+                let names = response.headers().keys().map(HeaderName::as_str).collect::<Vec<_>>();
+                assert_eq!(names, ["etag", "x-own", "date", "age", "cache-status"]);
+                let other = stored.recall(is_head, &request("\"2\""), recalled);
+                assert_eq!(
+                    (other.status().as_u16(), lines(&other)),
+                    (203, lines(&told(&stored, false, 7 * SEC, because)))
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_success_is_told_whatever_its_condition() {
+        let mut moved = response(&[("etag", "\"1\"")]);
+        moved.status = StatusCode::PERMANENT_REDIRECT;
+        let moved = StoredHead::of(&moved, &HeaderMap::new()).expect("it answers others").with_body(Bytes::new());
+        let request = [(IF_NONE_MATCH, HeaderValue::from_static("*"))].into_iter().collect();
+        let recalled = Recalled { age: SEC, because: Because::Shared, name: "shop".into() };
+        assert_eq!(moved.recall(false, &request, recalled).status(), 308);
+    }
+
+    #[test]
     fn a_name_that_is_no_token_is_a_string() {
         let failure = Failure::new(FailureKind::Error);
         for (name, expected) in [
@@ -359,9 +427,10 @@ mod tests {
         fn whatever_a_cache_is_called_its_mark_can_be_read(name in ".{0,20}", code in proptest::option::of(any::<u16>())) {
             let mut failure = Failure::new(FailureKind::Error);
             failure = code.map_or(failure.clone(), |code| failure.with_code(code));
-            let response = stored(&[], "").recall(false, SEC, &name, Because::Failed(&failure));
+            let mut headers = HeaderMap::new();
+            headers.insert(CACHE_STATUS, cache_status(&name, Because::Failed(&failure)));
             let printable = name.chars().filter(|character| (' '..='~').contains(character)).collect::<String>();
-            prop_assert_eq!(members(response.headers()), [printable]);
+            prop_assert_eq!(members(&headers), [printable]);
         }
 
         #[test]

@@ -1,6 +1,7 @@
 //! The header `Vary` (RFC 9110, section 12.5.5; RFC 9111, section 4.1).
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use http::header::VARY;
 use http::{HeaderMap, HeaderName};
@@ -22,6 +23,13 @@ impl Selection {
 
     pub(super) fn contains(&self, request: &HeaderMap) -> bool {
         self.0.iter().all(|(name, value)| normalized(request, name) == *value)
+    }
+
+    /// Tells requests apart by what they have of the same names, as a number that is theirs in this process.
+    pub(super) fn variant(&self, request: &HeaderMap) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.0.iter().for_each(|(name, _)| normalized(request, name).hash(&mut hasher));
+        hasher.finish()
     }
 
     /// How many bytes of memory the names and the values take.
@@ -199,6 +207,9 @@ mod tests {
             let of = |request| Selection::of(&response(&vary), request).expect("names");
             prop_assert!(of(&one).contains(&one));
             prop_assert_eq!(of(&one).contains(&other), of(&one) == of(&other));
+            let variant = |request| of(&one).variant(request);
+            prop_assert_eq!(variant(&one) == variant(&other), of(&one) == of(&other));
+            prop_assert_eq!(variant(&one), of(&other).variant(&one), "whoever was answered before");
             prop_assert_eq!(of(&one), Selection::of(&response(&shuffled), &one).expect("names"));
             for (name, value) in &of(&one).0 {
                 prop_assert_eq!(value.is_some(), one.contains_key(name));

@@ -9,10 +9,10 @@ use http::{HeaderName, Method, Request};
 use http_body::Body;
 
 use super::key::key_of;
-use super::read::{Read, read};
 use super::{IDEMPOTENCY_KEY, REPLAYED};
 use crate::deadline::Deadline;
 use crate::http::content_type::essence;
+use crate::http::partly_read::{Read, read};
 use crate::idempotency::{
     Fingerprint, Global, Identified, Identify, NotSaid, RecordKey, RefusalReason, ScopeOf, ToParts,
 };

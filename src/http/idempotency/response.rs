@@ -12,9 +12,9 @@ use http_body::Body;
 
 pub use self::rules::InvalidKeptHeader;
 use self::rules::{Rules, check, is_endless, was_not_called};
-use super::read::{PartlyRead, Read, read};
 use super::record::{Recorded, encode};
 use crate::http::AsResponse;
+use crate::http::partly_read::{PartlyRead, Read, read};
 use crate::idempotency::{Execution, Keep, Kept, NotSaid, Unreadable, Verdict};
 use crate::rejection::MayCarryRejection;
 use crate::superseded;

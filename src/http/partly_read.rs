@@ -8,8 +8,8 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
+use super::pieces::Pieces;
 use crate::clock;
-use crate::http::pieces::Pieces;
 
 /// A body that was read up to a limit.
 pub(super) enum Read<B: Body> {
