@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --example stale_on_error                                                  # with a flaky origin of its own
 //! cargo run --example stale_on_error -- --listen 127.0.0.1:8080 --origin http://127.0.0.1:9000
+//! cargo run --example stale_on_error --features rfc9111 -- --rfc9111                  # what is remembered, the RFC decides
 //! ```
 //!
 //! The origin is asked first, always, and whatever good it says is remembered as its headers allow, up to 64 MiB. When it fails,
@@ -45,6 +46,9 @@ struct Options {
     /// How many seconds old an answer from memory may be.
     #[arg(long, default_value_t = 60)]
     stale_if_error: u64,
+    /// Let RFC 9111 decide what is remembered, which takes the feature rfc9111.
+    #[arg(long)]
+    rfc9111: bool,
 }
 
 #[tokio::main]
@@ -57,7 +61,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         None => flaky_origin().await?,
     };
-    let proxy = proxy(origin, Duration::from_secs(options.stale_if_error))?;
+    let responses = if options.rfc9111 { as_the_rfc_has_it()? } else { CachedResponses::new() };
+    let proxy = proxy(origin, Duration::from_secs(options.stale_if_error), responses)?;
     let listener = TcpListener::bind(options.listen).await?;
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
@@ -68,14 +73,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(serving.await??)
 }
 
-fn proxy(origin: Authority, stale_if_error: Duration) -> Result<Router, Box<dyn Error>> {
+#[cfg(feature = "rfc9111")]
+fn as_the_rfc_has_it() -> Result<CachedResponses, Box<dyn Error>> {
+    Ok(CachedResponses::new().rfc9111())
+}
+
+#[cfg(not(feature = "rfc9111"))]
+fn as_the_rfc_has_it() -> Result<CachedResponses, Box<dyn Error>> {
+    Err("--rfc9111 takes the feature rfc9111".into())
+}
+
+fn proxy(origin: Authority, stale_if_error: Duration, responses: CachedResponses) -> Result<Router, Box<dyn Error>> {
     let store = MemoryStore::new(NonZeroU64::new(64 << 20).expect("not zero"));
     let cache = CacheFallbackLayer::new(CacheFallbackConfig::new(stale_if_error).name("proxy"), store)?;
     let breaker = CircuitBreakerLayer::new(CircuitBreakerConfig::new().name("origin"))?;
     let timeout = TimeoutLayer::new(TimeoutConfig::new(Duration::from_secs(2)).name("origin"))?;
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
     let service = ServiceBuilder::new()
-        .layer(cache.http_server(CachedResponses::new(), Body::new))
+        .layer(cache.http_server(responses, Body::new))
         .layer(breaker.http_server())
         .layer(timeout.http_server())
         .service(service_fn(move |request| forward(client.clone(), origin.clone(), request)));

@@ -1,13 +1,14 @@
 //! Responses of HTTP that are remembered: which are, for which requests, and for how long.
 
 mod condition;
-mod control;
+pub(super) mod control;
 mod copied;
-mod freshness;
+pub(super) mod freshness;
 mod key;
+pub(super) mod policy;
 mod remember;
 mod responses;
-mod rules;
+pub(super) mod rules;
 mod scope;
 mod share;
 mod stored;

@@ -65,6 +65,8 @@ mod pieces;
 mod presets;
 mod rate_limit;
 mod replay;
+#[cfg(feature = "rfc9111")]
+mod rfc9111;
 mod stack;
 
 pub use self::answer::{AsResponse, InvalidLink, response};

@@ -11,22 +11,23 @@ const LONGEST: u64 = 1 << 31;
 
 /// What an origin says of a response. Said more than once, the most restrictive counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ResponseControl {
-    pub(super) no_store: bool,
+pub(in crate::http) struct ResponseControl {
+    pub(in crate::http) no_store: bool,
     /// Also of some headers only.
-    pub(super) no_cache: bool,
+    pub(in crate::http) no_cache: bool,
     /// Also of some headers only.
-    pub(super) private: bool,
-    pub(super) must_revalidate: bool,
-    pub(super) proxy_revalidate: bool,
-    pub(super) max_age: Option<Duration>,
-    pub(super) s_maxage: Option<Duration>,
-    pub(super) stale_while_revalidate: Option<Duration>,
-    pub(super) stale_if_error: Option<Duration>,
+    pub(in crate::http) private: bool,
+    pub(in crate::http) must_revalidate: bool,
+    pub(in crate::http) proxy_revalidate: bool,
+    pub(in crate::http) public: bool,
+    pub(in crate::http) max_age: Option<Duration>,
+    pub(in crate::http) s_maxage: Option<Duration>,
+    pub(in crate::http) stale_while_revalidate: Option<Duration>,
+    pub(in crate::http) stale_if_error: Option<Duration>,
 }
 
 impl ResponseControl {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(in crate::http) fn of(headers: &HeaderMap) -> Self {
         let mut control = Self::default();
         for Directive { name, argument } in directives(headers) {
             match &*name {
@@ -34,6 +35,7 @@ impl ResponseControl {
                 b"no-cache" => control.no_cache = true,
                 b"private" => control.private = true,
                 b"must-revalidate" => control.must_revalidate = true,
+                b"public" => control.public = true,
                 b"proxy-revalidate" => control.proxy_revalidate = true,
                 b"max-age" => shorten(&mut control.max_age, seconds(argument)),
                 b"s-maxage" => shorten(&mut control.s_maxage, seconds(argument)),
@@ -198,7 +200,7 @@ mod tests {
     #[test]
     fn what_is_not_said_is_not_so() {
         assert_eq!(response(&[]), ResponseControl::default());
-        assert_eq!(response(&["public, immutable, x-no-store, no-storex", ""]), ResponseControl::default());
+        assert_eq!(response(&["publics, immutable, x-no-store, no-storex", ""]), ResponseControl::default());
         assert_eq!(request(&["x-max-age=0, immutable, s-maxage=3"]), RequestControl::default());
     }
 
@@ -210,6 +212,7 @@ mod tests {
             private: true,
             must_revalidate: true,
             proxy_revalidate: true,
+            public: true,
             max_age: secs(5),
             s_maxage: secs(6),
             stale_while_revalidate: secs(8),
@@ -217,7 +220,7 @@ mod tests {
         };
         let lines = [
             "No-Store,no-cache , private,,\tmust-revalidate",
-            "PROXY-REVALIDATE, Max-Age=5, s-maxage = 6",
+            "PROXY-REVALIDATE, Public, Max-Age=5, s-maxage = 6",
             "stale-if-error=\"7\", Stale-While-Revalidate=8",
         ];
         assert_eq!(response(&lines), expected);

@@ -21,7 +21,7 @@ const TOO_FAR_APART: Duration = Duration::from_secs(86_400);
 /// it that a shared cache that was told `s-maxage` gives no stale answer at all; yet whoever writes it says how long the answer
 /// is fresh, and not that an error is better than an old answer. That is what `must-revalidate` and `proxy-revalidate` are for,
 /// and they are heeded.
-pub(super) fn allowed(headers: &HeaderMap, control: &ResponseControl) -> Allowed {
+pub(in crate::http) fn allowed(headers: &HeaderMap, control: &ResponseControl) -> Allowed {
     let fresh = control.s_maxage.or(control.max_age).or_else(|| until_expiry(headers));
     Allowed {
         age: age(headers),
@@ -32,7 +32,7 @@ pub(super) fn allowed(headers: &HeaderMap, control: &ResponseControl) -> Allowed
 }
 
 /// The same of an answer that is not to be used at all once it is so old.
-pub(super) fn until(most: Duration, allowed: Allowed) -> Allowed {
+pub(in crate::http) fn until(most: Duration, allowed: Allowed) -> Allowed {
     let shorter = |said: Option<Duration>, most: Duration| said.map_or(most, |said| said.min(most));
     let fresh = shorter(allowed.fresh, most);
     Allowed {
@@ -56,7 +56,7 @@ fn age(headers: &HeaderMap) -> Duration {
 }
 
 /// What `Expires` says, if it is there; of several the earliest. What is no date has passed.
-fn until_expiry(headers: &HeaderMap) -> Option<Duration> {
+pub(in crate::http) fn until_expiry(headers: &HeaderMap) -> Option<Duration> {
     let expiry = headers.get_all(EXPIRES).iter().map(http_date).min()?;
     let Some(expiry) = expiry else { return Some(Duration::ZERO) };
     let sent = date(headers, &DATE).unwrap_or_else(clock::wall_time);
@@ -64,7 +64,7 @@ fn until_expiry(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The first line of that name, if it is a date.
-pub(super) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
+pub(in crate::http) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
     headers.get(name).and_then(http_date)
 }
 

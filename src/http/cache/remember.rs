@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{HeaderMap, Request, Response, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body::Body;
 
 use super::condition;
@@ -18,8 +18,16 @@ use crate::cache_fallback::{Allowed, Asks, Recalled, Remember, Slot};
 pub struct AskedOfCache(Asked);
 
 enum Asked {
-    For { lookup: Lookup, headers: HeaderMap, is_for_all: bool },
-    ToForget { key: CacheKey },
+    For {
+        lookup: Lookup,
+        headers: HeaderMap,
+        is_for_all: bool,
+        /// Of which it is asked whether it is still good.
+        known: Option<Box<StoredResponse>>,
+    },
+    ToForget {
+        key: CacheKey,
+    },
 }
 
 impl AskedOfCache {
@@ -30,12 +38,19 @@ impl AskedOfCache {
         }
     }
 
-    /// From now on it asks for all who ask.
-    pub(super) fn make_for_all(&mut self) {
-        if let Asked::For { lookup, headers, is_for_all } = &mut self.0 {
+    /// From now on it asks for all who ask; if there is one, whether that is `still_good`.
+    pub(super) fn make_for_all(&mut self, still_good: Option<&StoredResponse>) {
+        if let Asked::For { lookup, is_for_all, known, .. } = &mut self.0 {
             *lookup = lookup.for_all();
-            condition::OF_CACHES.iter().for_each(|name| _ = headers.remove(name));
             *is_for_all = true;
+            *known = still_good.cloned().map(Box::new);
+        }
+    }
+
+    fn take_known(&mut self) -> Option<Box<StoredResponse>> {
+        match &mut self.0 {
+            Asked::For { known, .. } => known.take(),
+            Asked::ToForget { .. } => None,
         }
     }
 
@@ -56,7 +71,12 @@ where
 
     fn asks(&self, request: &Request<R>) -> Asks<CacheKey, AskedOfCache> {
         let (whose, headers) = (self.scope.scope_of(request), request.headers());
-        let asks = rules::asks(request.method(), headers, matches!(whose, Whose::Of(_)));
+        let asks = rules::asks(
+            request.method(),
+            headers,
+            matches!(whose, Whose::Of(_)),
+            self.rules.policy.is_for_authorized(),
+        );
         if asks == rules::Asks::Bypass {
             return Asks::Nothing;
         }
@@ -66,18 +86,29 @@ where
         match asks {
             rules::Asks::Bypass => Asks::Nothing,
             rules::Asks::Lookup(lookup) => {
-                let asked = AskedOfCache(Asked::For { lookup, headers: headers.clone(), is_for_all: false });
+                let asked =
+                    AskedOfCache(Asked::For { lookup, headers: headers.clone(), is_for_all: false, known: None });
                 Asks::For { key, asked, accepts: lookup.accepts }
             }
             rules::Asks::Changes => Asks::ToForget { key: key.clone(), asked: AskedOfCache(Asked::ToForget { key }) },
         }
     }
 
-    fn learn(&self, asked: AskedOfCache, response: Response<B>, slot: Slot<CacheKey, StoredResponse>) -> Response<B> {
+    fn learn(
+        &self,
+        mut asked: AskedOfCache,
+        response: Response<B>,
+        slot: Slot<CacheKey, StoredResponse>,
+    ) -> Response<B> {
+        let known = asked.take_known();
+        let (mut head, body) = response.into_parts();
+        if let Some(known) = known.filter(|_| head.status == StatusCode::NOT_MODIFIED) {
+            let body = CopiedBody::recalled(self.validated(&asked, &known, &mut head, slot));
+            return Response::from_parts(head, (self.into_body)(body));
+        }
         let (lookup, headers) = asked.lookup();
         let is_for_all = asked.is_for_all();
-        let (mut head, body) = response.into_parts();
-        let allowed = match lookup.verdict(&head, self.rules.absence) {
+        let allowed = match self.rules.policy.verdict(*lookup, &head, self.rules.absence) {
             Verdict::Leave => return Response::from_parts(head, body),
             Verdict::Forget => {
                 // Whatever a request had that the answer may vary by: it is not there, or not to be kept.
@@ -105,7 +136,8 @@ where
     }
 
     fn does_for(&self, asked: &AskedOfCache, kept: &StoredResponse) -> bool {
-        kept.answers(asked.lookup().1)
+        let (lookup, headers) = asked.lookup();
+        kept.answers(headers) && (!lookup.is_authorized || self.rules.policy.may_answer_authorized(kept.headers()))
     }
 
     fn recall(&self, asked: &AskedOfCache, kept: &StoredResponse, recalled: Recalled<'_>) -> Response<B> {
@@ -118,6 +150,43 @@ where
         if let Asked::ToForget { key } = &asked.0 {
             rules::changed(key, response.status(), response.headers()).for_each(|key| forget(&key));
         }
+    }
+}
+
+impl<S, F> CachedResponses<S, F> {
+    /// Makes of a 304 the answer that it says is still good, and keeps that, as new as the 304 is; returns its body.
+    fn validated(
+        &self,
+        asked: &AskedOfCache,
+        known: &StoredResponse,
+        head: &mut Parts,
+        slot: Slot<CacheKey, StoredResponse>,
+    ) -> Bytes {
+        let (lookup, headers) = asked.lookup();
+        if !self.rules.policy.is_still_good(known.status(), known.headers(), &head.headers) {
+            // It speaks of an answer that nobody has.
+            head.status = StatusCode::BAD_GATEWAY;
+            head.headers.clear();
+            slot.forget(|other| other.answers(headers));
+            return Bytes::new();
+        }
+        head.status = known.status();
+        head.headers = known.refreshed(&head.headers);
+        match (self.rules.policy.verdict(*lookup, head, self.rules.absence), StoredHead::of(head, headers)) {
+            (Verdict::Keep(allowed), Some(stored)) => {
+                let stored = stored.with_body(known.body());
+                let bytes = slot.key().as_str().len() + stored.bytes();
+                slot.keep(stored, bytes, allowed, |other| other.answers(headers));
+            }
+            (Verdict::Leave, _) => {}
+            _ => slot.forget(|_| true),
+        }
+        if head.status.is_success() && condition::has_it_already(headers, &head.headers) {
+            head.status = StatusCode::NOT_MODIFIED;
+            condition::without_content(&mut head.headers);
+            return Bytes::new();
+        }
+        known.body()
     }
 }
 

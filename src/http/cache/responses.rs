@@ -4,6 +4,7 @@ use std::time::Duration;
 use http::Request;
 
 use super::key::{CacheKey, Side};
+use super::policy::{Explicit, Policy};
 use super::scope::{CacheScope, Everybody, Site};
 use crate::idempotency::NotSaid;
 use crate::key::KeyOf;
@@ -67,11 +68,12 @@ use crate::key::KeyOf;
 pub struct CachedResponses<S = Everybody, F = NotSaid> {
     pub(super) scope: S,
     pub(super) into_body: F,
-    pub(super) rules: Rules,
+    pub(in crate::http) rules: Rules,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
+pub(in crate::http) struct Rules {
+    pub(in crate::http) policy: &'static dyn Policy,
     pub(super) side: Side,
     pub(super) max_body: usize,
     pub(super) gather_within: Duration,
@@ -83,8 +85,13 @@ impl CachedResponses {
     /// As the tables have it, for everybody.
     #[must_use]
     pub const fn new() -> Self {
-        let rules =
-            Rules { side: Side::Client, max_body: 512 * 1024, gather_within: Duration::from_secs(2), absence: None };
+        let rules = Rules {
+            policy: &Explicit,
+            side: Side::Client,
+            max_body: 512 * 1024,
+            gather_within: Duration::from_secs(2),
+            absence: None,
+        };
         Self { scope: Everybody, into_body: NotSaid, rules }
     }
 }

@@ -19,7 +19,7 @@ use crate::outcome::Degraded;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asks {
+pub(in crate::http) enum Asks {
     /// Its answer is nobody else's.
     Bypass,
     /// Something that may be remembered.
@@ -30,18 +30,20 @@ pub(super) enum Asks {
 
 /// Of a request that may be answered by a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lookup {
+pub(in crate::http) struct Lookup {
     /// It asks for the head only.
     pub(super) is_head: bool,
     /// It asks for the answer only if something holds.
     is_conditional: bool,
+    /// It says who sent it, where copies are for everybody.
+    pub(in crate::http) is_authorized: bool,
     /// Which copies do.
     pub(super) accepts: Accepts,
 }
 
 /// What becomes of what was remembered, and of the answer that has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::http) enum Verdict {
     /// The answer takes its place.
     Keep(Allowed),
     /// It goes, and nothing takes its place.
@@ -51,8 +53,8 @@ pub(super) enum Verdict {
 }
 
 /// What is asked for. `is_scoped`: each user has a copy of their own, and so one who is known by a password or a cookie may be
-/// answered by a copy.
-pub(super) fn asks(method: &Method, headers: &HeaderMap, is_scoped: bool) -> Asks {
+/// answered by a copy. `is_for_authorized`: there are copies for whoever has a password.
+pub(in crate::http) fn asks(method: &Method, headers: &HeaderMap, is_scoped: bool, is_for_authorized: bool) -> Asks {
     match *method {
         Method::GET | Method::HEAD => {}
         // It asks for a tunnel, and has no resource.
@@ -63,7 +65,8 @@ pub(super) fn asks(method: &Method, headers: &HeaderMap, is_scoped: bool) -> Ask
     let has = |name| headers.contains_key(name);
     // What is asked for by a body is not told by the URI.
     let has_body = has(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
-    if has_body || has(RANGE) || (!is_scoped && (has(AUTHORIZATION) || has(COOKIE))) {
+    let is_authorized = !is_scoped && has(AUTHORIZATION);
+    if has_body || has(RANGE) || (is_authorized && !is_for_authorized) || (!is_scoped && has(COOKIE)) {
         return Asks::Bypass;
     }
     let control = RequestControl::of(headers);
@@ -73,8 +76,9 @@ pub(super) fn asks(method: &Method, headers: &HeaderMap, is_scoped: bool) -> Ask
     let is_for_origin = has(IF_MATCH) || has(IF_UNMODIFIED_SINCE);
     let is_conditional = is_for_origin || has(IF_RANGE) || condition::OF_CACHES.into_iter().any(has);
     let is_head = *method == Method::HEAD;
-    let accepts = accepts(&control, is_for_origin);
-    Asks::Lookup(Lookup { is_head, is_conditional, accepts: Accepts { shared: accepts.shared && !is_head, ..accepts } })
+    let mut accepts = accepts(&control, is_for_origin);
+    accepts.shared &= !is_head && !is_authorized;
+    Asks::Lookup(Lookup { is_head, is_conditional, is_authorized, accepts })
 }
 
 /// `is_for_origin`: whether the answer does can be said by the origin alone.
@@ -118,18 +122,20 @@ impl Lookup {
         Self { is_head: false, is_conditional: false, ..self }
     }
 
+    /// Whether an answer with this status is all that there is, and not what a condition has chosen.
+    pub(in crate::http) fn is_full(self, status: StatusCode) -> bool {
+        !self.is_head && (!self.is_conditional || status == StatusCode::OK)
+    }
+
     /// What becomes of the answer to it. `absence`: for how long it is worth to be remembered that there is nothing, if it is.
     pub(super) fn verdict(self, response: &response::Parts, absence: Option<Duration>) -> Verdict {
-        // What a layer further in has put in the place of a failure is no good answer of the origin.
-        if response.extensions.get::<Degraded>().is_some() {
+        if is_substitute(response) {
             return Verdict::Leave;
         }
         let status = response.status;
-        // What there was is there no more, or not for everybody.
-        let is_withdrawn = is_absence(status) || matches!(status.as_u16(), 204 | 401 | 403 | 451);
+        let is_withdrawn = is_withdrawn(status);
         let is_positive = matches!(status.as_u16(), 200 | 203 | 301 | 308);
-        // A condition may have chosen another answer than there is without it.
-        let is_full = !self.is_head && (!self.is_conditional || status == StatusCode::OK);
+        let is_full = self.is_full(status);
         let absence = absence.filter(|_| is_absence(status));
         match allowed(&response.headers) {
             Some(allowed) if is_full && is_positive => Verdict::Keep(allowed),
@@ -143,12 +149,22 @@ impl Lookup {
     }
 }
 
+/// Whether a layer further in has put it in the place of a failure: it is no good answer of the origin.
+pub(in crate::http) fn is_substitute(response: &response::Parts) -> bool {
+    response.extensions.get::<Degraded>().is_some()
+}
+
+/// Whether it says that what there was is there no more, or not for everybody.
+pub(in crate::http) fn is_withdrawn(status: StatusCode) -> bool {
+    is_absence(status) || matches!(status.as_u16(), 204 | 401 | 403 | 451)
+}
+
 /// Whether it says that there is nothing.
-pub(super) fn is_absence(status: StatusCode) -> bool {
+pub(in crate::http) fn is_absence(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
 }
 
-fn is_failure(status: StatusCode) -> bool {
+pub(in crate::http) fn is_failure(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
 }
 
@@ -160,11 +176,15 @@ const fn is_forbidden(control: &ResponseControl) -> bool {
 /// belongs to it is never there.
 fn allowed(headers: &HeaderMap) -> Option<Allowed> {
     let control = ResponseControl::of(headers);
-    let is_nobody_elses = headers.contains_key(SET_COOKIE)
+    if is_nobody_elses(headers) || is_forbidden(&control) { None } else { Some(freshness::allowed(headers, &control)) }
+}
+
+/// Whether it is one user's, or all that belongs to it is never there.
+pub(in crate::http) fn is_nobody_elses(headers: &HeaderMap) -> bool {
+    headers.contains_key(SET_COOKIE)
         || headers.contains_key(TRAILER)
         || is_event_stream(headers)
-        || vary::is_unique(headers);
-    if is_nobody_elses || is_forbidden(&control) { None } else { Some(freshness::allowed(headers, &control)) }
+        || vary::is_unique(headers)
 }
 
 #[cfg(test)]
@@ -196,7 +216,7 @@ mod tests {
     }
 
     fn asks(head: &request::Parts, is_scoped: bool) -> Asks {
-        super::asks(&head.method, &head.headers, is_scoped)
+        super::asks(&head.method, &head.headers, is_scoped, false)
     }
 
     fn changed<'a>(key: &'a CacheKey, response: &'a response::Parts) -> impl Iterator<Item = CacheKey> + 'a {
@@ -229,8 +249,19 @@ mod tests {
     #[test]
     fn only_get_and_head_are_looked_up_and_what_is_not_safe_changes_something() {
         for (method, expected) in [
-            ("GET", Asks::Lookup(Lookup { is_head: false, is_conditional: false, accepts: Accepts::default() })),
-            ("HEAD", Asks::Lookup(Lookup { is_head: true, is_conditional: false, accepts: ALONE })),
+            (
+                "GET",
+                Asks::Lookup(Lookup {
+                    is_head: false,
+                    is_conditional: false,
+                    is_authorized: false,
+                    accepts: Accepts::default(),
+                }),
+            ),
+            (
+                "HEAD",
+                Asks::Lookup(Lookup { is_head: true, is_conditional: false, is_authorized: false, accepts: ALONE }),
+            ),
             ("OPTIONS", Asks::Bypass),
             ("TRACE", Asks::Bypass),
             ("QUERY", Asks::Bypass),
@@ -253,6 +284,17 @@ mod tests {
             assert_eq!(get(&[header]), Asks::Bypass, "{header:?}");
             assert_eq!(asks(&request("GET", &[header]), true), get(&[]), "{header:?}");
         }
+    }
+
+    #[test]
+    fn where_there_are_copies_for_whoever_has_a_password_they_ask_by_themselves() {
+        let head = request("GET", &[("authorization", "Bearer a")]);
+        let Asks::Lookup(lookup) = super::asks(&head.method, &head.headers, false, true) else { panic!("it asks") };
+        assert_eq!((lookup.is_authorized, lookup.accepts), (true, ALONE));
+        let Asks::Lookup(lookup) = super::asks(&head.method, &head.headers, true, true) else { panic!("it asks") };
+        assert!(!lookup.is_authorized && lookup.accepts.shared, "each has a copy of their own");
+        let head = request("GET", &[("authorization", "Bearer a"), ("cookie", "a=b")]);
+        assert_eq!(super::asks(&head.method, &head.headers, false, true), Asks::Bypass);
     }
 
     #[test]

@@ -29,9 +29,12 @@ where
         known.variant(asked.lookup().1)
     }
 
-    fn for_all(&self, request: &mut Request<R>, asked: &mut AskedOfCache, _: Option<&StoredResponse>) {
-        asked.make_for_all();
+    fn for_all(&self, request: &mut Request<R>, asked: &mut AskedOfCache, known: Option<&StoredResponse>) {
         condition::OF_CACHES.iter().for_each(|name| _ = request.headers_mut().remove(name));
+        let known = known.filter(|known| known.answers(asked.lookup().1));
+        let conditions = known.map_or_else(Vec::new, |known| self.rules.policy.conditions(known.headers()));
+        asked.make_for_all(known.filter(|_| !conditions.is_empty()));
+        request.headers_mut().extend(conditions);
         // Whoever has but the head has nothing to tell another one.
         if *request.method() == Method::HEAD {
             *request.method_mut() = Method::GET;

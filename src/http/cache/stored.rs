@@ -2,7 +2,10 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AGE, CONNECTION, CONTENT_LENGTH, HeaderName, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, HeaderName, SET_COOKIE, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sfv::{Integer, KeyRef, ListSerializer, RefBareItem, StringRef, TokenRef, key_ref, token_ref};
@@ -11,6 +14,9 @@ use super::condition;
 use super::vary::Selection;
 use crate::cache_fallback::{Because, Recalled};
 use crate::outcome::FailureKind;
+
+/// What says how the body is to be read that is kept.
+const OF_BODY: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE];
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -77,6 +83,33 @@ impl StoredResponse {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.body.len() + self.head.bytes()
+    }
+
+    pub(super) const fn status(&self) -> StatusCode {
+        self.head.status
+    }
+
+    pub(super) const fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    /// All of the body, which is shared.
+    pub(super) fn body(&self) -> Bytes {
+        self.body.clone()
+    }
+
+    /// Its headers, with what a 304 with the headers `newer` says of them (RFC 9111, section 3.2).
+    pub(super) fn refreshed(&self, newer: &HeaderMap) -> HeaderMap {
+        let mut headers = self.head.headers.clone();
+        // They are of the answer that has come.
+        for name in [AGE, DATE] {
+            headers.remove(name);
+        }
+        for name in newer.keys().filter(|name| !is_hop_by_hop(name) && !OF_BODY.contains(name)) {
+            headers.remove(name);
+            newer.get_all(name).iter().for_each(|value| _ = headers.append(name, copied(value)));
+        }
+        headers
     }
 
     /// Tells requests apart that it cannot answer all.
@@ -171,7 +204,7 @@ impl fmt::Debug for StoredResponse {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{CACHE_CONTROL, DATE, IF_NONE_MATCH, LINK};
+    use http::header::{CACHE_CONTROL, IF_NONE_MATCH, LINK};
     use proptest::prelude::*;
     use sfv::{BareItem, List, ListEntry, Parser};
 
@@ -369,6 +402,41 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_is_still_good_is_as_new_as_who_says_so() {
+        let kept = [
+            ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            ("age", "3"),
+            ("etag", "\"1\""),
+            ("cache-control", "max-age=5"),
+            ("link", "</a>"),
+            ("link", "</b>"),
+            ("content-type", "text/plain"),
+            ("x-own", "1"),
+        ];
+        let newer = [
+            ("cache-control", "max-age=6"),
+            ("cache-control", "public"),
+            ("link", "</c>"),
+            ("x-new", "1"),
+            ("content-type", "text/html"),
+            ("content-length", "0"),
+            ("connection", "close"),
+        ];
+        let refreshed = stored(&kept, "hello").refreshed(&response(&newer).headers);
+        let expected = [
+            ("etag", "\"1\""),
+            ("cache-control", "max-age=6"),
+            ("cache-control", "public"),
+            ("link", "</c>"),
+            ("content-type", "text/plain"),
+            ("content-length", "5"),
+            ("x-own", "1"),
+            ("x-new", "1"),
+        ];
+        assert_eq!(refreshed, response(&expected).headers);
     }
 
     #[test]
