@@ -4,6 +4,8 @@ mod conditions;
 mod kept;
 mod origin;
 mod privacy;
+#[cfg(feature = "rfc9111")]
+mod rfc9111;
 mod share;
 mod sockets;
 

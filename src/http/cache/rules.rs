@@ -138,8 +138,9 @@ impl Lookup {
         let is_full = self.is_full(status);
         let absence = absence.filter(|_| is_absence(status));
         match allowed(&response.headers) {
-            Some(allowed) if is_full && is_positive => Verdict::Keep(allowed),
-            Some(allowed) if is_full && let Some(most) = absence => Verdict::Keep(freshness::until(most, allowed)),
+            Some(allowed) if is_full && (is_positive || absence.is_some()) => {
+                Verdict::Keep(absence.map_or(allowed, |most| freshness::until(most, allowed)))
+            }
             _ if is_withdrawn => Verdict::Forget,
             None if is_full && is_positive => Verdict::Forget,
             // The origin says now that there is to be no copy.

@@ -1,0 +1,114 @@
+//! What RFC 9111 has it that is kept, for how long, and for whom.
+
+use axum::http::StatusCode;
+use buttress::http::CachedResponses;
+use tokio::time::advance;
+
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Its answers stand in for up to 30 s.
+fn world() -> World {
+    World::with(CachedResponses::new().rfc9111())
+}
+
+fn answer(status: u16, headers: &[(&'static str, &str)]) -> Response<Body> {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    response.body("1.20".into()).expect("a response")
+}
+
+fn saying(control: &str) -> Response<Body> {
+    answer(200, &[("cache-control", control)])
+}
+
+/// For how many seconds an answer stands in for a failure; none if it does not.
+async fn stands_in_for(answer: Response<Body>) -> Option<u32> {
+    let world = world();
+    world.get("/tea", answer).await;
+    let mut last = None;
+    for second in 0..40 {
+        advance(MS).await;
+        if !world.fail(get("/tea")).await.is_from_memory() {
+            return last;
+        }
+        last = Some(second);
+        advance(SEC - MS).await;
+    }
+    panic!("there is a limit")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_answer_is_told_unless_its_origin_forbids_it() {
+    for (control, seconds) in [
+        ("max-age=5", Some(29)),
+        ("public", Some(29)),
+        ("max-age=5, stale-if-error=4", Some(8)),
+        ("max-age=5, must-revalidate", Some(4)),
+        ("Max-Age=5, Proxy-Revalidate", Some(4)),
+        ("s-maxage=5, stale-if-error=20", Some(4)),
+        ("max-age=5, no-cache", None),
+        ("max-age=5, no-cache=\"x-user\"", None),
+        ("max-age=5, no-store", None),
+        ("max-age=5, private", None),
+    ] {
+        assert_eq!(stands_in_for(saying(control)).await, seconds, "{control}");
+    }
+    assert_eq!(stands_in_for(answer(404, &[("cache-control", "max-age=5")])).await, Some(4));
+    assert_eq!(stands_in_for(answer(302, &[("cache-control", "max-age=5")])).await, Some(29));
+    assert_eq!(stands_in_for(answer(302, &[])).await, None);
+    assert_eq!(
+        stands_in_for(answer(200, &[("set-cookie", "a=b"), ("cache-control", "public, max-age=5")])).await,
+        None
+    );
+    let old = [("age", "3"), ("cache-control", "max-age=5, must-revalidate")];
+    assert_eq!(stands_in_for(answer(200, &old)).await, Some(1), "it was old when it came");
+}
+
+#[tokio::test]
+async fn what_was_said_to_one_is_told_to_all_only_if_its_origin_says_that_it_may_be() {
+    let of_one = || get_with("/tea", &[("authorization", "Bearer a")]);
+    for (control, is_for_all) in [
+        ("max-age=60", false),
+        ("private, max-age=60", false),
+        ("public", true),
+        ("s-maxage=60", true),
+        ("max-age=60, must-revalidate", true),
+    ] {
+        let world = world();
+        world.ask(of_one(), saying(control)).await;
+        assert_eq!(world.memory.len(), usize::from(is_for_all), "{control}");
+        assert_eq!(world.fail(get("/tea")).await.is_from_memory(), is_for_all, "{control}");
+        assert_eq!(world.fail(of_one()).await.is_from_memory(), is_for_all, "{control}");
+    }
+    let world = world();
+    world.get("/tea", saying("max-age=60")).await;
+    assert!(world.fail(get("/tea")).await.is_from_memory(), "the control");
+    assert!(!world.fail(of_one()).await.is_from_memory(), "their own may be another one");
+    world.ask(of_one(), (StatusCode::FORBIDDEN, "no")).await;
+    assert!(world.fail(get("/tea")).await.is_from_memory(), "whoever has no right takes nothing away");
+}
+
+#[tokio::test]
+async fn a_cookie_has_nothing_to_do_with_the_memory_whatever_its_origin_says() {
+    let world = world();
+    let of_one = || get_with("/tea", &[("cookie", "a=b")]);
+    world.ask(of_one(), saying("public, max-age=60")).await;
+    assert!(world.memory.is_empty());
+    world.get("/tea", saying("public, max-age=60")).await;
+    assert!(!world.fail(of_one()).await.is_from_memory());
+    assert!(world.fail(get("/tea")).await.is_from_memory(), "the control");
+}
+
+#[tokio::test]
+async fn nothing_writes_a_warning() {
+    let world = world();
+    let old = [("cache-control", "public"), ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"), ("age", "9")];
+    world.get("/tea", answer(200, &old)).await;
+    let told = world.fail(get("/tea")).await;
+    assert!(told.is_from_memory() && told.header("warning").is_empty());
+    assert_eq!(told.header("age"), ["9"]);
+}
