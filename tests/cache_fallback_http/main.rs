@@ -17,8 +17,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response};
 use axum::response::IntoResponse;
-use buttress::cache_fallback::{CacheFallbackConfig, CacheFallbackLayer, Memory, MemoryStore};
-use buttress::http::{CacheKey, CachedResponses, StoredResponse};
+use buttress::cache_fallback::{CacheFallbackConfig, CacheFallbackLayer, Memory, MemoryStore, Remember};
+use buttress::http::{CacheKey, CachedResponses, InExtensions, StatusClassifier, StoredResponse};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -46,7 +46,17 @@ impl World {
     where
         S: buttress::http::CacheScope<Request<Body>> + Clone + Send + Sync + 'static,
     {
-        let layer = cache().http_server(responses, Body::new);
+        Self::over(cache().http_server(responses, Body::new))
+    }
+
+    fn over<R>(layer: CacheFallbackLayer<CacheKey, StoredResponse, R, StatusClassifier, InExtensions>) -> Self
+    where
+        R: Remember<Request<Body>, Response<Body>, Key = CacheKey, Kept = StoredResponse, Asked: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
         let says = Arc::new(Mutex::new(Response::default()));
         let origin = service_fn({
             let says = says.clone();

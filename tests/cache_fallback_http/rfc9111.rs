@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use buttress::http::CachedResponses;
 use tokio::time::advance;
 
+use super::share::ForAll;
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -13,7 +14,7 @@ fn world() -> World {
     World::with(CachedResponses::new().rfc9111())
 }
 
-fn answer(status: u16, headers: &[(&'static str, &str)]) -> Response<Body> {
+pub(super) fn answer(status: u16, headers: &[(&'static str, &str)]) -> Response<Body> {
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
         response = response.header(*name, *value);
@@ -111,4 +112,82 @@ async fn nothing_writes_a_warning() {
     let told = world.fail(get("/tea")).await;
     assert!(told.is_from_memory() && told.header("warning").is_empty());
     assert_eq!(told.header("age"), ["9"]);
+}
+
+fn unchanged(headers: &[(&'static str, &str)]) -> Response<Body> {
+    let mut response = answer(304, headers);
+    *response.body_mut() = Body::empty();
+    response
+}
+
+fn by_hand(responses: CachedResponses) -> World {
+    let responses = ForAll::of(responses.of_server().into_body(Body::new));
+    World::over(cache().remember(responses).classify(StatusClassifier).mark_with(InExtensions))
+}
+
+/// Where what is looked at, as a failure has it looked at, is asked about next.
+async fn asks_about(headers: &[(&'static str, &str)]) -> World {
+    let world = by_hand(CachedResponses::new().rfc9111());
+    world.get("/tea", answer(200, headers)).await;
+    world.fail(get("/tea")).await;
+    world
+}
+
+const TAGGED: [(&str, &str); 3] = [("etag", "\"1\""), ("cache-control", "max-age=5, stale-if-error=5"), ("x-own", "1")];
+
+#[tokio::test(start_paused = true)]
+async fn what_is_still_good_is_told_whole_and_is_as_new_as_who_says_so() {
+    let world = asks_about(&TAGGED).await;
+    advance(9 * SEC).await;
+    let told = world.get("/tea", unchanged(&[("etag", "\"1\""), ("x-own", "2")])).await;
+    assert_eq!((told.status, &*told.body, told.header("x-own")), (200, "1.20", vec!["2"]));
+    assert!(told.header("age").is_empty(), "it has just been said");
+    advance(10 * SEC).await;
+    let told = world.fail(get("/tea")).await;
+    assert_eq!((&*told.body, told.header("x-own"), told.header("age")), ("1.20", vec!["2"], vec!["10"]));
+    advance(SEC).await;
+    assert!(!world.fail(get("/tea")).await.is_from_memory(), "the control: it gets old again");
+}
+
+#[tokio::test]
+async fn who_has_what_is_still_good_is_told_that() {
+    for (own, status, body) in [("\"1\"", 304, ""), ("\"0\"", 200, "1.20")] {
+        let world = asks_about(&TAGGED).await;
+        let told = world.ask(get_with("/tea", &[("if-none-match", own)]), unchanged(&[])).await;
+        assert_eq!((told.status, &*told.body, told.header("etag")), (status, body, vec!["\"1\""]));
+        assert_eq!(world.fail(get("/tea")).await.body, "1.20");
+    }
+}
+
+#[tokio::test]
+async fn what_is_still_good_and_yet_to_be_kept_no_more_is_told_once() {
+    let world = asks_about(&TAGGED).await;
+    let told = world.get("/tea", unchanged(&[("cache-control", "no-store")])).await;
+    assert_eq!((told.status, &*told.body), (200, "1.20"));
+    assert!(world.memory.is_empty());
+}
+
+#[tokio::test]
+async fn a_304_about_another_answer_is_told_to_nobody() {
+    let world = asks_about(&TAGGED).await;
+    let told = world.get("/tea", unchanged(&[("etag", "\"2\"")])).await;
+    assert_eq!((told.status, &*told.body), (502, ""));
+    assert!(world.memory.is_empty());
+}
+
+#[tokio::test]
+async fn what_has_changed_takes_its_place() {
+    let world = asks_about(&TAGGED).await;
+    assert_eq!(world.get("/tea", ([("etag", "\"2\"")], "1.30")).await.body, "1.30");
+    assert_eq!(world.fail(get("/tea")).await.body, "1.30");
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_about_is_asked_for() {
+    let world = asks_about(&[("cache-control", "max-age=5")]).await;
+    assert_eq!(world.get("/tea", unchanged(&[])).await.status, 304, "nobody asked about one of ours");
+    let plain = by_hand(CachedResponses::new());
+    plain.get("/tea", answer(200, &TAGGED)).await;
+    plain.fail(get("/tea")).await;
+    assert_eq!(plain.get("/tea", unchanged(&[])).await.status, 304, "that is what the RFC has");
 }

@@ -15,7 +15,7 @@ use tokio_test::task::spawn;
 
 use super::*;
 
-type Responses = CachedResponses<Everybody, fn(CopiedBody<Body>) -> Body>;
+pub(super) type Responses = CachedResponses<Everybody, fn(CopiedBody<Body>) -> Body>;
 
 fn responses() -> Responses {
     CachedResponses::new().of_server().into_body(Body::new)
@@ -28,9 +28,15 @@ fn asked(responses: &Responses, request: &Request<Body>) -> (AskedOfCache, Accep
     }
 }
 
-/// Learns each answer as one for all who ask.
+/// Learns each answer as one for all who ask, in the place of the one that was looked at last.
 #[derive(Clone)]
-struct ForAll(Responses);
+pub(super) struct ForAll(Responses, Arc<Mutex<Option<StoredResponse>>>);
+
+impl ForAll {
+    pub(super) fn of(responses: Responses) -> Self {
+        Self(responses, Arc::default())
+    }
+}
 
 impl Remember<Request<Body>, Response<Body>> for ForAll {
     type Key = CacheKey;
@@ -47,11 +53,13 @@ impl Remember<Request<Body>, Response<Body>> for ForAll {
         response: Response<Body>,
         slot: Slot<CacheKey, StoredResponse>,
     ) -> Response<Body> {
-        Share::<_, Response<Body>>::for_all(&self.0, &mut get("/"), &mut asked, None);
+        let known = self.1.lock().expect("no panic").take();
+        Share::<_, Response<Body>>::for_all(&self.0, &mut get("/"), &mut asked, known.as_ref());
         Remember::<Request<Body>, _>::learn(&self.0, asked, response, slot)
     }
 
     fn does_for(&self, asked: &AskedOfCache, kept: &StoredResponse) -> bool {
+        *self.1.lock().expect("no panic") = Some(kept.clone());
         Remember::<Request<Body>, Response<Body>>::does_for(&self.0, asked, kept)
     }
 
@@ -62,7 +70,7 @@ impl Remember<Request<Body>, Response<Body>> for ForAll {
 
 /// What a request is answered as it comes out of the layer, and the memory of that.
 async fn answered(answer: impl IntoResponse) -> (Response<Body>, Memory<CacheKey, StoredResponse>) {
-    let layer = cache().remember(ForAll(responses().max_body(10))).classify(StatusClassifier);
+    let layer = cache().remember(ForAll::of(responses().max_body(10))).classify(StatusClassifier);
     let memory = layer.memory();
     let answer = Arc::new(Mutex::new(Some(answer.into_response())));
     let origin = service_fn(move |_: Request<Body>| {
