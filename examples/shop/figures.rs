@@ -188,7 +188,7 @@ impl Share {
                 unit: Unit::Orders,
                 counted: tally.admitted(),
                 due: due(played.act.rate, time),
-                overslept: played.overslept.iter().filter(|due| part.contains(due)).count(),
+                overslept: played.overslept.iter().filter(|due| part.contains(*due)).count(),
             },
         }
     }

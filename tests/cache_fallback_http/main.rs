@@ -46,10 +46,10 @@ impl World {
     where
         S: buttress::http::CacheScope<Request<Body>> + Clone + Send + Sync + 'static,
     {
-        Self::over(cache().http_server(responses, Body::new))
+        Self::over(&cache().http_server(responses, Body::new))
     }
 
-    fn over<R>(layer: CacheFallbackLayer<CacheKey, StoredResponse, R, StatusClassifier, InExtensions>) -> Self
+    fn over<R>(layer: &CacheFallbackLayer<CacheKey, StoredResponse, R, StatusClassifier, InExtensions>) -> Self
     where
         R: Remember<Request<Body>, Response<Body>, Key = CacheKey, Kept = StoredResponse, Asked: Send>
             + Clone

@@ -122,7 +122,7 @@ fn unchanged(headers: &[(&'static str, &str)]) -> Response<Body> {
 
 fn by_hand(responses: CachedResponses) -> World {
     let responses = ForAll::of(responses.of_server().into_body(Body::new));
-    World::over(cache().remember(responses).classify(StatusClassifier).mark_with(InExtensions))
+    World::over(&cache().remember(responses).classify(StatusClassifier).mark_with(InExtensions))
 }
 
 /// Where what is looked at, as a failure has it looked at, is asked about next.

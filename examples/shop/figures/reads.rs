@@ -72,7 +72,7 @@ impl InTheOutage {
             unit: Unit::Reads,
             counted: reads.sent,
             due: due(READS, part.end.saturating_sub(part.start)),
-            overslept: run.reads_overslept.iter().filter(|due| part.contains(due)).count(),
+            overslept: run.reads_overslept.iter().filter(|due| part.contains(*due)).count(),
         };
         Self { reads, sample }
     }

@@ -44,7 +44,7 @@ fn sold_after(run: &Run) -> Vec<usize> {
     let ends = crashes.iter().skip(1).map(|crash| crash.at).chain([Duration::MAX]);
     let until = |(crash, end): (&Crash, Duration)| crash.open_again..end;
     let times = crashes.iter().zip(ends).map(until);
-    times.map(|time| sold.iter().filter(|sent| time.contains(sent)).count()).collect()
+    times.map(|time| sold.iter().filter(|sent| time.contains(*sent)).count()).collect()
 }
 
 const SERVED: &str = "served in the end";
