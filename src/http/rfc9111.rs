@@ -165,6 +165,8 @@ fn http_date(date: std::time::SystemTime) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::outcome::{Degraded, Failure, FailureKind};
 
@@ -392,5 +394,43 @@ mod tests {
             ),
             Verdict::Keep(_)
         ));
+    }
+
+    fn lines() -> impl Strategy<Value = HeaderMap> {
+        let names =
+            [CACHE_CONTROL, DATE, LAST_MODIFIED, ETAG, http::header::EXPIRES, http::header::AGE, http::header::VARY];
+        let date = "(Sun, 06 Nov 1994|Fri, 31 Dec 9999|Thu, 01 Jan 1970) (00:00:00|23:59:59) GMT";
+        let control = r#"((?i)(max-age|s-maxage|public|private|no-cache|must-revalidate)(="?[0-9]{0,21}"?)?,? ?){0,4}"#;
+        let value = prop_oneof![
+            proptest::string::string_regex(date).expect("an expression").prop_map(String::into_bytes),
+            proptest::string::string_regex(control).expect("an expression").prop_map(String::into_bytes),
+            proptest::string::string_regex("[0-9]{0,21}").expect("an expression").prop_map(String::into_bytes),
+            proptest::collection::vec(any::<u8>(), 0..20),
+        ];
+        proptest::collection::vec((0..names.len(), value), 0..8).prop_map(move |lines| {
+            let lines = lines.into_iter();
+            lines
+                .filter_map(|(name, value)| Some((names[name].clone(), HeaderValue::from_bytes(&value).ok()?)))
+                .collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_headers_can_panic(status in 100..1000_u16, known in lines(), newer in lines()) {
+            let status = StatusCode::from_u16(status).expect("a status");
+            Rfc9111.is_still_good(status, &known, &newer);
+            Rfc9111.conditions(&known);
+            let mut answer = response(200, &[]);
+            (answer.status, answer.headers) = (status, known);
+            let is_forbidden = ResponseControl::of(&answer.headers);
+            let verdict = Rfc9111.verdict(lookup("GET", &[]), &answer, None);
+            if is_forbidden.private || is_forbidden.no_store {
+                prop_assert!(!matches!(verdict, Verdict::Keep(_)));
+            }
+            if let Verdict::Keep(Allowed { fresh, .. }) = verdict {
+                prop_assert!(!is_forbidden.no_cache || fresh == Some(Duration::ZERO));
+            }
+        }
     }
 }
