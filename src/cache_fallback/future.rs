@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use pin_project::pin_project;
 use tower::Service;
 
+use self::looked::{Answered, Searching};
 pub(super) use self::looked::{Looked, Plan};
 use super::handle::Remember;
 use crate::clock::{self, Timer};
@@ -30,6 +31,7 @@ where
     looked: Option<Looked<K, V, R, C, M, R::Asked>>,
     #[pin]
     patience: Patience,
+    searching: Option<Box<Searching<K, V, R, C, M, R::Asked, S::Response, S::Error>>>,
 }
 
 /// With a service that is not ready.
@@ -49,7 +51,7 @@ where
 {
     #[inline(always)]
     pub(super) const fn new(called: Called<S, Req>, looked: Option<Looked<K, V, R, C, M, R::Asked>>) -> Self {
-        Self { called: Some(called), looked, patience: Patience::NotNeeded }
+        Self { called: Some(called), looked, patience: Patience::NotNeeded, searching: None }
     }
 }
 
@@ -68,7 +70,9 @@ where
         let mut this = self.as_mut().project();
         // Asked before the call, which may use it up.
         let had_budget = matches!(*this.patience, Patience::Until(_)) && clock::has_budget();
-        let called = this.called.as_mut().as_pin_mut().expect("a cache fallback's future was polled after it finished");
+        let Some(called) = this.called.as_mut().as_pin_mut() else {
+            return self.poll_searching(cx);
+        };
         let Poll::Ready(result) = called.poll(cx) else {
             let response = ready!(self.as_mut().poll_patience(had_budget, cx));
             self.project().called.set(None);
@@ -79,7 +83,13 @@ where
         if this.looked.is_none() {
             return Poll::Ready(result);
         }
-        Poll::Ready(this.looked.take().expect("it is there").answered(result))
+        match this.looked.take().expect("it is there").answered(result) {
+            Answered::Told(result) => Poll::Ready(result),
+            Answered::Searching(searching) => {
+                *this.searching = Some(searching);
+                self.poll_searching(cx)
+            }
+        }
     }
 }
 
@@ -90,6 +100,18 @@ where
     R: Remember<Req, S::Response, Key = K, Kept = V>,
     M: MarkDegraded<S::Response>,
 {
+    /// Waits for what the level behind the memory has.
+    #[cold]
+    #[inline(never)]
+    fn poll_searching(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Response, S::Error>> {
+        let searching = self.project().searching;
+        let found = searching.as_mut().expect("a cache fallback's future was polled after it finished").poll(cx);
+        if found.is_ready() {
+            *searching = None;
+        }
+        found
+    }
+
     /// Gives up on a service that does not become ready, if something can stand in for it.
     #[cold]
     #[inline(never)]

@@ -83,6 +83,7 @@ mod layer;
 mod memory;
 mod service;
 mod state;
+mod store;
 
 pub use self::config::{CacheFallbackConfig, InvalidCacheFallback};
 pub use self::future::ResponseFuture;
@@ -93,3 +94,4 @@ pub use self::layer::CacheFallbackLayer;
 pub use self::memory::{InvalidMemory, MemoryStore};
 pub use self::service::CacheFallback;
 pub use self::state::Allowed;
+pub use self::store::{Codec, Entry, Found, Store};

@@ -2,6 +2,7 @@
 //!
 //! The server is `redis-server`, or the one that `BUTTRESS_REDIS_SERVER` names; `scripts/test-redis` has others.
 
+mod answers;
 mod full;
 mod histories;
 mod outages;

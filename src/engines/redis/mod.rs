@@ -47,10 +47,12 @@
 //! forgotten, or the server has forgotten everything, unless its clock was set back in between, or a replica took its
 //! place whose clock is behind.
 
+mod cache_fallback;
 mod check;
 mod connection;
 mod idempotency;
 
+pub use self::cache_fallback::{RedisCache, RedisCacheError};
 pub use self::check::InvalidRedis;
 pub use self::connection::{Connection, connection_config};
 pub use self::idempotency::RedisStore;
