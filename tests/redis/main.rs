@@ -12,6 +12,7 @@ mod proxy;
 mod record;
 mod records;
 mod replicas;
+mod second_level;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;

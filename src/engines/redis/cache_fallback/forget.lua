@@ -16,10 +16,7 @@ end
 if answers and #left == #answers then
   redis.call('HDEL', KEYS[1], '')
 end
-if not since then
-  since = now - age
-  redis.call('SET', KEYS[2], string.format('%.0f', since))
-end
+begin(remembered)
 redis.call('HSET', KEYS[1], '', written(by, left))
 expire(left, remembered)
 return { told }

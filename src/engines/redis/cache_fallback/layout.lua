@@ -11,6 +11,14 @@ local told = string.format('%.0f', now)
 -- Since when everything is known. What was known before, also if nobody knows when that was, is not there any more.
 local since = tonumber(redis.call('GET', KEYS[2]) or nil)
 
+-- From when on it is, if nobody knows: early enough for all that may be on its way.
+local function begin(remembered)
+  if not since then
+    since = now - remembered
+    redis.call('SET', KEYS[2], string.format('%.0f', since))
+  end
+end
+
 -- When something was last forgotten, and what is known.
 local function known()
   local index = redis.call('HGET', KEYS[1], '')

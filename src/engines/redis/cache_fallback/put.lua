@@ -36,10 +36,7 @@ while #left > most do
   end
   gone[#gone + 1] = oldest
 end
-if not since then
-  since = asked_at - 1
-  redis.call('SET', KEYS[2], string.format('%.0f', since))
-end
+begin(remembered)
 if not forgotten and redis.call('EXISTS', KEYS[1]) == 1 then
   -- It is from before everything was forgotten. Not if there is nothing: what comes after this is not denied where there is no
   -- room.
