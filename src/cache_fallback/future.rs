@@ -31,8 +31,10 @@ where
     looked: Option<Looked<K, V, R, C, M, R::Asked>>,
     #[pin]
     patience: Patience,
-    searching: Option<Box<Searching<K, V, R, C, M, R::Asked, S::Response, S::Error>>>,
+    searching: Option<Box<SearchingFor<S, Req, V>>>,
 }
+
+type SearchingFor<S, Req, V> = Searching<V, <S as Service<Req>>::Response, <S as Service<Req>>::Error>;
 
 /// With a service that is not ready.
 #[pin_project(project = PatienceProj)]
@@ -85,8 +87,8 @@ where
         }
         match this.looked.take().expect("it is there").answered(result) {
             Answered::Told(result) => Poll::Ready(result),
-            Answered::Searching(searching) => {
-                *this.searching = Some(searching);
+            Answered::Searching(looked, searching) => {
+                (*this.looked, *this.searching) = (Some(looked), Some(searching));
                 self.poll_searching(cx)
             }
         }
@@ -104,12 +106,13 @@ where
     #[cold]
     #[inline(never)]
     fn poll_searching(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Response, S::Error>> {
-        let searching = self.project().searching;
-        let found = searching.as_mut().expect("a cache fallback's future was polled after it finished").poll(cx);
-        if found.is_ready() {
-            *searching = None;
-        }
-        found
+        let this = self.project();
+        let (Some(looked), Some(searching)) = (this.looked.as_ref(), this.searching.as_mut()) else {
+            panic!("a cache fallback's future was polled after it finished");
+        };
+        let found = ready!(searching.poll(looked, cx));
+        (*this.looked, *this.searching) = (None, None);
+        Poll::Ready(found)
     }
 
     /// Gives up on a service that does not become ready, if something can stand in for it.

@@ -255,13 +255,14 @@ async fn a_store_that_is_down_is_one_that_has_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_written_or_read_is_not_there() {
+    type Spoils = fn(&[u8]) -> Vec<u8>;
     let shelf = Shelf::new();
     let one = Process::over(&shelf);
     one.learn(german('u', Some("unspeakable"))).await;
     assert_eq!((shelf.put(), one.fail('u').await), (0, old("unspeakable", 0)));
     one.learn(german('a', Some("Apfel"))).await;
     assert_eq!(Process::over(&shelf).fail('a').await, old("Apfel", 0));
-    let versions: [fn(&[u8]) -> Vec<u8>; 4] = [
+    let versions: [Spoils; 4] = [
         |bytes| [&[2], &bytes[1..]].concat(),
         |bytes| bytes[..20].to_vec(),
         |bytes| [bytes, &[0xff]].concat(),

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use buttress::cache_fallback::{Entry, Found, Store};
+use buttress::clock::Moment;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 #[derive(Clone)]
 pub(crate) struct Shelf(Arc<Inner>);
@@ -22,12 +22,24 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    known: HashMap<Vec<u8>, Vec<(Option<u64>, Instant, Entry)>>,
+    known: HashMap<Vec<u8>, Vec<Put>>,
     is_down: bool,
     asked: u32,
     put: u32,
     forgotten: Vec<Vec<u8>>,
     forgotten_all: u32,
+}
+
+#[derive(Clone)]
+struct Put {
+    entry: Entry,
+    at: Moment,
+}
+
+impl Put {
+    fn age(&self, now: Moment) -> Duration {
+        self.entry.age + now.since(self.at)
+    }
 }
 
 #[derive(Debug)]
@@ -92,7 +104,7 @@ impl Shelf {
     /// What is known of a key is these bytes, which nobody here has written.
     pub(crate) fn spoil(&self, key: &[u8], spoil: impl Fn(&[u8]) -> Vec<u8>) {
         self.with(|state| {
-            for (.., entry) in state.known.get_mut(key).expect("it is known") {
+            for Put { entry, .. } in state.known.get_mut(key).expect("it is known") {
                 entry.bytes = spoil(&entry.bytes).into();
             }
         });
@@ -100,7 +112,7 @@ impl Shelf {
 
     /// The entries under a key.
     pub(crate) fn entries(&self, key: &[u8]) -> Vec<Entry> {
-        self.with(|state| state.known.get(key).into_iter().flatten().map(|(.., entry)| entry.clone()).collect())
+        self.with(|state| state.known.get(key).into_iter().flatten().map(|put| put.entry.clone()).collect())
     }
 
     async fn pass(&self, gate: &Semaphore) -> Result<(), Down> {
@@ -117,32 +129,32 @@ impl Store for Shelf {
         // What it says is from before it says so.
         let found = self.with(|state| {
             state.asked += 1;
-            let known = state.known.get(key).into_iter().flatten();
-            known.map(|(_, asked_at, entry)| (*asked_at, entry.bytes.clone())).collect::<Vec<_>>()
+            state.known.get(key).cloned().unwrap_or_default()
         });
         self.pass(&self.0.gets).await?;
-        Ok(found.into_iter().map(|(asked_at, bytes)| Found { age: asked_at.elapsed(), bytes }).collect())
+        let now = Moment::now();
+        Ok(found.into_iter().map(|put| Found { age: put.age(now), bytes: put.entry.bytes }).collect())
     }
 
     async fn put(&self, key: &[u8], entry: Entry) -> Result<(), Down> {
-        let asked_at = Instant::now() - entry.age;
+        let at = Moment::now();
         self.pass(&self.0.tells).await?;
         self.with(|state| {
             state.put += 1;
             let known = state.known.entry(key.to_vec()).or_default();
-            known.retain(|(variant, ..)| entry.variant.is_some() && *variant != entry.variant);
-            known.push((entry.variant, asked_at, entry));
+            known.retain(|other| entry.variant.is_some() && other.entry.variant != entry.variant);
+            known.push(Put { entry, at });
         });
         Ok(())
     }
 
     async fn forget(&self, key: &[u8], age: Duration) -> Result<(), Down> {
-        let by = Instant::now() - age;
+        let now = Moment::now();
         self.pass(&self.0.tells).await?;
         self.with(|state| {
             state.forgotten.push(key.to_vec());
             if let Some(known) = state.known.get_mut(key) {
-                known.retain(|(_, asked_at, _)| *asked_at > by);
+                known.retain(|put| put.age(now) < age);
             }
         });
         Ok(())

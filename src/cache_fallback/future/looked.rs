@@ -35,8 +35,7 @@ enum Aim<K: Eq + Hash + Clone, V> {
 }
 
 /// A call that has failed, and that the memory has nothing for: the level behind it is asked.
-pub(in super::super) struct Searching<K: Eq + Hash + Clone, V, R, C, M, A, Res, E> {
-    looked: Looked<K, V, R, C, M, A>,
+pub(super) struct Searching<V, Res, E> {
     failure: Failure,
     result: Option<Result<Res, E>>,
     /// From before it is asked: what is forgotten meanwhile may be what it finds.
@@ -45,9 +44,9 @@ pub(in super::super) struct Searching<K: Eq + Hash + Clone, V, R, C, M, A, Res, 
 }
 
 /// What becomes of a call.
-pub(super) enum Answered<K: Eq + Hash + Clone, V, R, C, M, A, Res, E> {
+pub(super) enum Answered<L, V, Res, E> {
     Told(Result<Res, E>),
-    Searching(Box<Searching<K, V, R, C, M, A, Res, E>>),
+    Searching(L, Box<Searching<V, Res, E>>),
 }
 
 /// A change of what is remembered under a key, which may have been made when it is given up.
@@ -92,7 +91,7 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
     }
 
     /// What becomes of an answer.
-    pub(super) fn answered<Req, Res, E>(self, result: Result<Res, E>) -> Answered<K, V, R, C, M, A, Res, E>
+    pub(super) fn answered<Req, Res, E>(self, result: Result<Res, E>) -> Answered<Self, V, Res, E>
     where
         R: Remember<Req, Res, Key = K, Kept = V, Asked = A>,
         C: Classify<Res, E>,
@@ -105,7 +104,7 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
         }
     }
 
-    fn failed<Req, Res, E>(mut self, failure: &Failure, result: Result<Res, E>) -> Answered<K, V, R, C, M, A, Res, E>
+    fn failed<Req, Res, E>(mut self, failure: &Failure, result: Result<Res, E>) -> Answered<Self, V, Res, E>
     where
         R: Remember<Req, Res, Key = K, Kept = V, Asked = A>,
         M: MarkDegraded<Res>,
@@ -129,7 +128,7 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
     }
 
     /// What is remembered, or else what the level behind it has, or else the failure itself.
-    fn stand_in<Req, Res, E>(self, failure: &Failure, result: Result<Res, E>) -> Answered<K, V, R, C, M, A, Res, E>
+    fn stand_in<Req, Res, E>(self, failure: &Failure, result: Result<Res, E>) -> Answered<Self, V, Res, E>
     where
         R: Remember<Req, Res, Key = K, Kept = V, Asked = A>,
         M: MarkDegraded<Res>,
@@ -145,7 +144,7 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
         };
         let (version, finding) = (store.version(slot.key()), second.get(slot.key()));
         let (failure, result) = (failure.clone(), Some(result));
-        Answered::Searching(Box::new(Searching { looked: self, failure, result, version, finding }))
+        Answered::Searching(self, Box::new(Searching { failure, result, version, finding }))
     }
 
     fn learn<Req, Res>(self, response: Res) -> Res
@@ -184,22 +183,27 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
     }
 }
 
-impl<K: Eq + Hash + Clone, V, R, C, M, A, Res, E> Searching<K, V, R, C, M, A, Res, E> {
-    /// Remembers what is found, and tells it.
-    pub(super) fn poll<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<Res, E>>
+impl<V, Res, E> Searching<V, Res, E> {
+    /// Remembers what is found, and tells it to the request that `looked`.
+    pub(super) fn poll<K, R, C, M, A, Req>(
+        &mut self,
+        looked: &Looked<K, V, R, C, M, A>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Res, E>>
     where
+        K: Eq + Hash + Clone,
         R: Remember<Req, Res, Key = K, Kept = V, Asked = A>,
         M: MarkDegraded<Res>,
     {
         let found = ready!(self.finding.as_mut().poll(cx));
-        if let Aim::Answer { slot, .. } = &self.looked.aim {
-            self.looked.plan.shared.promote(slot.key(), self.version, found);
+        if let Aim::Answer { slot, .. } = &looked.aim {
+            looked.plan.shared.promote(slot.key(), self.version, found);
         }
-        if let Some(response) = self.looked.recall(&self.failure) {
+        if let Some(response) = looked.recall(&self.failure) {
             superseded::by_another(&self.failure);
             return Poll::Ready(Ok(response));
         }
-        self.looked.plan.shared.missed(&self.failure);
+        looked.plan.shared.missed(&self.failure);
         Poll::Ready(self.result.take().expect("it is told once"))
     }
 }

@@ -55,6 +55,7 @@ struct Inner<C> {
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisCache<C> {
     /// A cache in the server at the other end of a connection, whose keys begin with `buttress:cache:`. It need not be there yet.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "the settings are known to go together")]
     pub fn new(connection: C) -> Self {
         let config = CircuitBreakerConfig::new()
             .name("redis_cache")
