@@ -30,19 +30,19 @@ where
     called: Option<Called<S, Req>>,
     looked: Option<Looked<K, V, R, C, M, R::Asked>>,
     #[pin]
-    patience: Patience,
-    searching: Option<Box<SearchingFor<S, Req, V>>>,
+    patience: Patience<SearchingFor<S, Req, V>>,
 }
 
 type SearchingFor<S, Req, V> = Searching<V, <S as Service<Req>>::Response, <S as Service<Req>>::Error>;
 
-/// With a service that is not ready.
+/// With a service that is not ready, or with whoever may have an answer in its place.
 #[pin_project(project = PatienceProj)]
-enum Patience {
+enum Patience<T> {
     NotNeeded,
     Until(#[pin] Timer),
     /// There is nothing that could stand in.
     Endless,
+    Searching(Box<T>),
 }
 
 impl<S, Req, K, V, R, C, M> ResponseFuture<S, Req, K, V, R, C, M>
@@ -53,7 +53,7 @@ where
 {
     #[inline(always)]
     pub(super) const fn new(called: Called<S, Req>, looked: Option<Looked<K, V, R, C, M, R::Asked>>) -> Self {
-        Self { called: Some(called), looked, patience: Patience::NotNeeded, searching: None }
+        Self { called: Some(called), looked, patience: Patience::NotNeeded }
     }
 }
 
@@ -85,10 +85,31 @@ where
         if this.looked.is_none() {
             return Poll::Ready(result);
         }
+        self.poll_answered(result, cx)
+    }
+}
+
+impl<S, Req, K, V, R, C, M> ResponseFuture<S, Req, K, V, R, C, M>
+where
+    S: Service<Req>,
+    K: Eq + Hash + Clone,
+    R: Remember<Req, S::Response, Key = K, Kept = V>,
+    C: Classify<S::Response, S::Error>,
+    M: MarkDegraded<S::Response>,
+{
+    /// Out of the way of a call that has nothing to do with the memory.
+    #[inline(never)]
+    fn poll_answered(
+        mut self: Pin<&mut Self>,
+        result: Result<S::Response, S::Error>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, S::Error>> {
+        let mut this = self.as_mut().project();
         match this.looked.take().expect("it is there").answered(result) {
             Answered::Told(result) => Poll::Ready(result),
             Answered::Searching(looked, searching) => {
-                (*this.looked, *this.searching) = (Some(looked), Some(searching));
+                *this.looked = Some(looked);
+                this.patience.set(Patience::Searching(searching));
                 self.poll_searching(cx)
             }
         }
@@ -106,12 +127,15 @@ where
     #[cold]
     #[inline(never)]
     fn poll_searching(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Response, S::Error>> {
-        let this = self.project();
-        let (Some(looked), Some(searching)) = (this.looked.as_ref(), this.searching.as_mut()) else {
+        let mut this = self.project();
+        let (Some(looked), PatienceProj::Searching(searching)) =
+            (this.looked.as_ref(), this.patience.as_mut().project())
+        else {
             panic!("a cache fallback's future was polled after it finished");
         };
         let found = ready!(searching.poll(looked, cx));
-        (*this.looked, *this.searching) = (None, None);
+        *this.looked = None;
+        this.patience.set(Patience::NotNeeded);
         Poll::Ready(found)
     }
 

@@ -51,10 +51,13 @@ impl<K: Eq + Hash + Clone, V> Slot<K, V> {
         let life = Life::begin(asked_at, shared.config.stale_if_error, allowed);
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let answer = Arc::new(Answer { value, life, asked_at, bytes });
-        match shared.store.keep(&key, version, answer.clone(), replaces) {
+        let put = shared.store.second().map(|_| answer.clone());
+        match shared.store.keep(&key, version, answer, replaces) {
             Fate::Kept => {
                 shared.counters.count(Counted::Remembered);
-                shared.put(&key, answer, allowed);
+                if let Some(answer) = put {
+                    shared.put(&key, answer, allowed);
+                }
             }
             Fate::Outdated => {
                 shared.counters.count(Counted::Outdated);
