@@ -330,6 +330,22 @@ async fn who_forgets_from_a_thread_without_a_runtime_is_heard_as_well() {
     assert_eq!(other.fail(7).await, None);
 }
 
+#[test]
+fn without_a_runtime_there_is_no_second_level_and_nothing_panics() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (redis, one) = runtime.block_on(async {
+        let redis = Redis::start(&[]).await;
+        let one = Process::over(cache(&redis));
+        one.ask(7, "tea").await;
+        is_put(&redis, &cache(&redis), 7).await;
+        (redis, one)
+    });
+    let other = runtime.block_on(async { Process::over(cache(&redis)) });
+    assert_eq!(futures::executor::block_on(other.fail(7)), None);
+    assert_eq!(futures::executor::block_on(one.fail(7)).as_deref(), Some("tea"), "from memory");
+    assert_eq!(runtime.block_on(other.fail(7)).as_deref(), Some("tea"), "the control: it is there");
+}
+
 #[tokio::test]
 async fn a_flood_of_answers_has_no_more_than_so_many_under_way_and_the_rest_is_kept_in_memory() {
     let redis = Redis::start(&[]).await;

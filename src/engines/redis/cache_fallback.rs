@@ -10,6 +10,7 @@ use std::time::Duration;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Script, ServerErrorKind, Value};
 use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
 
 use self::server_time::ServerTime;
 pub use self::unavailable::RedisCacheError;
@@ -118,10 +119,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisCache<C> {
 
     /// Asks the server, unless its circuit is open.
     async fn ask(&self, script: &'static Script, call: Cmd, within: Duration) -> Result<Vec<Value>, RedisCacheError> {
+        let Ok(runtime) = Handle::try_current() else {
+            return Err(failed("there is no runtime"));
+        };
         let permit = self.0.breaker.try_acquire().map_err(RedisCacheError::CircuitOpen)?;
         let (mut connection, time) = (self.0.connection.clone(), self.0.time.clone());
         // On its own: only a call that is not given up finds out that its connection is dead.
-        let asked = tokio::spawn(telemetry::in_this_span(clock::within(GIVEN_UP, async move {
+        let asked = runtime.spawn(telemetry::in_this_span(clock::within(GIVEN_UP, async move {
             let mut answer: RedisResult<Vec<Value>> = call.query_async(&mut connection).await;
             if answer.as_ref().is_err_and(is_unknown) {
                 script.prepare_invoke().load_async(&mut connection).await?;
@@ -153,7 +157,7 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> RedisCache<C> {
             // The runtime ends, or the connection has panicked.
             Some(Err(_)) => {
                 permit.failure();
-                Err(RedisCacheError::Failed((ErrorKind::Client, "the call was broken off").into()))
+                Err(failed("the call was broken off"))
             }
         }
     }
@@ -235,6 +239,10 @@ fn is_unknown(error: &RedisError) -> bool {
 /// Whether it has no room; what it has, it tells.
 fn is_full(error: &RedisError) -> bool {
     error.code() == Some("OOM") || error.to_string().contains("OOM")
+}
+
+fn failed(why: &'static str) -> RedisCacheError {
+    RedisCacheError::Failed((ErrorKind::Client, why).into())
 }
 
 fn strange() -> RedisError {

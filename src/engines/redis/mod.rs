@@ -57,11 +57,9 @@
 //! use std::time::Duration;
 //! use buttress::cache_fallback::{CacheFallbackConfig, CacheFallbackLayer, MemoryStore};
 //! use buttress::engines::redis::{Connection, RedisCache, connection_config};
-//! # #[cfg(feature = "http")]
 //! use buttress::http::StoredResponseCodec;
 //! use redis::Client;
 //!
-//! # #[cfg(feature = "http")]
 //! # async fn f() -> Result<(), buttress::BoxError> {
 //! let cache = RedisCache::new(Connection::new(Client::open("redis://127.0.0.1/")?, connection_config())?);
 //! let circuit = cache.breaker().clone();
