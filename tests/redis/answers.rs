@@ -6,12 +6,22 @@ use buttress::cache_fallback::{Entry, Found, Store};
 use buttress::circuit_breaker::State;
 use buttress::engines::redis::{Connection, RedisCache, RedisCacheError, connection_config};
 use redis::Client;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::server::{Redis, client};
 use crate::world::{HOUR, PATIENCE};
 
 const KEY: &[u8] = b"https://shop.example/products/7";
+/// For what has no end of its own.
+pub(crate) async fn until(mut holds: impl AsyncFnMut() -> bool) {
+    let comes = async {
+        while !holds().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(60 * PATIENCE, comes).await.expect("it comes");
+}
+
 const MOMENT: Duration = Duration::from_millis(20);
 
 /// A cache that has all the time that a busy machine needs.
@@ -100,8 +110,14 @@ async fn what_was_asked_for_before_something_was_forgotten_is_not_kept_after_tha
     assert_eq!(found(&cache).await, ["from after"]);
     put(&cache, entry("from before", HOUR / 100)).await;
     assert_eq!(found(&cache).await, ["from after"], "that it was forgotten is known on");
-    let left: u64 = redis.say(&format!("PTTL {}", cache.name_of(KEY))).await;
-    assert!(left > 0, "and all of it ends: {left}");
+    cache.forget(b"other", Duration::ZERO).await.expect("it answers");
+    later().await;
+    let short = Entry { keep_for: HOUR / 3600, ..entry("ends", Duration::ZERO) };
+    cache.put(b"other", short).await.expect("it answers");
+    for key in [KEY, b"other"] {
+        let left: u64 = redis.say(&format!("PTTL {}", cache.name_of(key))).await;
+        assert!(left > 200_000, "for minutes, and not for ever: {left}");
+    }
 }
 
 #[tokio::test]
@@ -183,15 +199,10 @@ async fn each_answer_ends_when_it_is_of_no_use_any_more_and_the_key_with_the_las
     put(&cache, Entry { keep_for: MOMENT, ..variant(2, "ends", Duration::ZERO) }).await;
     let left: u64 = redis.say(&format!("PTTL {}", cache.name_of(KEY))).await;
     assert!(left > 3_500_000, "{left}");
-    while found(&cache).await.len() > 1 {
-        later().await;
-    }
-    assert_eq!(found(&cache).await, ["lasts"]);
+    until(async || found(&cache).await == ["lasts"]).await;
     cache.put(b"other", Entry { keep_for: MOMENT, ..entry("ends", Duration::ZERO) }).await.expect("it answers");
     let is_there = async || redis.say::<bool>(&format!("EXISTS {}", cache.name_of(b"other"))).await;
-    while is_there().await {
-        later().await;
-    }
+    until(async || !is_there().await).await;
     put(&cache, Entry { keep_for: Duration::ZERO, ..variant(3, "is over", Duration::ZERO) }).await;
     put(&cache, variant(4, "from long ago", HOUR)).await;
     assert_eq!(found(&cache).await, ["lasts"], "nobody knows any more what was forgotten since");
@@ -249,6 +260,9 @@ async fn a_server_that_is_full_tells_what_it_has_and_forgets_what_it_must() {
     assert_eq!(cache.breaker().state(), State::Closed);
     let keys: u32 = redis.say("DBSIZE").await;
     assert_eq!(keys, 2, "the answer, and since when all is known");
+    cache.forget(b"other", Duration::ZERO).await.expect("there is room for what nobody knows");
+    cache.forget(KEY, HOUR / 2).await.expect("there is room for what does not matter");
+    assert_eq!(found(&cache).await, ["tea"]);
     cache.forget(KEY, Duration::ZERO).await.expect("there is room for that");
     assert_eq!(found(&cache).await, [""; 0]);
     let () = redis.say("CONFIG SET maxmemory 0").await;

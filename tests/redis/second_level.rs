@@ -4,7 +4,6 @@ use std::future::ready;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use buttress::BoxError;
 use buttress::cache_fallback::{CacheFallbackConfig, CacheFallbackLayer, Codec, Memory, MemoryStore};
@@ -12,10 +11,9 @@ use buttress::circuit_breaker::State;
 use buttress::engines::redis::{Connection, RedisCache, connection_config};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::answers::{asked, cache, with};
+use crate::answers::{asked, cache, until, with};
 use crate::server::Redis;
 use crate::world::{HOUR, PATIENCE};
 
@@ -67,15 +65,6 @@ impl Process {
     async fn fail(&self, key: u32) -> Option<String> {
         self.service.clone().oneshot((key, Err("down".into()))).await.ok()
     }
-}
-
-async fn until(mut holds: impl AsyncFnMut() -> bool) {
-    let comes = async {
-        while !holds().await {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(60 * PATIENCE, comes).await.expect("it comes");
 }
 
 /// Waits until an answer is there.

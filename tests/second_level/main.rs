@@ -237,6 +237,7 @@ async fn what_is_found_does_not_take_the_place_of_what_is_younger() {
     shelf.is_down(false);
     assert!(other.ask(english('a', None)).await.is_err(), "it is not asked for");
     assert_eq!((other.fail('a').await, shelf.asked()), (old("Ananas", 0), 1));
+    assert_eq!(other.memory.bytes(), 256 + 6, "nor stands beside it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -138,7 +138,8 @@ where
     fn get(&self, key: &K) -> Finding<V> {
         let (this, key) = (self.0.clone(), self.0.codec.key(key).into_owned());
         let place = this.place(&key);
-        // What is being forgotten now may have been by the time of the answer, and found before.
+        // Now: what is being forgotten may have been by the time of the answer, and found before. What is forgotten from now on the
+        // memory knows of.
         let believed_since = this.doubts.believed_since(place);
         Box::pin(async move {
             // An answer is as old as it can be: from before it was asked for here.
@@ -150,7 +151,6 @@ where
                     return Vec::new();
                 }
             };
-            let believed_since = believed_since.max(this.doubts.believed_since(place));
             let read = |Found { age, bytes }| {
                 let asked_at = found_at.before(age);
                 if asked_at < believed_since {
