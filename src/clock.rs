@@ -54,6 +54,11 @@ impl Moment {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// The moment that was `duration` ago at this one, or the first there is.
+    pub(crate) const fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(duration)))
+    }
+
     /// As a number that fits an atomic.
     pub(crate) const fn to_nanos(self) -> u64 {
         self.0

@@ -96,7 +96,7 @@
 //! | `http` | [`http`](mod@http): refusals as responses, outcomes from status codes, deadlines in headers and extensions, bodies that are sent again, ready stacks | yes |
 //! | `tracing` | an event for every decision | yes |
 //! | `serde` | settings from files, durations as `"250ms"`; [`values`]: plain values as recorded answers | |
-//! | `redis`, `postgres`, `sqlite` | [`engines`]: idempotency records that outlive a process, or that several share; the latter two need Rust 1.94 | |
+//! | `redis`, `postgres`, `sqlite` | [`engines`]: idempotency records that outlive a process, or that several share; the latter two need Rust 1.94; in Redis, answers of the cache fallback too | |
 //! | `rfc9111` | [`http::CachedResponses::rfc9111`]: responses are remembered as RFC 9111 has it | |
 //! | `test-util` | [`conformance`]: what an engine of your own has to hold | |
 //! | `full` | all of these | |

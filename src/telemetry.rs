@@ -91,6 +91,16 @@ pub(crate) fn forgotten(name: &Name, entries: usize) {
     decided!(layer = "cache_fallback", name = %name, entries, "forgotten");
 }
 
+/// A second level of memory was asked for something, or told, in vain.
+pub(crate) fn second_level_failed(operation: &'static str, error: &(dyn Error + 'static)) {
+    decided!(layer = "cache_fallback", operation, error, "the second level failed");
+}
+
+/// A second level is not told something.
+pub(crate) fn second_level_not_told(operation: &'static str, reason: &'static str) {
+    decided!(layer = "cache_fallback", operation, reason, "the second level is not told");
+}
+
 /// A circuit began a new generation.
 pub(crate) fn circuit_changed(
     name: &impl fmt::Display,

@@ -154,6 +154,75 @@ async fn a_cache_fallback_tells_what_it_stood_in_for_and_what_it_could_not() {
     assert_eq!(lines.take(), [r#"DEBUG buttress: forgotten layer="cache_fallback" name=prices entries=1"#]);
 }
 
+/// A second level that is out, and a codec for numbers.
+struct Out;
+
+#[derive(Debug, thiserror::Error)]
+#[error("out")]
+struct IsOut;
+
+impl cache_fallback::Store for Out {
+    type Error = IsOut;
+
+    async fn get(&self, _: &[u8]) -> Result<Vec<cache_fallback::Found>, IsOut> {
+        Err(IsOut)
+    }
+
+    async fn put(&self, _: &[u8], _: cache_fallback::Entry) -> Result<(), IsOut> {
+        Err(IsOut)
+    }
+
+    async fn forget(&self, _: &[u8], _: Duration) -> Result<(), IsOut> {
+        Err(IsOut)
+    }
+
+    async fn forget_all(&self) -> Result<(), IsOut> {
+        Err(IsOut)
+    }
+}
+
+impl cache_fallback::Codec<u64, u64> for Out {
+    fn key<'k>(&self, key: &'k u64) -> std::borrow::Cow<'k, [u8]> {
+        key.to_be_bytes().to_vec().into()
+    }
+
+    fn encode(&self, value: &u64) -> Option<Bytes> {
+        Some(value.to_be_bytes().to_vec().into())
+    }
+
+    fn decode(&self, bytes: Bytes) -> Option<u64> {
+        bytes[..].try_into().ok().map(u64::from_be_bytes)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_level_that_fails_or_is_not_told_says_so() {
+    let (lines, _listening) = listen();
+    let store = cache_fallback::MemoryStore::new(NonZeroU64::new(10_000).expect("not zero")).over(Out, Out);
+    let layer = CacheFallbackLayer::new(CacheFallbackConfig::new(Duration::from_secs(30)), store).expect("valid");
+    let memory = layer.memory();
+    let says = service_fn(|number: u64| async move { if number == 0 { Err("down") } else { Ok(number) } });
+    let mut service = layer.key(|number: &u64| Some(*number)).layer(says);
+    let failed = |operation| {
+        format!(r#"DEBUG buttress: the second level failed layer="cache_fallback" operation="{operation}" error=out"#)
+    };
+    service.call(0).await.expect_err("nothing is remembered");
+    let missed =
+        r#"DEBUG buttress: nothing to answer from memory layer="cache_fallback" name=cache_fallback failure=error"#;
+    assert_eq!(lines.take(), [failed("get"), missed.to_owned()]);
+    service.call(1).await.expect("an answer");
+    tokio::task::yield_now().await;
+    assert_eq!(lines.take(), [failed("put")]);
+    memory.forget(&7);
+    tokio::task::yield_now().await;
+    assert_eq!(lines.take(), [failed("forget")]);
+    for number in 100..165 {
+        service.call(number).await.expect("an answer");
+    }
+    let not_told = r#"DEBUG buttress: the second level is not told layer="cache_fallback" operation="put" reason="too much is under way""#;
+    assert_eq!(lines.take(), [not_told], "of 65, one");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_circuit_breaker_tells_each_change_each_refusal_and_what_came_too_late() {
     let (lines, _listening) = listen();

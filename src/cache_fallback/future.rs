@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use pin_project::pin_project;
 use tower::Service;
 
+use self::looked::{Answered, Searching};
 pub(super) use self::looked::{Looked, Plan};
 use super::handle::Remember;
 use crate::clock::{self, Timer};
@@ -29,16 +30,19 @@ where
     called: Option<Called<S, Req>>,
     looked: Option<Looked<K, V, R, C, M, R::Asked>>,
     #[pin]
-    patience: Patience,
+    patience: Patience<SearchingFor<S, Req, V>>,
 }
 
-/// With a service that is not ready.
+type SearchingFor<S, Req, V> = Searching<V, <S as Service<Req>>::Response, <S as Service<Req>>::Error>;
+
+/// With a service that is not ready, or with whoever may have an answer in its place.
 #[pin_project(project = PatienceProj)]
-enum Patience {
+enum Patience<T> {
     NotNeeded,
     Until(#[pin] Timer),
     /// There is nothing that could stand in.
     Endless,
+    Searching(Box<T>),
 }
 
 impl<S, Req, K, V, R, C, M> ResponseFuture<S, Req, K, V, R, C, M>
@@ -68,7 +72,9 @@ where
         let mut this = self.as_mut().project();
         // Asked before the call, which may use it up.
         let had_budget = matches!(*this.patience, Patience::Until(_)) && clock::has_budget();
-        let called = this.called.as_mut().as_pin_mut().expect("a cache fallback's future was polled after it finished");
+        let Some(called) = this.called.as_mut().as_pin_mut() else {
+            return self.poll_searching(cx);
+        };
         let Poll::Ready(result) = called.poll(cx) else {
             let response = ready!(self.as_mut().poll_patience(had_budget, cx));
             self.project().called.set(None);
@@ -79,7 +85,34 @@ where
         if this.looked.is_none() {
             return Poll::Ready(result);
         }
-        Poll::Ready(this.looked.take().expect("it is there").answered(result))
+        self.poll_answered(result, cx)
+    }
+}
+
+impl<S, Req, K, V, R, C, M> ResponseFuture<S, Req, K, V, R, C, M>
+where
+    S: Service<Req>,
+    K: Eq + Hash + Clone,
+    R: Remember<Req, S::Response, Key = K, Kept = V>,
+    C: Classify<S::Response, S::Error>,
+    M: MarkDegraded<S::Response>,
+{
+    /// Out of the way of a call that has nothing to do with the memory.
+    #[inline(never)]
+    fn poll_answered(
+        mut self: Pin<&mut Self>,
+        result: Result<S::Response, S::Error>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, S::Error>> {
+        let mut this = self.as_mut().project();
+        match this.looked.take().expect("it is there").answered(result) {
+            Answered::Told(result) => Poll::Ready(result),
+            Answered::Searching(looked, searching) => {
+                *this.looked = Some(looked);
+                this.patience.set(Patience::Searching(searching));
+                self.poll_searching(cx)
+            }
+        }
     }
 }
 
@@ -90,6 +123,22 @@ where
     R: Remember<Req, S::Response, Key = K, Kept = V>,
     M: MarkDegraded<S::Response>,
 {
+    /// Waits for what the level behind the memory has.
+    #[cold]
+    #[inline(never)]
+    fn poll_searching(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Response, S::Error>> {
+        let mut this = self.project();
+        let (Some(looked), PatienceProj::Searching(searching)) =
+            (this.looked.as_ref(), this.patience.as_mut().project())
+        else {
+            panic!("a cache fallback's future was polled after it finished");
+        };
+        let found = ready!(searching.poll(looked, cx));
+        *this.looked = None;
+        this.patience.set(Patience::NotNeeded);
+        Poll::Ready(found)
+    }
+
     /// Gives up on a service that does not become ready, if something can stand in for it.
     #[cold]
     #[inline(never)]

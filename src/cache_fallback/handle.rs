@@ -11,7 +11,10 @@ pub(super) use self::counts::{Counted, Counters};
 pub use self::remember::{Accepts, Asks, Because, Clones, Recalled, Remember, Share, SizeOf, TypeSize, Unsaid};
 pub use self::slot::Slot;
 use super::config::CacheFallbackConfig;
-use super::memory::MemoryStore;
+use super::memory::{Answer, Elsewhere, MemoryStore, Version};
+use super::state::{Allowed, Life};
+use crate::clock::Moment;
+use crate::outcome::Failure;
 use crate::telemetry;
 
 /// The hold on a [`CacheFallbackLayer`](super::CacheFallbackLayer) and all its services: what is remembered, how often it stood
@@ -34,9 +37,49 @@ impl<K, V> Shared<K, V> {
     where
         K: Eq + Hash + Clone,
     {
+        // First: else what is found there meanwhile would come back.
+        if let Some(second) = self.store.second() {
+            second.forget(key, Moment::now());
+        }
         let is_known = self.store.forget(key);
         self.has_forgotten(usize::from(is_known));
         is_known
+    }
+
+    /// Puts an answer that was kept into the second level, for as long as it may be of use.
+    pub(super) fn put(&self, key: &K, answer: Arc<Answer<V>>, allowed: Allowed)
+    where
+        K: Eq + Hash + Clone,
+    {
+        let Some(second) = self.store.second() else { return };
+        let longest = self.config.stale_if_error;
+        let longest = allowed.stale_if_error.map_or(longest, |allowed| allowed.min(longest));
+        // No longer than here, wherever it is found.
+        let allowed = Allowed { stale_if_error: Some(longest), ..allowed };
+        let age = allowed.age.saturating_add(Moment::now().since(answer.asked_at));
+        let keep_for = longest.saturating_sub(age);
+        if !keep_for.is_zero() {
+            second.put(key, answer, allowed, keep_for);
+        }
+    }
+
+    /// Remembers what was found in the second level, as long as it is allowed and nothing has been forgotten since `version`.
+    pub(super) fn promote(&self, key: &K, version: Version, found: Vec<Elsewhere<V>>)
+    where
+        K: Eq + Hash + Clone,
+    {
+        let Some(second) = self.store.second() else { return };
+        for Elsewhere { value, allowed, asked_at, found_at, bytes } in found {
+            let life = Life::begin(found_at, self.config.stale_if_error, allowed);
+            let answer = Arc::new(Answer { value, life, asked_at, bytes });
+            self.store.keep(key, version, answer.clone(), |other| second.replaces(&answer.value, other));
+        }
+    }
+
+    /// Nothing stands in for a failure.
+    pub(super) fn missed(&self, failure: &Failure) {
+        self.counters.count(Counted::Missed);
+        telemetry::nothing_remembered(&self.config.name, failure);
     }
 
     /// So many keys are known no more.
@@ -60,8 +103,12 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
     }
 
     /// The same with every key that is `unwanted`; says how many were known. It looks at all of them, and no answer at all that
-    /// has been asked for by now is remembered: for what changes often, forget by key.
+    /// has been asked for by now is remembered: for what changes often, forget by key. A [second level](MemoryStore::over) is told to
+    /// forget all keys, which it cannot look at.
     pub fn forget_where(&self, unwanted: impl Fn(&K) -> bool) -> usize {
+        if let Some(second) = self.0.store.second() {
+            second.forget_all();
+        }
         let known = self.0.store.forget_where(unwanted);
         self.0.has_forgotten(known);
         known

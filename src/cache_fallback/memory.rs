@@ -1,6 +1,8 @@
 mod answer;
+mod doubts;
 mod entries;
 mod invalid;
+mod second;
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -16,6 +18,9 @@ use smallvec::{SmallVec, smallvec};
 pub(super) use self::answer::Answer;
 use self::entries::{Answers, Entries, OVERHEAD, weight_of};
 pub use self::invalid::InvalidMemory;
+use self::second::Backed;
+pub(super) use self::second::{Elsewhere, Finding, SecondLevel};
+use super::store::{Codec, Store};
 
 /// So many answers are kept under one key, and of more the last ones.
 const MOST_VARIANTS: usize = 8;
@@ -29,8 +34,12 @@ const STRIPES: usize = 4096;
 /// When it is full, those go that nobody has asked for, or not for long (S3-FIFO); the newest is always let in, since it is the
 /// one that is missed when its service fails next. Answers whose time is over are kept until room is needed.
 ///
-/// Clones share the answers, and so do the layers that they are given to.
-pub struct MemoryStore<K, V>(Arc<Shared<K, V>>);
+/// Clones share the answers, and so do the layers that they are given to. Others that [share a store](Self::over) with it find
+/// them there.
+pub struct MemoryStore<K, V> {
+    shared: Arc<Shared<K, V>>,
+    second: Option<Arc<dyn SecondLevel<K, V>>>,
+}
 
 struct Shared<K, V> {
     entries: Entries<K, V>,
@@ -105,13 +114,32 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
         let hasher = DefaultHashBuilder::default();
         let entries = entries::empty(max_bytes, max_entry, hasher.clone());
         let stripes = iter::repeat_with(Stripe::default).take(STRIPES).collect();
-        Self(Arc::new(Shared { entries, max_entry, stripes, hasher }))
+        Self { shared: Arc::new(Shared { entries, max_entry, stripes, hasher }), second: None }
+    }
+
+    /// The memory in front of a second level, where other processes find its answers, and this one when it has been started again.
+    ///
+    /// What the memory keeps is put there, and what it forgets is forgotten there, in the background; it is asked when a call has
+    /// failed and the memory has nothing for it, and what it answers is in the memory from then on. Clones that were made before
+    /// know nothing of it. How it behaves when it is gone, and when it lies, [the module](super#processes-that-share-answers) says.
+    #[must_use]
+    pub fn over(self, store: impl Store, codec: impl Codec<K, V>) -> Self
+    where
+        K: 'static,
+        V: Send + Sync + 'static,
+    {
+        Self { second: Some(Arc::new(Backed::new(store, codec))), ..self }
+    }
+
+    /// The level behind it, if there is one.
+    pub(super) fn second(&self) -> Option<&dyn SecondLevel<K, V>> {
+        self.second.as_deref()
     }
 
     /// How many keys there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.entries.len()
+        self.shared.entries.len()
     }
 
     /// Whether there are none.
@@ -123,34 +151,40 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
     /// How many bytes the answers take together, with some 256 for each beside its own.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.0.entries.weight()
+        self.shared.entries.weight()
     }
 
     /// How many bytes of its own an answer may have.
     pub(super) fn max_answer(&self) -> u64 {
-        self.0.max_entry.saturating_sub(OVERHEAD)
+        self.shared.max_entry.saturating_sub(OVERHEAD)
     }
 
     /// What is known of a key now.
     pub(super) fn version(&self, key: &K) -> Version {
         // The cache takes the lower bits.
-        let stripe = usize::try_from(self.0.hasher.hash_one(key) >> 32).unwrap_or_default() % STRIPES;
-        Version { stripe, forgotten: self.0.stripes[stripe].forgotten.load(Ordering::Acquire) }
+        let stripe = usize::try_from(self.shared.hasher.hash_one(key) >> 32).unwrap_or_default() % STRIPES;
+        Version { stripe, forgotten: self.shared.stripes[stripe].forgotten.load(Ordering::Acquire) }
     }
 
     /// The answer under a key that is the one `wanted`.
     pub(super) fn get(&self, key: &K, wanted: impl Fn(&V) -> bool) -> Option<Arc<Answer<V>>> {
-        self.0.entries.get(key)?.iter().find(|answer| wanted(&answer.value)).cloned()
+        self.shared.entries.get(key)?.iter().find(|answer| wanted(&answer.value)).cloned()
     }
 
     /// Keeps an answer in place of those that it `replaces`.
-    pub(super) fn keep(&self, key: &K, version: Version, answer: Answer<V>, replaces: impl Fn(&V) -> bool) -> Fate {
-        if weight_of(&answer) > self.0.max_entry {
+    pub(super) fn keep(
+        &self,
+        key: &K,
+        version: Version,
+        answer: impl Into<Arc<Answer<V>>>,
+        replaces: impl Fn(&V) -> bool,
+    ) -> Fate {
+        let answer = answer.into();
+        if weight_of(&answer) > self.shared.max_entry {
             return Fate::TooLarge;
         }
-        let answer = Arc::new(answer);
         loop {
-            let known = self.0.entries.peek(key);
+            let known = self.shared.entries.peek(key);
             let Some(answers) = self.with_another(known.as_deref().unwrap_or_default(), &answer, &replaces) else {
                 return Fate::Outdated;
             };
@@ -180,7 +214,7 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
         }
         // The youngest first, which is the first to be found.
         all.sort_by_key(|other| Reverse(other.asked_at));
-        let mut room = self.0.max_entry;
+        let mut room = self.shared.max_entry;
         let fits = |other: &&Arc<Answer<V>>| {
             let left = room.checked_sub(weight_of(other));
             room = left.unwrap_or_default();
@@ -195,28 +229,28 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
         // Made before the lock, and dropped after it.
         let (inserted, mut gone) = (key.clone(), Vec::new());
         let current;
-        let stripe = &self.0.stripes[version.stripe];
+        let stripe = &self.shared.stripes[version.stripe];
         let _lock = stripe.lock();
         if stripe.forgotten.load(Ordering::Relaxed) != version.forgotten {
             return Change::Outdated;
         }
-        current = self.0.entries.peek(key);
+        current = self.shared.entries.peek(key);
         if current.as_ref().map(Arc::as_ptr) != known.map(Arc::as_ptr) {
             return Change::Lost;
         }
         match answers {
-            Some(answers) => self.0.entries.insert_with_lifecycle(inserted, answers, &mut gone),
-            None => gone.extend(self.0.entries.remove(key)),
+            Some(answers) => self.shared.entries.insert_with_lifecycle(inserted, answers, &mut gone),
+            None => gone.extend(self.shared.entries.remove(key)),
         }
         Change::Made
     }
 
     /// Forgets what is known of a key, and what is being asked about it; says whether anything was known.
     pub(super) fn forget(&self, key: &K) -> bool {
-        let stripe = &self.0.stripes[self.version(key).stripe];
+        let stripe = &self.shared.stripes[self.version(key).stripe];
         let lock = stripe.lock();
         stripe.forgotten.fetch_add(1, Ordering::Release);
-        let gone = self.0.entries.remove(key);
+        let gone = self.shared.entries.remove(key);
         drop(lock);
         gone.is_some()
     }
@@ -225,12 +259,12 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
     pub(super) fn forget_some(&self, key: &K, unwanted: impl Fn(&Answer<V>) -> bool) -> bool {
         let stripe = self.version(key).stripe;
         let forgotten = {
-            let _lock = self.0.stripes[stripe].lock();
-            self.0.stripes[stripe].forgotten.fetch_add(1, Ordering::Release) + 1
+            let _lock = self.shared.stripes[stripe].lock();
+            self.shared.stripes[stripe].forgotten.fetch_add(1, Ordering::Release) + 1
         };
         let mut version = Version { stripe, forgotten };
         loop {
-            let Some(known) = self.0.entries.peek(key) else { return false };
+            let Some(known) = self.shared.entries.peek(key) else { return false };
             let rest: Answers<V> = known.iter().filter(|answer| !unwanted(answer)).cloned().collect();
             if rest.len() == known.len() {
                 return false;
@@ -245,24 +279,27 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
 
     /// Forgets every key that is `unwanted`, and whatever is being asked now; says how many were known.
     pub(super) fn forget_where(&self, unwanted: impl Fn(&K) -> bool) -> usize {
-        for stripe in &self.0.stripes {
+        for stripe in &self.shared.stripes {
             let _lock = stripe.lock();
             stripe.forgotten.fetch_add(1, Ordering::Release);
         }
-        let unwanted = self.0.entries.iter().filter(|(key, _)| unwanted(key));
+        let unwanted = self.shared.entries.iter().filter(|(key, _)| unwanted(key));
         unwanted.filter(|(key, _)| self.forget(key)).count()
     }
 }
 
 impl<K, V> Clone for MemoryStore<K, V> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { shared: self.shared.clone(), second: self.second.clone() }
     }
 }
 
 impl<K, V> fmt::Debug for MemoryStore<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").field("max_entry", &self.0.max_entry).finish_non_exhaustive()
+        f.debug_struct("MemoryStore")
+            .field("max_entry", &self.shared.max_entry)
+            .field("has_second_level", &self.second.is_some())
+            .finish_non_exhaustive()
     }
 }
 

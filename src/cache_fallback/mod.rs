@@ -36,6 +36,26 @@
 //! has changed is [forgotten](Memory::forget): no answer to a request that was sent before that is remembered after it, and of
 //! two requests the answer to the one that was sent later is remembered. A call that is dropped remembers nothing.
 //!
+//! # Processes that share answers
+//!
+//! A process that has just been started remembers nothing, and one of several has not been told what the others have. A
+//! [`MemoryStore`] that stands [over](MemoryStore::over) a [`Store`] puts there what it keeps, and asks it when a call has failed and
+//! it has nothing itself; what it is answered it keeps, as old as it is, and for no longer than its service allowed. Ready-made is
+//! `engines::redis::RedisCache` (feature `redis`), and for HTTP `http::StoredResponseCodec`; plain values have a [`Codec`] of your
+//! own.
+//!
+//! A call that succeeds, and one that is answered from memory, do not wait for it. What is put or forgotten is told in the
+//! background: up to 64 answers at a time, beyond which they are kept in memory alone. If it is gone, does not answer in time or
+//! has no room, nothing is there: a call waits for as long as the store says, for Redis 50 ms, and not at all once its circuit is
+//! open.
+//!
+//! What is [forgotten](Memory::forget) is forgotten there too, by key; where all or [some](Memory::forget_where) keys are, all are
+//! there. While it is not yet, or if it cannot be told, this process does not believe what it finds there of the time before.
+//! Others do, and so does this one when it has been started again: where a copy of old must not be told by any, its time must be
+//! short.
+//!
+//! A service that is not [ready](#readiness) is waited for, whatever others have.
+//!
 //! # Readiness
 //!
 //! The layer itself is always ready. Whether the wrapped service is, it finds out in `call`, and a service that fails to become
@@ -83,6 +103,7 @@ mod layer;
 mod memory;
 mod service;
 mod state;
+mod store;
 
 pub use self::config::{CacheFallbackConfig, InvalidCacheFallback};
 pub use self::future::ResponseFuture;
@@ -93,3 +114,4 @@ pub use self::layer::CacheFallbackLayer;
 pub use self::memory::{InvalidMemory, MemoryStore};
 pub use self::service::CacheFallback;
 pub use self::state::Allowed;
+pub use self::store::{Codec, Entry, Found, Store};

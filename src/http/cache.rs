@@ -1,5 +1,6 @@
 //! Responses of HTTP that are remembered: which are, for which requests, and for how long.
 
+mod codec;
 mod condition;
 pub(super) mod control;
 mod copied;
@@ -14,6 +15,7 @@ mod share;
 mod stored;
 mod vary;
 
+pub use self::codec::StoredResponseCodec;
 pub use self::copied::CopiedBody;
 pub use self::key::CacheKey;
 pub use self::remember::{AskedOfCache, Copying};

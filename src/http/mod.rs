@@ -60,6 +60,7 @@ mod hints;
 mod idempotency;
 mod idempotent;
 mod inbound;
+mod lines;
 mod partly_read;
 mod pieces;
 mod presets;
@@ -74,7 +75,8 @@ pub use self::attempt::AttemptHeader;
 pub use self::body::BodyDeadline;
 pub use self::bridge::{Bridge, Bridged, BridgedFuture};
 pub use self::cache::{
-    AskedOfCache, CacheKey, CacheScope, CachedResponses, CopiedBody, Copying, Everybody, Site, StoredResponse, Whose,
+    AskedOfCache, CacheKey, CacheScope, CachedResponses, CopiedBody, Copying, Everybody, Site, StoredResponse,
+    StoredResponseCodec, Whose,
 };
 pub use self::classify::StatusClassifier;
 pub use self::client_ip::{ClientIp, InvalidClientIp, ProxyHeader, UnknownClient};

@@ -64,6 +64,15 @@ fn every_guarantee_of_an_engine_has_a_test_that_exists() {
 }
 
 #[test]
+fn every_guarantee_of_a_second_level_has_a_test_that_exists() {
+    let text = read("tests/engines.md");
+    let (_, text) = text.split_once("# What a second level").expect("a section");
+    let named: Vec<_> = named(text).collect();
+    assert!(named.len() > 5, "{} tests are named", named.len());
+    assert_eq!(missing(named, &code(&["tests/redis", "tests/second_level"])), Vec::<&str>::new());
+}
+
+#[test]
 fn names_are_read_out_of_a_row() {
     let text = "# `x`\n| `a` | state: `b_c`, `d`; `f.rs`: `e` |\n";
     let rows: Vec<_> = rows(text).collect();

@@ -1,7 +1,9 @@
-//! Records in Redis hold what every engine has to, on servers that are killed, frozen, full and emptied.
+//! Records in Redis hold what every engine has to, and answers are kept for others, on servers that are killed, frozen, full and
+//! emptied.
 //!
 //! The server is `redis-server`, or the one that `BUTTRESS_REDIS_SERVER` names; `scripts/test-redis` has others.
 
+mod answers;
 mod full;
 mod histories;
 mod outages;
@@ -11,6 +13,8 @@ mod proxy;
 mod record;
 mod records;
 mod replicas;
+mod responses;
+mod second_level;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,8 +1,10 @@
 use std::hash::Hash;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::cache_fallback::handle::{Asks, Because, Counted, Recalled, Remember, Shared, Slot};
+use crate::cache_fallback::memory::{Finding, Version};
 use crate::clock::Moment;
 use crate::outcome::{Classify, Degraded, Failure, FailureKind, Kinds, MarkDegraded, Outcome};
 use crate::{superseded, telemetry};
@@ -30,6 +32,21 @@ enum Aim<K: Eq + Hash + Clone, V> {
         most: Duration,
     },
     Change(Change<K, V>),
+}
+
+/// A call that has failed, and that the memory has nothing for: the level behind it is asked.
+pub(super) struct Searching<V, Res, E> {
+    failure: Failure,
+    result: Option<Result<Res, E>>,
+    /// From before it is asked: what is forgotten meanwhile may be what it finds.
+    version: Version,
+    finding: Finding<V>,
+}
+
+/// What becomes of a call.
+pub(super) enum Answered<L, V, Res, E> {
+    Told(Result<Res, E>),
+    Searching(L, Box<Searching<V, Res, E>>),
 }
 
 /// A change of what is remembered under a key, which may have been made when it is given up.
@@ -74,7 +91,7 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
     }
 
     /// What becomes of an answer.
-    pub(super) fn answered<Req, Res, E>(self, result: Result<Res, E>) -> Result<Res, E>
+    pub(super) fn answered<Req, Res, E>(self, result: Result<Res, E>) -> Answered<Self, V, Res, E>
     where
         R: Remember<Req, Res, Key = K, Kept = V, Asked = A>,
         C: Classify<Res, E>,
@@ -82,12 +99,12 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
     {
         match (self.plan.classify.classify(result.as_ref()), result) {
             (Outcome::Failure(failure), result) => self.failed(&failure, result),
-            (Outcome::Success, Ok(response)) => Ok(self.learn(response)),
-            (Outcome::Success, result) => result,
+            (Outcome::Success, Ok(response)) => Answered::Told(Ok(self.learn(response))),
+            (Outcome::Success, result) => Answered::Told(result),
         }
     }
 
-    fn failed<Req, Res, E>(mut self, failure: &Failure, result: Result<Res, E>) -> Result<Res, E>
+    fn failed<Req, Res, E>(mut self, failure: &Failure, result: Result<Res, E>) -> Answered<Self, V, Res, E>
     where
         R: Remember<Req, Res, Key = K, Kept = V, Asked = A>,
         M: MarkDegraded<Res>,
@@ -100,22 +117,34 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
                 if !is_unknown || matches!(failure.kind(), FailureKind::Refused | FailureKind::Expired) {
                     change.key = None;
                 }
-                result
+                Answered::Told(result)
             }
             Aim::Answer { .. } if !self.plan.trigger.contain(failure.kind()) => {
                 telemetry::left_alone("cache_fallback", name, failure);
-                result
+                Answered::Told(result)
             }
-            Aim::Answer { .. } => {
-                let Some(response) = self.recall(failure) else {
-                    self.plan.shared.counters.count(Counted::Missed);
-                    telemetry::nothing_remembered(name, failure);
-                    return result;
-                };
-                superseded::by_another(failure);
-                Ok(response)
-            }
+            Aim::Answer { .. } => self.stand_in(failure, result),
         }
+    }
+
+    /// What is remembered, or else what the level behind it has, or else the failure itself.
+    fn stand_in<Req, Res, E>(self, failure: &Failure, result: Result<Res, E>) -> Answered<Self, V, Res, E>
+    where
+        R: Remember<Req, Res, Key = K, Kept = V, Asked = A>,
+        M: MarkDegraded<Res>,
+    {
+        let store = &self.plan.shared.store;
+        if let Some(response) = self.recall(failure) {
+            superseded::by_another(failure);
+            return Answered::Told(Ok(response));
+        }
+        let (Some(second), Aim::Answer { slot, .. }) = (store.second(), &self.aim) else {
+            self.plan.shared.missed(failure);
+            return Answered::Told(result);
+        };
+        let (version, finding) = (store.version(slot.key()), second.get(slot.key()));
+        let (failure, result) = (failure.clone(), Some(result));
+        Answered::Searching(self, Box::new(Searching { failure, result, version, finding }))
     }
 
     fn learn<Req, Res>(self, response: Res) -> Res
@@ -151,5 +180,30 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
         telemetry::recalled(&degraded, age);
         mark.mark(&mut response, degraded);
         Some(response)
+    }
+}
+
+impl<V, Res, E> Searching<V, Res, E> {
+    /// Remembers what is found, and tells it to the request that `looked`.
+    pub(super) fn poll<K, R, C, M, A, Req>(
+        &mut self,
+        looked: &Looked<K, V, R, C, M, A>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Res, E>>
+    where
+        K: Eq + Hash + Clone,
+        R: Remember<Req, Res, Key = K, Kept = V, Asked = A>,
+        M: MarkDegraded<Res>,
+    {
+        let found = ready!(self.finding.as_mut().poll(cx));
+        if let Aim::Answer { slot, .. } = &looked.aim {
+            looked.plan.shared.promote(slot.key(), self.version, found);
+        }
+        if let Some(response) = looked.recall(&self.failure) {
+            superseded::by_another(&self.failure);
+            return Poll::Ready(Ok(response));
+        }
+        looked.plan.shared.missed(&self.failure);
+        Poll::Ready(self.result.take().expect("it is told once"))
     }
 }

@@ -50,8 +50,15 @@ impl<K: Eq + Hash + Clone, V> Slot<K, V> {
         // It is as old as it can be: from when it was asked for.
         let life = Life::begin(asked_at, shared.config.stale_if_error, allowed);
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        match shared.store.keep(&key, version, Answer { value, life, asked_at, bytes }, replaces) {
-            Fate::Kept => shared.counters.count(Counted::Remembered),
+        let answer = Arc::new(Answer { value, life, asked_at, bytes });
+        let put = shared.store.second().map(|_| answer.clone());
+        match shared.store.keep(&key, version, answer, replaces) {
+            Fate::Kept => {
+                shared.counters.count(Counted::Remembered);
+                if let Some(answer) = put {
+                    shared.put(&key, answer, allowed);
+                }
+            }
             Fate::Outdated => {
                 shared.counters.count(Counted::Outdated);
                 telemetry::not_remembered(&shared.config.name, "something has changed since it was asked for");
@@ -60,9 +67,14 @@ impl<K: Eq + Hash + Clone, V> Slot<K, V> {
         }
     }
 
-    /// Forgets of what is remembered under the key whatever is `unwanted`: the service has said something else since.
+    /// Forgets of what is remembered under the key whatever is `unwanted`: the service has said something else since. In a
+    /// [second level](crate::cache_fallback::MemoryStore::over), all that was asked for by then.
     pub fn forget(self, unwanted: impl Fn(&V) -> bool) {
         let Self { shared, key, asked_at, .. } = self;
+        // First: else what is found there meanwhile would come back.
+        if let Some(second) = shared.store.second() {
+            second.forget(&key, asked_at);
+        }
         let is_changed =
             shared.store.forget_some(&key, |answer| answer.asked_at <= asked_at && unwanted(&answer.value));
         shared.has_forgotten(usize::from(is_changed));

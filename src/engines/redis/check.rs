@@ -19,7 +19,7 @@ pub enum InvalidRedis {
     Unknown(Arc<BoxError>),
     /// It is of a cluster. A connection to one asks again elsewhere by itself, and then nobody knows what was done before.
     Cluster,
-    /// It does not let its user [do](super#what-a-server-must-be) what a store does, or nobody at this time.
+    /// It does not let its user [do](super#what-a-server-of-records-must-be) what a store does, or nobody at this time.
     Denies(Arc<BoxError>),
 }
 

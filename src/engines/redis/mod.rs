@@ -1,4 +1,4 @@
-//! Records in Redis, for processes that share them.
+//! Records in Redis, for processes that share them, and answers that they keep for each other.
 //!
 //! ```no_run
 //! use buttress::engines::redis::{Connection, RedisStore, connection_config};
@@ -14,7 +14,7 @@
 //! # }
 //! ```
 //!
-//! # What a server must be
+//! # What a server of records must be
 //!
 //! - It must have `maxmemory-policy noeviction`, which is [looked at](RedisStore::new) at the start and not again: a record that
 //!   makes room for another one is a request that is run twice. Where there is no room, a new request is
@@ -46,11 +46,49 @@
 //! A fence is the server's time in microseconds, or one more than the one before: it is larger also after a record has been
 //! forgotten, or the server has forgotten everything, unless its clock was set back in between, or a replica took its
 //! place whose clock is behind.
+//!
+//! # A server of answers
+//!
+//! A [`RedisCache`] is the second level of a [cache fallback](crate::cache_fallback#processes-that-share-answers). It need not be
+//! the server that has the records, and best is not: answers are large, and may make room for each other.
+//!
+//! ```no_run
+//! use std::num::NonZeroU64;
+//! use std::time::Duration;
+//! use buttress::cache_fallback::{CacheFallbackConfig, CacheFallbackLayer, MemoryStore};
+//! use buttress::engines::redis::{Connection, RedisCache, connection_config};
+//! use buttress::http::StoredResponseCodec;
+//! use redis::Client;
+//!
+//! # async fn f() -> Result<(), buttress::BoxError> {
+//! let cache = RedisCache::new(Connection::new(Client::open("redis://127.0.0.1/")?, connection_config())?);
+//! let circuit = cache.breaker().clone();
+//! let store = MemoryStore::new(NonZeroU64::new(64 << 20).expect("not zero")).over(cache, StoredResponseCodec);
+//! let layer = CacheFallbackLayer::new(CacheFallbackConfig::new(Duration::from_secs(600)), store)?;
+//! # let _ = (circuit, layer);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - It may be gone, slow or full: then there is no second level. Any `maxmemory-policy` will do, and nothing need be written to a
+//!   disk. One that makes room may also throw away that something was forgotten; an answer that was under way then may be kept.
+//! - Its user may do `SCRIPT LOAD`, `EVALSHA` and, in scripts, `TIME`, `GET`, `SET`, `DEL`, `EXISTS`, `HGET`, `HSET`, `HDEL` and
+//!   `PEXPIRE`. Nothing is tried at the start.
+//! - All time is the server's. Its clock must not be set back: what is there then seems younger by as much.
+//! - A cluster will do only if the [prefix](RedisCache::prefix) names its slot (`{cache}:`), and then all is in that one.
+//! - Answers are not encrypted. Who can write there can have anything told.
+//!
+//! What is there under a key is a hash, whose [name](RedisCache::name_of) is the prefix and the SHA-256 of the key, in hexadecimal
+//! digits: keys are long, and may say whose they are. It holds up to eight variants and expires with the last of them, or five
+//! minutes after something in it was forgotten, whichever is later. One key does not expire, `epoch`: it says from when on
+//! everything is known, and where it is missing nothing is.
 
+mod cache_fallback;
 mod check;
 mod connection;
 mod idempotency;
 
+pub use self::cache_fallback::{RedisCache, RedisCacheError};
 pub use self::check::InvalidRedis;
 pub use self::connection::{Connection, connection_config};
 pub use self::idempotency::RedisStore;

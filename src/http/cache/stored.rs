@@ -30,16 +30,16 @@ const OF_HEADER: usize = 160;
 /// it.
 #[derive(Clone)]
 pub(super) struct StoredHead {
-    status: StatusCode,
-    headers: HeaderMap,
-    selection: Selection,
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) selection: Selection,
 }
 
 /// A response as it is remembered.
 #[derive(Clone)]
 pub struct StoredResponse {
-    head: StoredHead,
-    body: Bytes,
+    pub(super) head: StoredHead,
+    pub(super) body: Bytes,
 }
 
 impl StoredHead {

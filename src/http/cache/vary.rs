@@ -3,8 +3,10 @@
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::header::VARY;
 use http::{HeaderMap, HeaderName};
+use sha2::{Digest, Sha256};
 
 /// What a request had of the headers that its response varies by. Another request is answered by a copy of that response if
 /// it has the same.
@@ -36,6 +38,53 @@ impl Selection {
     pub(super) fn bytes(&self) -> usize {
         self.0.iter().map(|(name, value)| name.as_str().len() + value.as_ref().map_or(0, |value| value.len())).sum()
     }
+
+    /// How many there are, and each by its name and its value, or that there is none. `None` if one is longer than a length can
+    /// tell.
+    pub(super) fn encode(&self, bytes: &mut BytesMut) -> Option<()> {
+        bytes.put_u16_le(u16::try_from(self.0.len()).ok()?);
+        for (name, value) in &self.0 {
+            bytes.put_u16_le(u16::try_from(name.as_str().len()).ok()?);
+            bytes.put_slice(name.as_str().as_bytes());
+            bytes.put_u8(u8::from(value.is_some()));
+            if let Some(value) = value {
+                bytes.put_u32_le(u32::try_from(value.len()).ok()?);
+                bytes.put_slice(value);
+            }
+        }
+        Some(())
+    }
+
+    /// What was encoded, if it was.
+    pub(super) fn decode(bytes: &mut Bytes) -> Option<Self> {
+        let mut lines = Vec::new();
+        for _ in 0..bytes.try_get_u16_le().ok()? {
+            let length = bytes.try_get_u16_le().ok()?;
+            let name = HeaderName::from_bytes(&taken(bytes, length.into())?).ok()?;
+            let value = match bytes.try_get_u8().ok()? {
+                0 => None,
+                1 => {
+                    let length = bytes.try_get_u32_le().ok()?;
+                    Some((*taken(bytes, usize::try_from(length).ok()?)?).into())
+                }
+                _ => return None,
+            };
+            lines.push((name, value));
+        }
+        Some(Self(lines.into()))
+    }
+
+    /// The same for the same names and values, in all processes and versions (SHA-256, its first eight bytes).
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut bytes = BytesMut::new();
+        // What is too long to be written is put nowhere.
+        let _ = self.encode(&mut bytes);
+        Sha256::digest(&bytes).first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+    }
+}
+
+fn taken(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
+    (length <= bytes.len()).then(|| bytes.split_to(length))
 }
 
 // The values may be a password or a cookie.

@@ -5,8 +5,9 @@
 //! little-endian.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 
+use crate::http::lines::{self, CUT};
 use crate::http::pieces::Pieces;
 
 const OURS: [u8; 2] = *b"bt";
@@ -32,14 +33,14 @@ pub(super) fn encode(
     trailers: &HeaderMap,
     body: Option<&Pieces>,
 ) -> Option<Bytes> {
-    let lengths = [headers, trailers].into_iter().flatten().map(|(name, value)| 6 + name.as_str().len() + value.len());
-    let mut bytes = BytesMut::with_capacity(10 + lengths.sum::<usize>() + body.map_or(0, Pieces::len));
+    let lengths = lines::length(headers) + lines::length(trailers);
+    let mut bytes = BytesMut::with_capacity(6 + lengths + body.map_or(0, Pieces::len));
     bytes.put_slice(&OURS);
     bytes.put_u8(VERSION);
     bytes.put_u8(if body.is_some() { WHOLE } else { WITHOUT_BODY });
     bytes.put_u16_le(status.as_u16());
-    encode_lines(&mut bytes, headers)?;
-    encode_lines(&mut bytes, trailers)?;
+    lines::encode(&mut bytes, headers)?;
+    lines::encode(&mut bytes, trailers)?;
     body.into_iter().flat_map(Pieces::iter).for_each(|piece| bytes.put_slice(piece));
     Some(bytes.freeze())
 }
@@ -55,8 +56,8 @@ impl Recorded {
         }
         let kind = bytes.try_get_u8().map_err(|_| CUT)?;
         let status = StatusCode::from_u16(bytes.try_get_u16_le().map_err(|_| CUT)?).map_err(|_| "it has no status")?;
-        let headers = decode_lines(&mut bytes)?;
-        let trailers = decode_lines(&mut bytes)?;
+        let headers = lines::decode(&mut bytes)?;
+        let trailers = lines::decode(&mut bytes)?;
         let body = match kind {
             WHOLE => Some(bytes),
             WITHOUT_BODY if bytes.is_empty() => None,
@@ -67,36 +68,9 @@ impl Recorded {
     }
 }
 
-const CUT: &str = "it ends too soon";
-
-fn encode_lines(bytes: &mut BytesMut, lines: &HeaderMap) -> Option<()> {
-    bytes.put_u16_le(u16::try_from(lines.len()).ok()?);
-    for (name, value) in lines {
-        bytes.put_u16_le(u16::try_from(name.as_str().len()).ok()?);
-        bytes.put_u32_le(u32::try_from(value.len()).ok()?);
-        bytes.put_slice(name.as_str().as_bytes());
-        bytes.put_slice(value.as_bytes());
-    }
-    Some(())
-}
-
-fn decode_lines(bytes: &mut Bytes) -> Result<HeaderMap, &'static str> {
-    let mut lines = HeaderMap::new();
-    for _ in 0..bytes.try_get_u16_le().map_err(|_| CUT)? {
-        let name = usize::from(bytes.try_get_u16_le().map_err(|_| CUT)?);
-        let value = usize::try_from(bytes.try_get_u32_le().map_err(|_| CUT)?).map_err(|_| CUT)?;
-        if name.checked_add(value).is_none_or(|length| length > bytes.len()) {
-            return Err(CUT);
-        }
-        let name = HeaderName::from_bytes(&bytes.split_to(name)).map_err(|_| "a header has no name")?;
-        let value = HeaderValue::from_maybe_shared(bytes.split_to(value)).map_err(|_| "a header has no value")?;
-        lines.try_append(name, value).map_err(|_| "it has too many headers")?;
-    }
-    Ok(lines)
-}
-
 #[cfg(test)]
 mod tests {
+    use http::{HeaderName, HeaderValue};
     use proptest::prelude::*;
 
     use super::*;
