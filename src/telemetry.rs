@@ -86,6 +86,11 @@ pub(crate) fn not_remembered(name: &Name, reason: &'static str) {
     decided!(layer = "cache_fallback", name = %name, reason, "not remembered");
 }
 
+/// An answer that others are told meanwhile was asked for in vain.
+pub(crate) fn refresh_failed(name: &Name) {
+    decided!(layer = "cache_fallback", name = %name, "not refreshed");
+}
+
 /// Answers of old are not told any more.
 pub(crate) fn forgotten(name: &Name, entries: usize) {
     decided!(layer = "cache_fallback", name = %name, entries, "forgotten");

@@ -1,7 +1,10 @@
+mod read_through;
+
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+pub use self::read_through::{InvalidReadThrough, ReadThroughConfig};
 use crate::name::Name;
 use crate::outcome::FailureKind;
 

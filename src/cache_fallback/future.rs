@@ -1,4 +1,7 @@
+mod journey;
 mod looked;
+mod read_through;
+mod through;
 
 use std::fmt;
 use std::future::Future;
@@ -9,8 +12,11 @@ use std::task::{Context, Poll, ready};
 use pin_project::pin_project;
 use tower::Service;
 
+pub(super) use self::journey::Journey;
 use self::looked::{Answered, Searching};
 pub(super) use self::looked::{Looked, Plan};
+pub use self::read_through::ReadThroughFuture;
+pub(super) use self::through::{Look, Question, Through};
 use super::handle::Remember;
 use crate::clock::{self, Timer};
 use crate::outcome::{Classify, Failure, FailureKind, MarkDegraded};

@@ -1,13 +1,15 @@
 mod counts;
+mod flights;
 mod remember;
 mod slot;
 
 use std::fmt;
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use self::counts::Counts;
 pub(super) use self::counts::{Counted, Counters};
+pub(super) use self::flights::{Boarding, Flights, Landed, Leader, Report};
 pub use self::remember::{Accepts, Asks, Because, Clones, Recalled, Remember, Share, SizeOf, TypeSize, Unsaid};
 pub use self::slot::Slot;
 use super::config::CacheFallbackConfig;
@@ -26,11 +28,20 @@ pub(super) struct Shared<K, V> {
     pub(super) config: CacheFallbackConfig,
     pub(super) store: MemoryStore<K, V>,
     pub(super) counters: Counters,
+    /// There are none without read-through.
+    flights: OnceLock<Arc<Flights<K, V>>>,
 }
 
 impl<K, V> Shared<K, V> {
     pub(super) fn new(config: CacheFallbackConfig, store: MemoryStore<K, V>) -> Self {
-        Self { config, store, counters: Counters::default() }
+        Self { config, store, counters: Counters::default(), flights: OnceLock::new() }
+    }
+
+    pub(super) fn flights(&self) -> &Arc<Flights<K, V>>
+    where
+        K: Eq + Hash + Clone,
+    {
+        self.flights.get_or_init(|| Arc::new(Flights::new()))
     }
 
     pub(super) fn forget(&self, key: &K) -> bool
@@ -71,7 +82,7 @@ impl<K, V> Shared<K, V> {
         let Some(second) = self.store.second() else { return };
         for Elsewhere { value, allowed, asked_at, found_at, bytes } in found {
             let life = Life::begin(found_at, self.config.stale_if_error, allowed);
-            let answer = Arc::new(Answer { value, life, asked_at, bytes });
+            let answer = Arc::new(Answer::new(value, life, asked_at, bytes));
             self.store.keep(key, version, answer.clone(), |other| second.replaces(&answer.value, other));
         }
     }

@@ -1,9 +1,12 @@
+mod read_through;
+
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
 use tower::Layer;
 
+pub use self::read_through::ReadThroughLayer;
 use super::config::{CacheFallbackConfig, InvalidCacheFallback};
 use super::future::Plan;
 use super::handle::{Clones, Memory, Shared, TypeSize, Unsaid};

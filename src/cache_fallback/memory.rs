@@ -168,7 +168,22 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
 
     /// The answer under a key that is the one `wanted`.
     pub(super) fn get(&self, key: &K, wanted: impl Fn(&V) -> bool) -> Option<Arc<Answer<V>>> {
-        self.shared.entries.get(key)?.iter().find(|answer| wanted(&answer.value)).cloned()
+        self.look(key, wanted, Arc::clone)
+    }
+
+    /// What is made of the answer under a key that is the one `wanted`.
+    pub(super) fn look<T>(
+        &self,
+        key: &K,
+        wanted: impl Fn(&V) -> bool,
+        make: impl FnOnce(&Arc<Answer<V>>) -> T,
+    ) -> Option<T> {
+        self.shared.entries.get(key)?.iter().find(|answer| wanted(&answer.value)).map(make)
+    }
+
+    /// The answer under a key that was asked for last.
+    pub(super) fn youngest(&self, key: &K) -> Option<Arc<Answer<V>>> {
+        self.shared.entries.peek(key)?.first().cloned()
     }
 
     /// Keeps an answer in place of those that it `replaces`.

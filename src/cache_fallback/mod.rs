@@ -105,13 +105,13 @@ mod service;
 mod state;
 mod store;
 
-pub use self::config::{CacheFallbackConfig, InvalidCacheFallback};
-pub use self::future::ResponseFuture;
+pub use self::config::{CacheFallbackConfig, InvalidCacheFallback, InvalidReadThrough, ReadThroughConfig};
+pub use self::future::{ReadThroughFuture, ResponseFuture};
 pub use self::handle::{
     Accepts, Asks, Because, Clones, Counts, Memory, Recalled, Remember, Share, SizeOf, Slot, TypeSize, Unsaid,
 };
-pub use self::layer::CacheFallbackLayer;
+pub use self::layer::{CacheFallbackLayer, ReadThroughLayer};
 pub use self::memory::{InvalidMemory, MemoryStore};
-pub use self::service::CacheFallback;
+pub use self::service::{CacheFallback, ReadThrough};
 pub use self::state::Allowed;
 pub use self::store::{Codec, Entry, Found, Store};

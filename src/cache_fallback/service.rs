@@ -1,3 +1,5 @@
+mod read_through;
+
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -5,6 +7,7 @@ use std::task::{Context, Poll};
 
 use tower::Service;
 
+pub use self::read_through::ReadThrough;
 use super::future::{Looked, Plan, ResponseFuture};
 use super::handle::{Remember, Unsaid};
 use crate::outcome::{Classify, ErrorsAreFailures, MarkDegraded, Unmarked};

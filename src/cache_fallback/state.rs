@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Moment;
+use crate::clock::{Moment, nanos};
 
 /// How long whoever gave an answer allows it to be used, in its own words; `None` where it says nothing.
 ///
@@ -19,22 +19,58 @@ pub struct Allowed {
     pub stale_if_error: Option<Duration>,
 }
 
+/// How long the settings of a read-through allow answers to be told without asking.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Times {
+    fresh: Duration,
+    stale_while_revalidate: Duration,
+    /// In parts of 65536.
+    jitter: u64,
+}
+
+impl Times {
+    /// `jitter`: up to this share of its time is taken from an answer that is fresh.
+    pub(super) const fn new(fresh: Duration, stale_while_revalidate: Duration, jitter: f64) -> Self {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a share of one")]
+        Self { fresh, stale_while_revalidate, jitter: (jitter * 65536.0) as u64 }
+    }
+}
+
+/// How an answer stands with whoever would be told it without asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// For so long yet.
+    Fresh { age: Duration, ttl: Duration },
+    /// It was, so long ago, and is told as long as another one is asked for.
+    Refreshing { age: Duration, stale_for: Duration },
+    /// It is told to nobody before the service was asked.
+    Old,
+}
+
 /// When an answer was given, and how old it may become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Life {
     kept_at: Moment,
     age_when_kept: Duration,
     longest: Duration,
+    allowed_fresh: Duration,
+    allowed_stale: Duration,
 }
 
 impl Life {
     /// Of an answer that is kept now, and may stand in until it is `longest` old unless less is allowed.
     pub(super) fn begin(now: Moment, longest: Duration, allowed: Allowed) -> Self {
-        let longest = allowed.stale_if_error.map_or(longest, |allowed| allowed.min(longest));
-        Self { kept_at: now, age_when_kept: allowed.age, longest }
+        let Allowed { age, fresh, stale_while_revalidate, stale_if_error } = allowed;
+        Self {
+            kept_at: now,
+            age_when_kept: age,
+            longest: stale_if_error.map_or(longest, |allowed| allowed.min(longest)),
+            allowed_fresh: fresh.unwrap_or(Duration::MAX),
+            allowed_stale: stale_while_revalidate.unwrap_or(Duration::MAX),
+        }
     }
 
-    fn age(&self, now: Moment) -> Duration {
+    pub(super) fn age(&self, now: Moment) -> Duration {
         self.age_when_kept.saturating_add(now.since(self.kept_at))
     }
 
@@ -42,6 +78,33 @@ impl Life {
     pub(super) fn may_stand_in(&self, now: Moment, most: Duration) -> Option<Duration> {
         let age = self.age(now);
         (age <= self.longest.min(most)).then_some(age)
+    }
+
+    /// Whether it may be told now without asking; `unasked`: to somebody who takes none that is older than that.
+    pub(super) fn standing(&self, now: Moment, times: &Times, unasked: Option<Duration>) -> Standing {
+        let (age, fresh_for) = (self.age(now), self.fresh_for(times));
+        if age < fresh_for {
+            let is_wanted = unasked.is_none_or(|most| !most.is_zero() && age <= most);
+            return if is_wanted { Standing::Fresh { age, ttl: fresh_for.saturating_sub(age) } } else { Standing::Old };
+        }
+        let stale_for = age.saturating_sub(fresh_for);
+        // Who says how old it may be takes none that is fresh no more.
+        if unasked.is_none() && stale_for < times.stale_while_revalidate.min(self.allowed_stale) {
+            return Standing::Refreshing { age, stale_for };
+        }
+        Standing::Old
+    }
+
+    /// No two answers that come one after the other are fresh for the same time.
+    fn fresh_for(&self, times: &Times) -> Duration {
+        let longest = times.fresh.min(self.allowed_fresh);
+        if times.jitter == 0 {
+            return longest;
+        }
+        // The golden ratio spreads moments that lie close together.
+        let chance = self.kept_at.to_nanos().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
+        let share = (chance * times.jitter) >> 16;
+        longest.saturating_sub(Duration::from_nanos((nanos(longest) >> 16).saturating_mul(share)))
     }
 }
 

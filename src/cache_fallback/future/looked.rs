@@ -3,7 +3,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::cache_fallback::handle::{Asks, Because, Counted, Recalled, Remember, Shared, Slot};
+use crate::cache_fallback::handle::{
+    Accepts, Asks, Because, Counted, Landed, Recalled, Remember, Report, Shared, Slot,
+};
 use crate::cache_fallback::memory::{Finding, Version};
 use crate::clock::Moment;
 use crate::outcome::{Classify, Degraded, Failure, FailureKind, Kinds, MarkDegraded, Outcome};
@@ -16,6 +18,33 @@ pub(in super::super) struct Plan<K, V, R, C, M> {
     pub(in super::super) remember: R,
     pub(in super::super) classify: C,
     pub(in super::super) mark: M,
+}
+
+impl<K: Eq + Hash + Clone, V, R, C, M> Plan<K, V, R, C, M> {
+    /// How old an answer may be that stands in for a failure, for somebody who accepts these.
+    pub(super) fn most(&self, accepts: Accepts) -> Duration {
+        let longest = self.shared.config.stale_if_error;
+        accepts.stand_in.map_or(longest, |most| most.min(longest))
+    }
+
+    /// The answer that stands in for a failure, if one is remembered and is not older than `most`.
+    pub(super) fn stand_in<Req, Res>(&self, key: &K, asked: &R::Asked, most: Duration, failure: &Failure) -> Option<Res>
+    where
+        R: Remember<Req, Res, Key = K, Kept = V>,
+        M: MarkDegraded<Res>,
+    {
+        let Self { shared, remember, mark, .. } = self;
+        let name = shared.config.name;
+        let answer = shared.store.get(key, |kept| remember.does_for(asked, kept))?;
+        let age = answer.life.may_stand_in(Moment::now(), most)?;
+        shared.counters.count(Counted::StoodIn);
+        let recalled = Recalled { age, because: Because::Failed(failure), name };
+        let mut response = remember.recall(asked, &answer.value, recalled);
+        let degraded = Degraded::new("cache_fallback", name, failure.clone());
+        telemetry::recalled(&degraded, age);
+        mark.mark(&mut response, degraded);
+        Some(response)
+    }
 }
 
 /// A request that asks something of the memory.
@@ -70,23 +99,38 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
     where
         R: Remember<Req, Res, Key = K, Kept = V, Asked = A>,
     {
-        let (asked, aim) = match plan.remember.asks(request) {
-            Asks::Nothing => return None,
-            Asks::For { key, asked, accepts } => {
-                let longest = plan.shared.config.stale_if_error;
-                let most = accepts.stand_in.map_or(longest, |most| most.min(longest));
-                (asked, Aim::Answer { slot: Slot::new(plan.shared.clone(), key), most })
-            }
+        Self::of(plan, plan.remember.asks(request))
+    }
+
+    #[inline(always)]
+    pub(in super::super) fn of(plan: &Arc<Plan<K, V, R, C, M>>, asks: Asks<K, A>) -> Option<Self> {
+        match asks {
+            Asks::Nothing => None,
+            Asks::For { key, asked, accepts } => Some(Self::for_answer(plan, key, asked, accepts, None)),
             Asks::ToForget { key, asked } => {
-                (asked, Aim::Change(Change { shared: plan.shared.clone(), key: Some(key) }))
+                let aim = Aim::Change(Change { shared: plan.shared.clone(), key: Some(key) });
+                Some(Self { plan: plan.clone(), asked, aim })
             }
-        };
-        Some(Self { plan: plan.clone(), asked, aim })
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn for_answer(
+        plan: &Arc<Plan<K, V, R, C, M>>,
+        key: K,
+        asked: A,
+        accepts: Accepts,
+        report: Option<Arc<Report<V>>>,
+    ) -> Self {
+        let most = plan.most(accepts);
+        let slot = Slot::new(plan.shared.clone(), key, report);
+        Self { plan: plan.clone(), asked, aim: Aim::Answer { slot, most } }
     }
 
     /// How long a service may take to become ready, if something may stand in for one that does not.
     pub(super) fn ready_within(&self) -> Option<Duration> {
-        let may_stand_in = matches!(self.aim, Aim::Answer { .. }) && self.plan.trigger.contain(FailureKind::Refused);
+        let stands_in = matches!(&self.aim, Aim::Answer { slot, .. } if slot.stands_in());
+        let may_stand_in = stands_in && self.plan.trigger.contain(FailureKind::Refused);
         may_stand_in.then_some(self.plan.shared.config.ready_within)
     }
 
@@ -119,11 +163,19 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
                 }
                 Answered::Told(result)
             }
-            Aim::Answer { .. } if !self.plan.trigger.contain(failure.kind()) => {
-                telemetry::left_alone("cache_fallback", name, failure);
-                Answered::Told(result)
+            Aim::Answer { slot, .. } => {
+                if let Some(report) = slot.report() {
+                    report.tell(Landed::Failed(failure.clone()));
+                }
+                if !slot.stands_in() {
+                    return Answered::Told(result);
+                }
+                if !self.plan.trigger.contain(failure.kind()) {
+                    telemetry::left_alone("cache_fallback", name, failure);
+                    return Answered::Told(result);
+                }
+                self.stand_in(failure, result)
             }
-            Aim::Answer { .. } => self.stand_in(failure, result),
         }
     }
 
@@ -169,16 +221,10 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
         M: MarkDegraded<Res>,
     {
         let Aim::Answer { slot, most } = &self.aim else { return None };
-        let Plan { shared, remember, mark, .. } = &*self.plan;
-        let name = shared.config.name;
-        let answer = shared.store.get(slot.key(), |kept| remember.does_for(&self.asked, kept))?;
-        let age = answer.life.may_stand_in(Moment::now(), *most)?;
-        shared.counters.count(Counted::StoodIn);
-        let mut response =
-            remember.recall(&self.asked, &answer.value, Recalled { age, because: Because::Failed(failure), name });
-        let degraded = Degraded::new("cache_fallback", name, failure.clone());
-        telemetry::recalled(&degraded, age);
-        mark.mark(&mut response, degraded);
+        let response = self.plan.stand_in(slot.key(), &self.asked, *most, failure)?;
+        if let Some(report) = slot.report() {
+            report.tell(Landed::Failed(failure.clone()));
+        }
         Some(response)
     }
 }

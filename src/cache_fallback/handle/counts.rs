@@ -8,6 +8,14 @@ use crate::striped::Striped;
 pub struct Counts {
     /// Answers that were remembered.
     pub remembered: u64,
+    /// Requests that were told an answer that was fresh, without asking.
+    pub fresh: u64,
+    /// Requests that were told one that was fresh no more, while another one was asked for.
+    pub refreshing: u64,
+    /// Requests that were told the answer to another one, which was under way.
+    pub shared: u64,
+    /// Answers that were asked for in the background in vain.
+    pub refresh_failed: u64,
     /// Failures that an answer stood in for.
     pub stood_in: u64,
     /// Failures that there was none for, or none that was young enough.
@@ -22,6 +30,10 @@ pub struct Counts {
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) enum Counted {
     Remembered,
+    Fresh,
+    Refreshing,
+    Shared,
+    RefreshFailed,
     StoodIn,
     Missed,
     TooLarge,
@@ -30,7 +42,7 @@ pub(in super::super) enum Counted {
 
 /// Counted by each thread for itself: most calls are.
 #[derive(Debug)]
-pub(in super::super) struct Counters(Striped<[AtomicU64; 5]>);
+pub(in super::super) struct Counters(Striped<[AtomicU64; 9]>);
 
 impl Default for Counters {
     fn default() -> Self {
@@ -47,6 +59,10 @@ impl Counters {
         let sum = |what: Counted| self.0.iter().map(|of_thread| of_thread[what as usize].load(Ordering::Relaxed)).sum();
         Counts {
             remembered: sum(Counted::Remembered),
+            fresh: sum(Counted::Fresh),
+            refreshing: sum(Counted::Refreshing),
+            shared: sum(Counted::Shared),
+            refresh_failed: sum(Counted::RefreshFailed),
             stood_in: sum(Counted::StoodIn),
             missed: sum(Counted::Missed),
             too_large: sum(Counted::TooLarge),

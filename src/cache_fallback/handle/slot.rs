@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::counts::Counted;
+use super::flights::{Landed, Report};
 use crate::cache_fallback::memory::{Answer, Fate, Version};
 use crate::cache_fallback::state::{Allowed, Life};
 use crate::clock::Moment;
@@ -18,12 +19,23 @@ pub struct Slot<K, V> {
     key: K,
     version: Version,
     asked_at: Moment,
+    /// Of whoever waits for the answer, if it is asked for for all.
+    report: Option<Arc<Report<V>>>,
 }
 
 impl<K: Eq + Hash + Clone, V> Slot<K, V> {
-    pub(in super::super) fn new(shared: Arc<Shared<K, V>>, key: K) -> Self {
+    pub(in super::super) fn new(shared: Arc<Shared<K, V>>, key: K, report: Option<Arc<Report<V>>>) -> Self {
         let version = shared.store.version(&key);
-        Self { shared, key, version, asked_at: Moment::now() }
+        Self { shared, key, version, asked_at: Moment::now(), report }
+    }
+
+    pub(in super::super) fn report(&self) -> Option<&Report<V>> {
+        self.report.as_deref()
+    }
+
+    /// Whether its sender is told an answer of old if it fails.
+    pub(in super::super) fn stands_in(&self) -> bool {
+        self.report.as_ref().is_none_or(|report| report.stands_in)
     }
 
     /// What the answer is remembered under.
@@ -46,20 +58,26 @@ impl<K: Eq + Hash + Clone, V> Slot<K, V> {
     /// Remembers an answer, which takes so many `bytes`, in place of those that it `replaces`, as long as it is
     /// [allowed](Allowed).
     pub fn keep(self, value: V, bytes: usize, allowed: Allowed, replaces: impl Fn(&V) -> bool) {
-        let Self { shared, key, version, asked_at } = self;
+        let Self { shared, key, version, asked_at, report } = self;
         // It is as old as it can be: from when it was asked for.
         let life = Life::begin(asked_at, shared.config.stale_if_error, allowed);
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let answer = Arc::new(Answer { value, life, asked_at, bytes });
-        let put = shared.store.second().map(|_| answer.clone());
+        let answer = Arc::new(Answer::new(value, life, asked_at, bytes));
+        let is_told_on = report.is_some() || shared.store.second().is_some();
+        let kept = is_told_on.then(|| answer.clone());
         match shared.store.keep(&key, version, answer, replaces) {
             Fate::Kept => {
                 shared.counters.count(Counted::Remembered);
-                if let Some(answer) = put {
-                    shared.put(&key, answer, allowed);
+                let Some(answer) = kept else { return };
+                if let Some(report) = &report {
+                    report.tell(Landed::Kept(answer.clone()));
                 }
+                shared.put(&key, answer, allowed);
             }
             Fate::Outdated => {
+                if let Some(report) = &report {
+                    report.tell(Landed::LookAgain);
+                }
                 shared.counters.count(Counted::Outdated);
                 telemetry::not_remembered(&shared.config.name, "something has changed since it was asked for");
             }

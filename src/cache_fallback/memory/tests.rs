@@ -22,7 +22,7 @@ fn store() -> Store {
 fn answer(variant: u8, second: u32, bytes: u64) -> Answer<(u8, u32)> {
     let asked_at = Moment::EPOCH + Duration::from_secs(second.into());
     let life = Life::begin(asked_at, Duration::from_secs(1), Allowed::default());
-    Answer { value: (variant, second), life, asked_at, bytes }
+    Answer::new((variant, second), life, asked_at, bytes)
 }
 
 fn keep(store: &Store, key: u32, answer: Answer<(u8, u32)>) -> Fate {
@@ -194,7 +194,7 @@ fn what_goes_may_use_the_store_as_it_is_dropped() {
     let store = MemoryStore::new(bytes(10_000));
     let nosy = |of: Option<&MemoryStore<u32, Nosy>>| {
         let Answer { life, asked_at, .. } = answer(0, 1, 0);
-        Answer { value: Nosy(of.cloned()), life, asked_at, bytes: 300 }
+        Answer::new(Nosy(of.cloned()), life, asked_at, 300)
     };
     for key in 0..100 {
         assert_eq!(store.keep(&key, store.version(&key), nosy(Some(&store)), |_| true), Fate::Kept);
