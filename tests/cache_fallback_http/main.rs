@@ -1,13 +1,18 @@
 //! Responses that stand in for a failure, over axum, hyper's client and real sockets.
 
 mod conditions;
+mod crowd;
 mod kept;
 mod origin;
 mod privacy;
+mod read_through;
+#[cfg(feature = "rfc9111")]
+mod revalidation;
 #[cfg(feature = "rfc9111")]
 mod rfc9111;
 mod share;
 mod sockets;
+mod stampede;
 
 use std::convert::Infallible;
 use std::num::NonZeroU64;
