@@ -16,12 +16,29 @@ use super::config::CacheFallbackConfig;
 use super::memory::{Answer, Elsewhere, MemoryStore, Version};
 use super::state::{Allowed, Life};
 use crate::clock::Moment;
+use crate::name::Name;
 use crate::outcome::Failure;
 use crate::telemetry;
 
 /// The hold on a [`CacheFallbackLayer`](super::CacheFallbackLayer) and all its services: what is remembered, how often it stood
 /// in, and how to have it forgotten. Clones are of the same layer.
 pub struct Memory<K, V>(Arc<Shared<K, V>>);
+
+/// How a [`CacheFallbackLayer`](super::CacheFallbackLayer) stands.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// What the layer is called.
+    pub name: Name,
+    /// How many keys something is remembered under; some of it may be too old.
+    pub keys: usize,
+    /// How many bytes it takes.
+    pub bytes: u64,
+    /// How many calls are under way that are made once for all who ask.
+    pub calls: usize,
+    /// What has been decided so far.
+    pub counts: Counts,
+}
 
 /// What all services of a layer have in common.
 pub(super) struct Shared<K, V> {
@@ -125,6 +142,15 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
         known
     }
 
+    /// The same with every key that begins with `prefix`; over HTTP with every URI that does, in
+    /// all scopes, such as `//shop.example/products/` of a server.
+    pub fn forget_prefix(&self, prefix: &str) -> usize
+    where
+        K: AsRef<str>,
+    {
+        self.forget_where(|key| key.as_ref().starts_with(prefix))
+    }
+
     /// The same with all keys.
     pub fn forget_all(&self) {
         self.forget_where(|_| true);
@@ -146,6 +172,14 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.store.bytes()
+    }
+
+    /// How it stands now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let calls = self.0.flights.get().map_or(0, |flights| flights.len());
+        let counts = self.counts();
+        Snapshot { name: self.0.config.name, keys: self.len(), bytes: self.bytes(), calls, counts }
     }
 
     /// What has been decided so far.

@@ -108,7 +108,7 @@ mod store;
 pub use self::config::{CacheFallbackConfig, InvalidCacheFallback, InvalidReadThrough, ReadThroughConfig};
 pub use self::future::{ReadThroughFuture, ResponseFuture};
 pub use self::handle::{
-    Accepts, Asks, Because, Clones, Counts, Memory, Recalled, Remember, Share, SizeOf, Slot, TypeSize, Unsaid,
+    Accepts, Asks, Because, Clones, Counts, Memory, Recalled, Remember, Share, SizeOf, Slot, Snapshot, TypeSize, Unsaid,
 };
 pub use self::layer::{CacheFallbackLayer, ReadThroughLayer};
 pub use self::memory::{InvalidMemory, MemoryStore};

@@ -1,12 +1,13 @@
 //! What is told without asking, and what is asked for in the meantime.
 
+use buttress::cache_fallback::{ReadThroughConfig, ReadThroughLayer};
 use buttress::http::{CachedResponses, CopiedBody, Everybody, InExtensions, StatusClassifier};
 
 use tokio::time::advance;
 
 use super::*;
 
-pub(super) type Cache = CacheFallbackLayer<
+pub(super) type Cache = ReadThroughLayer<
     CacheKey,
     StoredResponse,
     CachedResponses<Everybody, fn(CopiedBody<Body>) -> Body>,
@@ -16,7 +17,9 @@ pub(super) type Cache = CacheFallbackLayer<
 
 /// Fresh for ten seconds at most, told for ten more while another one is asked for, and up to 30 s old.
 pub(super) fn layer(responses: CachedResponses) -> Cache {
-    cache().http_server(responses, Body::new)
+    let times = ReadThroughConfig::new(10 * SEC).stale_while_revalidate(10 * SEC).jitter(0.0);
+    let into_body: fn(CopiedBody<Body>) -> Body = Body::new;
+    cache().http_server(responses, into_body).read_through(times).expect("valid")
 }
 
 /// A service behind a memory that is read through. It answers by the number of the request, from 1, and the request.

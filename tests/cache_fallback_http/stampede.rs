@@ -10,7 +10,7 @@ use super::*;
 
 /// Its answers are never fresh, and may stand in.
 fn expired(number: u32, _: &Request<Body>) -> Response<Body> {
-    ([("cache-control", "max-age=0")], number.to_string()).into_response()
+    ([("cache-control", "max-age=0, stale-while-revalidate=0")], number.to_string()).into_response()
 }
 
 /// A proxy that knows an answer which is not fresh any more.

@@ -124,9 +124,10 @@ fn host(headers: &HeaderMap) -> Option<Option<&str>> {
     is_one.then_some(Some(host))
 }
 
+/// The [URI](CacheKey::uri): what a [prefix](crate::cache_fallback::Memory::forget_prefix) is of, whosever the answers are.
 impl AsRef<str> for CacheKey {
     fn as_ref(&self) -> &str {
-        self.as_str()
+        self.uri()
     }
 }
 
@@ -248,7 +249,7 @@ mod tests {
         assert_eq!(at(None, "http://a/x").uri(), "http://a/x");
         assert_eq!(at(Some(""), "http://a/x").uri(), "http://a/x");
         assert_ne!(at(Some(""), "http://a/x"), at(None, "http://a/x"), "nobody's is not everybody's");
-        assert_eq!(key.as_ref(), key.to_string());
+        assert_eq!((key.as_ref(), key.as_str()), (key.uri(), &*key.to_string()));
         assert_eq!(format!("{key:?}"), r#""12:12:3 http://http://a/x""#);
     }
 
