@@ -3,10 +3,11 @@
 //! ```text
 //! cargo run --example stale_on_error                                                  # with a flaky origin of its own
 //! cargo run --example stale_on_error -- --listen 127.0.0.1:8080 --origin http://127.0.0.1:9000
+//! cargo run --example stale_on_error -- --listen 127.0.0.1:8080 --origin http://127.0.0.1:9000 --fresh 5
 //! cargo run --example stale_on_error --features rfc9111 -- --rfc9111                  # what is remembered, the RFC decides
 //! ```
 //!
-//! The origin is asked first, always, and whatever good it says is remembered as its headers allow, up to 64 MiB. When it fails,
+//! The origin is asked first, unless an answer is `--fresh`, and whatever good it says is remembered as its headers allow, up to 64 MiB. When it fails,
 //! is too slow or is left alone by the circuit breaker, the last good answer stands in for up to `--stale-if-error` (a minute by
 //! default), and says so: `Age` tells how old it is, `Cache-Status` what it stands in for.
 
@@ -23,7 +24,7 @@ use axum::http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use axum::http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use buttress::cache_fallback::{CacheFallbackConfig, CacheFallbackLayer, MemoryStore};
+use buttress::cache_fallback::{CacheFallbackConfig, CacheFallbackLayer, MemoryStore, ReadThroughConfig};
 use buttress::circuit_breaker::{CircuitBreakerConfig, CircuitBreakerLayer};
 use buttress::http::CachedResponses;
 use buttress::timeout::{TimeoutConfig, TimeoutLayer};
@@ -32,7 +33,7 @@ use http_body_util::BodyExt;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
-use tower::{ServiceBuilder, service_fn};
+use tower::{Layer, ServiceBuilder, service_fn};
 
 #[derive(Debug, Parser)]
 #[command(about = "A reverse proxy that answers from memory when its origin cannot")]
@@ -46,6 +47,10 @@ struct Options {
     /// How many seconds old an answer from memory may be.
     #[arg(long, default_value_t = 60)]
     stale_if_error: u64,
+    /// For how many seconds an answer is told without asking the origin, and for as many more while it is asked again; by default
+    /// it is always asked first.
+    #[arg(long)]
+    fresh: Option<u64>,
     /// Let RFC 9111 decide what is remembered, which takes the feature rfc9111.
     #[arg(long)]
     rfc9111: bool,
@@ -62,7 +67,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         None => flaky_origin().await?,
     };
     let responses = if options.rfc9111 { as_the_rfc_has_it()? } else { CachedResponses::new() };
-    let proxy = proxy(origin, Duration::from_secs(options.stale_if_error), responses)?;
+    let (stale_if_error, fresh) = (Duration::from_secs(options.stale_if_error), options.fresh.map(Duration::from_secs));
+    let proxy = proxy(origin, stale_if_error, fresh, responses)?;
     let listener = TcpListener::bind(options.listen).await?;
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
@@ -83,18 +89,29 @@ fn as_the_rfc_has_it() -> Result<CachedResponses, Box<dyn Error>> {
     Err("--rfc9111 takes the feature rfc9111".into())
 }
 
-fn proxy(origin: Authority, stale_if_error: Duration, responses: CachedResponses) -> Result<Router, Box<dyn Error>> {
+fn proxy(
+    origin: Authority,
+    stale_if_error: Duration,
+    fresh: Option<Duration>,
+    responses: CachedResponses,
+) -> Result<Router, Box<dyn Error>> {
     let store = MemoryStore::new(NonZeroU64::new(64 << 20).expect("not zero"));
     let cache = CacheFallbackLayer::new(CacheFallbackConfig::new(stale_if_error).name("proxy"), store)?;
     let breaker = CircuitBreakerLayer::new(CircuitBreakerConfig::new().name("origin"))?;
     let timeout = TimeoutLayer::new(TimeoutConfig::new(Duration::from_secs(2)).name("origin"))?;
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
-    let service = ServiceBuilder::new()
-        .layer(cache.http_server(responses, Body::new))
+    let origin = ServiceBuilder::new()
         .layer(breaker.http_server())
         .layer(timeout.http_server())
         .service(service_fn(move |request| forward(client.clone(), origin.clone(), request)));
-    Ok(Router::new().fallback_service(service))
+    let cache = cache.http_server(responses, Body::new);
+    Ok(match fresh {
+        None => Router::new().fallback_service(cache.layer(origin)),
+        Some(fresh) => {
+            let times = ReadThroughConfig::new(fresh).stale_while_revalidate(fresh);
+            Router::new().fallback_service(cache.read_through(times)?.layer(origin))
+        }
+    })
 }
 
 /// Asks the origin; that it cannot be asked is said by a status, as a proxy does.

@@ -19,7 +19,8 @@
 //! It stands outside of whatever can refuse or give up: retry, circuit breaker, timeout. Where the breaker is open, an answer
 //! from memory costs no call.
 //!
-//! It is no cache that spares its service calls. Answers from memory are told when there are no others.
+//! By itself it spares its service no calls. Answers from memory are told when there are no others; where they are to be told
+//! before that, there is [read-through](#read-through).
 //!
 //! # Which requests have the same answer
 //!
@@ -35,6 +36,50 @@
 //! [`stale_if_error`](CacheFallbackConfig::new) old, or as old as its service [allows](Allowed), whichever is sooner. Whatever
 //! has changed is [forgotten](Memory::forget): no answer to a request that was sent before that is remembered after it, and of
 //! two requests the answer to the one that was sent later is remembered. A call that is dropped remembers nothing.
+//!
+//! # Read-through
+//!
+//! [`read_through`](CacheFallbackLayer::read_through) makes it a cache as well. An answer that is
+//! [fresh](ReadThroughConfig::new) is told at once, whether the service is ready or not. One that no longer is, is told for some
+//! time more if that is [wanted](ReadThroughConfig::stale_while_revalidate), while another one is asked for in the background; if
+//! that fails, it is tried again after a second, and then after twice as long each time, up to 64 s.
+//!
+//! Else the service is asked, once for all who ask for the same at the same time. The call is made for the first of them, in a task
+//! of its own: it comes to its end, and its answer is remembered, even if that one has gone. The others wait for as long as they
+//! like, and are told the same answer, or the one of old if it fails. If nothing can be told, since it has failed, panicked or
+//! [takes too long](ReadThroughConfig::call_within), one of them makes another call for the rest; after that each asks alone. Each
+//! asks alone too where the answer turns out to be nobody else's, and for a second after that nobody waits for an answer under
+//! that key.
+//!
+//! Who asks after something was [forgotten](Memory::forget) does not wait for a call from before.
+//!
+//! ```
+//! use std::num::NonZeroU64;
+//! use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+//! use std::time::Duration;
+//! use buttress::BoxError;
+//! use buttress::cache_fallback::{CacheFallbackConfig, CacheFallbackLayer, MemoryStore, ReadThroughConfig};
+//! use tower::{Layer, Service, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! static ASKED: AtomicU32 = AtomicU32::new(0);
+//! let rates = service_fn(async |_currency: &'static str| {
+//!     ASKED.fetch_add(1, Relaxed);
+//!     Ok::<_, BoxError>(1.08)
+//! });
+//! let store = MemoryStore::new(NonZeroU64::new(1 << 20).expect("not zero"));
+//! let layer = CacheFallbackLayer::new(CacheFallbackConfig::new(Duration::from_secs(600)), store)?
+//!     .key(|currency: &&'static str| Some(*currency))
+//!     .read_through(ReadThroughConfig::new(Duration::from_secs(5)))?;
+//! let mut rates = layer.layer(rates);
+//!
+//! assert_eq!(rates.call("EUR").await?, 1.08);
+//! assert_eq!(rates.call("EUR").await?, 1.08, "it is fresh");
+//! assert_eq!(ASKED.load(Relaxed), 1);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Processes that share answers
 //!

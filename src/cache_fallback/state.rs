@@ -152,7 +152,65 @@ mod tests {
         assert_eq!(life.may_stand_in(at(5), Duration::MAX), Some(Duration::ZERO));
     }
 
+    /// Fresh for 10 s, and told for 20 s more.
+    const TIMES: Times = Times::new(Duration::from_secs(10), Duration::from_secs(20), 0.0);
+
+    fn plain() -> Life {
+        Life::begin(at(0), 60 * SEC, Allowed::default())
+    }
+
+    #[test]
+    fn an_answer_is_fresh_then_told_while_another_is_asked_for_and_then_told_to_nobody() {
+        let (life, instant) = (plain(), Duration::from_nanos(1));
+        let fresh = |age: Duration| Standing::Fresh { age, ttl: 10 * SEC - age };
+        let refreshing = |age: Duration| Standing::Refreshing { age, stale_for: age - 10 * SEC };
+        for (age, standing) in [
+            (Duration::ZERO, fresh(Duration::ZERO)),
+            (10 * SEC - instant, fresh(10 * SEC - instant)),
+            (10 * SEC, refreshing(10 * SEC)),
+            (30 * SEC - instant, refreshing(30 * SEC - instant)),
+            (30 * SEC, Standing::Old),
+        ] {
+            assert_eq!(life.standing(at(0) + age, &TIMES, None), standing, "{age:?}");
+        }
+    }
+
+    #[test]
+    fn who_wants_a_younger_one_is_told_no_older_one_and_none_that_is_stale() {
+        let life = plain();
+        assert_eq!(life.standing(at(4), &TIMES, Some(4 * SEC)), Standing::Fresh { age: 4 * SEC, ttl: 6 * SEC });
+        assert_eq!(life.standing(at(4), &TIMES, Some(3 * SEC)), Standing::Old);
+        assert_eq!(life.standing(at(0), &TIMES, Some(Duration::ZERO)), Standing::Old, "zero is never");
+        assert_eq!(life.standing(at(12), &TIMES, Some(90 * SEC)), Standing::Old);
+    }
+
+    #[test]
+    fn nothing_is_fresh_for_no_time_at_all() {
+        let never = Times::new(Duration::ZERO, Duration::ZERO, 0.0);
+        assert_eq!(plain().standing(at(0), &never, None), Standing::Old);
+    }
+
+    #[test]
+    fn what_was_allowed_shortens_both_times() {
+        let allowed = Allowed { fresh: Some(4 * SEC), stale_while_revalidate: Some(2 * SEC), ..Allowed::default() };
+        let life = Life::begin(at(0), 60 * SEC, allowed);
+        assert_eq!(life.standing(at(3), &TIMES, None), Standing::Fresh { age: 3 * SEC, ttl: SEC });
+        assert_eq!(life.standing(at(5), &TIMES, None), Standing::Refreshing { age: 5 * SEC, stale_for: SEC });
+        assert_eq!(life.standing(at(6), &TIMES, None), Standing::Old);
+    }
+
     proptest! {
+        #[test]
+        fn jitter_takes_no_more_than_its_share(kept_at: u32, fresh in 1..u64::MAX, jitter in 0.0..1.0) {
+            let times = Times::new(Duration::from_nanos(fresh), Duration::ZERO, jitter);
+            let life = Life::begin(at(kept_at), Duration::MAX, Allowed::default());
+            let Standing::Fresh { ttl, .. } = life.standing(at(kept_at), &times, None) else {
+                return Err(TestCaseError::fail("it is fresh at first"));
+            };
+            prop_assert!(ttl <= Duration::from_nanos(fresh));
+            prop_assert!(ttl.as_secs_f64() >= fresh as f64 / 1e9 * (1.0 - jitter) * 0.999_999);
+        }
+
         #[test]
         fn what_is_allowed_only_shortens(longest: u32, allowed: Option<u32>, age: u16, later: u32) {
             let allowed = Allowed {

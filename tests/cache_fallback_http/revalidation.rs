@@ -58,7 +58,8 @@ fn still_good(tag: &'static str) -> Through {
     through(move |number, request| {
         if number > 1 && request.headers().get("if-none-match").is_some_and(|asked| asked == tag) {
             let number = number.to_string();
-            let newer = [("etag", tag), ("cache-control", "max-age=5, stale-while-revalidate=0"), ("x-number", &*number)];
+            let newer =
+                [("etag", tag), ("cache-control", "max-age=5, stale-while-revalidate=0"), ("x-number", &*number)];
             return (StatusCode::NOT_MODIFIED, newer).into_response();
         }
         let first = [("etag", tag), ("cache-control", "max-age=0, must-revalidate"), ("x-number", "1")];

@@ -21,18 +21,20 @@ where
     R: Remember<Req, S::Response>,
 {
     #[pin]
-    way: Way<ResponseFuture<S, Req, K, V, R, C, M>, S::Response, S::Error>,
+    way: Way<ResponseFuture<S, Req, K, V, R, C, M>, AnswerOf<S, Req>>,
 }
+
+type AnswerOf<S, Req> = Result<<S as Service<Req>>::Response, <S as Service<Req>>::Error>;
 
 /// How a request comes by its answer.
 #[pin_project(project = WayProj)]
-enum Way<F, Res, E> {
+enum Way<F, T> {
     /// It is there.
-    Told(Option<Res>),
+    Told(Option<T>),
     /// By a call that is nobody else's.
     Alone(#[pin] F),
     /// By one that is made for all.
-    WithOthers(Pin<Box<dyn Future<Output = Result<Res, E>> + Send>>),
+    WithOthers(Pin<Box<dyn Future<Output = T> + Send>>),
 }
 
 impl<S, Req, K, V, R, C, M> ReadThroughFuture<S, Req, K, V, R, C, M>
@@ -42,17 +44,15 @@ where
     R: Remember<Req, S::Response>,
 {
     pub(in super::super) const fn told(response: S::Response) -> Self {
-        Self { way: Way::Told(Some(response)) }
+        Self { way: Way::Told(Some(Ok(response))) }
     }
 
     pub(in super::super) const fn alone(call: ResponseFuture<S, Req, K, V, R, C, M>) -> Self {
         Self { way: Way::Alone(call) }
     }
 
-    pub(in super::super) const fn with_others(
-        journey: Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>,
-    ) -> Self {
-        Self { way: Way::WithOthers(journey) }
+    pub(in super::super) fn with_others(journey: impl Future<Output = AnswerOf<S, Req>> + Send + 'static) -> Self {
+        Self { way: Way::WithOthers(Box::pin(journey)) }
     }
 }
 
@@ -68,8 +68,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().way.project() {
-            WayProj::Told(response) => {
-                Poll::Ready(Ok(response.take().expect("a read-through's future was polled after it finished")))
+            WayProj::Told(answer) => {
+                Poll::Ready(answer.take().expect("a read-through's future was polled after it finished"))
             }
             WayProj::Alone(call) => call.poll(cx),
             WayProj::WithOthers(journey) => journey.as_mut().poll(cx),

@@ -53,3 +53,33 @@ impl Refresh {
         self.not_before.store((now + pause).to_nanos(), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEC: Duration = Duration::from_secs(1);
+    const T0: Moment = Moment::EPOCH;
+
+    #[test]
+    fn one_of_many_asks_and_nobody_else_until_then() {
+        let refresh = Refresh::default();
+        assert!(refresh.is_due(T0) && refresh.claim(T0, T0 + 10 * SEC));
+        assert!(!refresh.claim(T0, T0 + 10 * SEC));
+        assert!(!refresh.is_due(T0 + 9 * SEC) && !refresh.claim(T0 + 9 * SEC, T0 + 19 * SEC));
+        assert!(refresh.is_due(T0 + 10 * SEC) && refresh.claim(T0 + 10 * SEC, T0 + 20 * SEC));
+    }
+
+    #[test]
+    fn who_asks_in_vain_asks_again_after_twice_as_long_each_time_up_to_a_minute() {
+        let (refresh, mut now) = (Refresh::default(), T0);
+        for pause in [1, 2, 4, 8, 16, 32, 64, 64, 64] {
+            refresh.failed(now);
+            assert!(!refresh.is_due(now + (pause * SEC - Duration::from_nanos(1))), "{pause}");
+            now = now + pause * SEC;
+            assert!(refresh.is_due(now), "{pause}");
+        }
+        (0..100).for_each(|_| refresh.failed(now));
+        assert!(refresh.is_due(now + 64 * SEC));
+    }
+}

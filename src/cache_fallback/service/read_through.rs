@@ -71,7 +71,7 @@ where
             }
             Look::Nothing if accepts.shared => {
                 let journey = Journey::new(inner, plan, through, request, question);
-                ReadThroughFuture::with_others(Box::pin(journey.travel()))
+                ReadThroughFuture::with_others(journey.travel())
             }
             Look::Nothing => {
                 let Question { key, asked, accepts } = question;
