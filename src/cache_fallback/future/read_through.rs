@@ -21,10 +21,12 @@ where
     R: Remember<Req, S::Response>,
 {
     #[pin]
-    way: Way<ResponseFuture<S, Req, K, V, R, C, M>, AnswerOf<S, Req>>,
+    way: WayOf<S, Req, K, V, R, C, M>,
 }
 
 type AnswerOf<S, Req> = Result<<S as Service<Req>>::Response, <S as Service<Req>>::Error>;
+
+type WayOf<S, Req, K, V, R, C, M> = Way<ResponseFuture<S, Req, K, V, R, C, M>, AnswerOf<S, Req>>;
 
 /// How a request comes by its answer.
 #[pin_project(project = WayProj)]
