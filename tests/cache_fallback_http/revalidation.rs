@@ -15,9 +15,11 @@ fn through(answers: impl Fn(u32, &Request<Body>) -> Response<Body> + Clone + Sen
 
 const NOW: (&str, &str) = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
 
+type Headers = &'static [(&'static str, &'static str)];
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_told_without_asking_for_as_long_as_it_is_fresh() {
-    let cases: [(u16, &[(&'static str, &str)], u32); 15] = [
+    let cases: [(u16, Headers, u32); 15] = [
         (200, &[("cache-control", "max-age=3")], 3),
         (200, &[("cache-control", "Max-Age=3, must-revalidate")], 3),
         (200, &[("cache-control", "max-age=60, s-maxage=4")], 4),
