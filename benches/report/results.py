@@ -51,6 +51,7 @@ Peers are set up like ours, and where that cannot be, in their own favour:
 - tower's rate limit cannot be shared between services.
 - tower-resilience's breaker counts for ever where it should slide over the last calls, in the stack as well; by time, it
   goes through all calls of its window.
+- quick_cache and moka are called as functions, with what they have of an answer; quick_cache does not ask how old it is.
 - tower_governor answers in plain text, ours with problem+json. It makes a clock for each refusal, which asks the processor
   what it is; on a virtual machine that takes long.
 """

@@ -31,9 +31,34 @@ where
     K: Eq + Hash + Clone,
     R: Remember<Req, S::Response>,
 {
+    #[pin]
+    state: State<S, Req, K, V, R, C, M>,
+}
+
+#[pin_project(project = StateProj)]
+enum State<S, Req, K, V, R, C, M>
+where
+    S: Service<Req>,
+    K: Eq + Hash + Clone,
+    R: Remember<Req, S::Response>,
+{
+    /// Has nothing to do with the memory.
+    Alone(#[pin] Called<S, Req>),
+    Looked(#[pin] LookedCall<S, Req, K, V, R, C, M>),
+}
+
+/// A call that asks something of the memory.
+#[pin_project]
+struct LookedCall<S, Req, K, V, R, C, M>
+where
+    S: Service<Req>,
+    K: Eq + Hash + Clone,
+    R: Remember<Req, S::Response>,
+{
     /// Gone once there is an answer.
     #[pin]
     called: Option<Called<S, Req>>,
+    /// Gone once it is told.
     looked: Option<Looked<K, V, R, C, M, R::Asked>>,
     #[pin]
     patience: Patience<SearchingFor<S, Req, V>>,
@@ -58,8 +83,23 @@ where
     R: Remember<Req, S::Response>,
 {
     #[inline(always)]
-    pub(super) const fn new(called: Called<S, Req>, looked: Option<Looked<K, V, R, C, M, R::Asked>>) -> Self {
-        Self { called: Some(called), looked, patience: Patience::NotNeeded }
+    pub(super) fn new(called: Called<S, Req>, looked: Option<Looked<K, V, R, C, M, R::Asked>>) -> Self {
+        match looked {
+            None => Self::alone(called),
+            Some(looked) => Self::looked(called, looked),
+        }
+    }
+
+    /// A call that has nothing to do with the memory.
+    #[inline(always)]
+    pub(super) const fn alone(called: Called<S, Req>) -> Self {
+        Self { state: State::Alone(called) }
+    }
+
+    #[inline(always)]
+    pub(super) const fn looked(called: Called<S, Req>, looked: Looked<K, V, R, C, M, R::Asked>) -> Self {
+        let call = LookedCall { called: Some(called), looked: Some(looked), patience: Patience::NotNeeded };
+        Self { state: State::Looked(call) }
     }
 }
 
@@ -74,7 +114,25 @@ where
     type Output = Result<S::Response, S::Error>;
 
     #[inline(always)]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Alone(called) => called.poll(cx),
+            StateProj::Looked(call) => call.poll(cx),
+        }
+    }
+}
+
+impl<S, Req, K, V, R, C, M> LookedCall<S, Req, K, V, R, C, M>
+where
+    S: Service<Req>,
+    K: Eq + Hash + Clone,
+    R: Remember<Req, S::Response, Key = K, Kept = V>,
+    C: Classify<S::Response, S::Error>,
+    M: MarkDegraded<S::Response>,
+{
+    /// Out of the way of a call that has nothing to do with the memory.
+    #[inline(never)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<S::Response, S::Error>> {
         let mut this = self.as_mut().project();
         // Asked before the call, which may use it up.
         let had_budget = matches!(*this.patience, Patience::Until(_)) && clock::has_budget();
@@ -88,29 +146,6 @@ where
         };
         // The call is over, and what it holds goes before anything is done about it.
         this.called.set(None);
-        if this.looked.is_none() {
-            return Poll::Ready(result);
-        }
-        self.poll_answered(result, cx)
-    }
-}
-
-impl<S, Req, K, V, R, C, M> ResponseFuture<S, Req, K, V, R, C, M>
-where
-    S: Service<Req>,
-    K: Eq + Hash + Clone,
-    R: Remember<Req, S::Response, Key = K, Kept = V>,
-    C: Classify<S::Response, S::Error>,
-    M: MarkDegraded<S::Response>,
-{
-    /// Out of the way of a call that has nothing to do with the memory.
-    #[inline(never)]
-    fn poll_answered(
-        mut self: Pin<&mut Self>,
-        result: Result<S::Response, S::Error>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<S::Response, S::Error>> {
-        let mut this = self.as_mut().project();
         match this.looked.take().expect("it is there").answered(result) {
             Answered::Told(result) => Poll::Ready(result),
             Answered::Searching(looked, searching) => {
@@ -122,7 +157,7 @@ where
     }
 }
 
-impl<S, Req, K, V, R, C, M> ResponseFuture<S, Req, K, V, R, C, M>
+impl<S, Req, K, V, R, C, M> LookedCall<S, Req, K, V, R, C, M>
 where
     S: Service<Req>,
     K: Eq + Hash + Clone,
@@ -150,7 +185,7 @@ where
     #[inline(never)]
     fn poll_patience(self: Pin<&mut Self>, had_budget: bool, cx: &mut Context<'_>) -> Poll<S::Response> {
         let mut this = self.project();
-        let Some(looked) = this.looked else { return Poll::Pending };
+        let looked = this.looked.as_ref().expect("it is there");
         if !this.called.as_ref().get_ref().as_ref().is_some_and(Called::is_getting_ready) {
             return Poll::Pending;
         }

@@ -70,8 +70,10 @@ where
 {
     #[inline(always)]
     fn make_call(&mut self, request: Req) -> Self::Future {
-        let looked = Looked::at(&self.plan, &request);
-        ResponseFuture::new(self.inner.call(request), looked)
+        match Looked::at(&self.plan, &request) {
+            None => ResponseFuture::alone(self.inner.call(request)),
+            Some(looked) => ResponseFuture::looked(self.inner.call(request), looked),
+        }
     }
 }
 

@@ -22,8 +22,9 @@ pub struct Allowed {
 /// How long the settings of a read-through allow answers to be told without asking.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Times {
-    fresh: Duration,
-    stale_while_revalidate: Duration,
+    /// In nanoseconds, as all that is reckoned with for each answer that is told.
+    fresh: u64,
+    stale_while_revalidate: u64,
     /// In parts of 65536.
     jitter: u64,
 }
@@ -32,7 +33,8 @@ impl Times {
     /// `jitter`: up to this share of its time is taken from an answer that is fresh.
     pub(super) const fn new(fresh: Duration, stale_while_revalidate: Duration, jitter: f64) -> Self {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a share of one")]
-        Self { fresh, stale_while_revalidate, jitter: (jitter * 65536.0) as u64 }
+        let jitter = (jitter * 65536.0) as u64;
+        Self { fresh: nanos(fresh), stale_while_revalidate: nanos(stale_while_revalidate), jitter }
     }
 }
 
@@ -51,10 +53,11 @@ pub(super) enum Standing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Life {
     kept_at: Moment,
-    age_when_kept: Duration,
-    longest: Duration,
-    allowed_fresh: Duration,
-    allowed_stale: Duration,
+    /// In nanoseconds, as what follows.
+    age_when_kept: u64,
+    longest: u64,
+    allowed_fresh: u64,
+    allowed_stale: u64,
 }
 
 impl Life {
@@ -63,48 +66,50 @@ impl Life {
         let Allowed { age, fresh, stale_while_revalidate, stale_if_error } = allowed;
         Self {
             kept_at: now,
-            age_when_kept: age,
-            longest: stale_if_error.map_or(longest, |allowed| allowed.min(longest)),
-            allowed_fresh: fresh.unwrap_or(Duration::MAX),
-            allowed_stale: stale_while_revalidate.unwrap_or(Duration::MAX),
+            age_when_kept: nanos(age),
+            longest: nanos(stale_if_error.map_or(longest, |allowed| allowed.min(longest))),
+            allowed_fresh: fresh.map_or(u64::MAX, nanos),
+            allowed_stale: stale_while_revalidate.map_or(u64::MAX, nanos),
         }
     }
 
     pub(super) fn age(&self, now: Moment) -> Duration {
-        self.age_when_kept.saturating_add(now.since(self.kept_at))
+        Duration::from_nanos(self.nanos_at(now))
+    }
+
+    const fn nanos_at(&self, now: Moment) -> u64 {
+        self.age_when_kept.saturating_add(now.to_nanos().saturating_sub(self.kept_at.to_nanos()))
     }
 
     /// How old it is, if it may stand in for a failure now, where nothing may that is older than `most`.
     pub(super) fn may_stand_in(&self, now: Moment, most: Duration) -> Option<Duration> {
-        let age = self.age(now);
-        (age <= self.longest.min(most)).then_some(age)
+        let age = self.nanos_at(now);
+        (age <= self.longest.min(nanos(most))).then_some(Duration::from_nanos(age))
     }
 
     /// Whether it may be told now without asking; `unasked`: to somebody who takes none that is older than that.
     pub(super) fn standing(&self, now: Moment, times: &Times, unasked: Option<Duration>) -> Standing {
-        let (age, fresh_for) = (self.age(now), self.fresh_for(times));
+        let (age, fresh_for) = (self.nanos_at(now), self.fresh_for(times));
         if age < fresh_for {
-            let is_wanted = unasked.is_none_or(|most| !most.is_zero() && age <= most);
-            return if is_wanted { Standing::Fresh { age, ttl: fresh_for.saturating_sub(age) } } else { Standing::Old };
+            let is_wanted = unasked.is_none_or(|most| !most.is_zero() && age <= nanos(most));
+            let (age, ttl) = (Duration::from_nanos(age), Duration::from_nanos(fresh_for - age));
+            return if is_wanted { Standing::Fresh { age, ttl } } else { Standing::Old };
         }
-        let stale_for = age.saturating_sub(fresh_for);
+        let stale_for = age - fresh_for;
         // Who says how old it may be takes none that is fresh no more.
         if unasked.is_none() && stale_for < times.stale_while_revalidate.min(self.allowed_stale) {
-            return Standing::Refreshing { age, stale_for };
+            return Standing::Refreshing { age: Duration::from_nanos(age), stale_for: Duration::from_nanos(stale_for) };
         }
         Standing::Old
     }
 
     /// No two answers that come one after the other are fresh for the same time.
-    fn fresh_for(&self, times: &Times) -> Duration {
+    fn fresh_for(&self, times: &Times) -> u64 {
         let longest = times.fresh.min(self.allowed_fresh);
-        if times.jitter == 0 {
-            return longest;
-        }
         // The golden ratio spreads moments that lie close together.
         let chance = self.kept_at.to_nanos().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
         let share = (chance * times.jitter) >> 16;
-        longest.saturating_sub(Duration::from_nanos((nanos(longest) >> 16).saturating_mul(share)))
+        longest - (longest >> 16) * share
     }
 }
 
@@ -135,7 +140,8 @@ mod tests {
         assert_eq!(life.may_stand_in(at(20), Duration::MAX), Some(30 * SEC));
         assert_eq!(life.may_stand_in(at(21), Duration::MAX), None);
         let ancient = Life::begin(at(10), Duration::MAX, Allowed { age: Duration::MAX, ..Allowed::default() });
-        assert_eq!(ancient.may_stand_in(at(20), Duration::MAX), Some(Duration::MAX), "it is added up without overflow");
+        let ages = Some(Duration::from_nanos(u64::MAX));
+        assert_eq!(ancient.may_stand_in(at(20), Duration::MAX), ages, "it is added up without overflow");
     }
 
     #[test]

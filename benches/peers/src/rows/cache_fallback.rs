@@ -1,16 +1,15 @@
 use std::num::NonZeroU64;
-use std::time::Duration;
 
-use buttress::cache_fallback::{CacheFallbackConfig, CacheFallbackLayer, MemoryStore};
+use buttress::cache_fallback::{CacheFallbackConfig, CacheFallbackLayer, MemoryStore, ReadThroughConfig};
 use tower::{Layer, Service};
 
-use super::{BARE, Rows, good};
+use super::{BARE, HOUR, Rows, good};
 use crate::calls::{always, now, through};
 use crate::inner::Bare;
 
 fn layer() -> CacheFallbackLayer<u64, u64> {
     let store = MemoryStore::new(NonZeroU64::new(1 << 20).expect("not zero"));
-    CacheFallbackLayer::new(CacheFallbackConfig::new(Duration::from_secs(3600)), store).expect("valid")
+    CacheFallbackLayer::new(CacheFallbackConfig::new(HOUR), store).expect("valid")
 }
 
 pub(super) fn add(rows: &mut Rows) {
@@ -22,5 +21,10 @@ pub(super) fn add(rows: &mut Rows) {
         let mut service = layer().key(|_: &u64| Some(7)).layer(Bare);
         now(service.call(2)).expect("a good answer");
         through(service, always(1), good)
+    });
+    rows.ours("cache fallback, fresh", BARE, || {
+        let layer = layer().key(|_: &u64| Some(7));
+        now(layer.layer(Bare).call(2)).expect("a good answer");
+        through(layer.read_through(ReadThroughConfig::new(HOUR)).expect("valid").layer(Bare), always(1), good)
     });
 }

@@ -4,6 +4,7 @@
 //! one, without a service around it, and what is a service without `Clone` is not shared.
 
 mod breaker;
+mod cache_fallback;
 mod fallback;
 mod http;
 mod limiter;
@@ -25,6 +26,7 @@ pub(super) fn add(rows: &mut Rows) {
     http::add(rows);
     retry::add(rows);
     fallback::add(rows);
+    cache_fallback::add(rows);
     stack::add(rows);
 }
 
