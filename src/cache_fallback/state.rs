@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::clock::{Moment, nanos};
+use super::config::ReadThroughConfig;
+use crate::clock::Moment;
 
 /// How long whoever gave an answer allows it to be used, in its own words; `None` where it says nothing.
 ///
@@ -30,12 +31,17 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// `jitter`: up to this share of its time is taken from an answer that is fresh.
-    pub(super) const fn new(fresh: Duration, stale_while_revalidate: Duration, jitter: f64) -> Self {
+    pub(super) fn of(config: &ReadThroughConfig) -> Self {
+        let ReadThroughConfig { fresh, stale_while_revalidate, jitter, .. } = *config;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a share of one")]
         let jitter = (jitter * 65536.0) as u64;
         Self { fresh: nanos(fresh), stale_while_revalidate: nanos(stale_while_revalidate), jitter }
     }
+}
+
+/// Saturates as moments do.
+fn nanos(duration: Duration) -> u64 {
+    (Moment::EPOCH + duration).to_nanos()
 }
 
 /// How an answer stands with whoever would be told it without asking.
@@ -159,7 +165,9 @@ mod tests {
     }
 
     /// Fresh for 10 s, and told for 20 s more.
-    const TIMES: Times = Times::new(Duration::from_secs(10), Duration::from_secs(20), 0.0);
+    fn times() -> Times {
+        Times::of(&ReadThroughConfig::new(10 * SEC).stale_while_revalidate(20 * SEC).jitter(0.0))
+    }
 
     fn plain() -> Life {
         Life::begin(at(0), 60 * SEC, Allowed::default())
@@ -177,22 +185,22 @@ mod tests {
             (30 * SEC - instant, refreshing(30 * SEC - instant)),
             (30 * SEC, Standing::Old),
         ] {
-            assert_eq!(life.standing(at(0) + age, &TIMES, None), standing, "{age:?}");
+            assert_eq!(life.standing(at(0) + age, &times(), None), standing, "{age:?}");
         }
     }
 
     #[test]
     fn who_wants_a_younger_one_is_told_no_older_one_and_none_that_is_stale() {
         let life = plain();
-        assert_eq!(life.standing(at(4), &TIMES, Some(4 * SEC)), Standing::Fresh { age: 4 * SEC, ttl: 6 * SEC });
-        assert_eq!(life.standing(at(4), &TIMES, Some(3 * SEC)), Standing::Old);
-        assert_eq!(life.standing(at(0), &TIMES, Some(Duration::ZERO)), Standing::Old, "zero is never");
-        assert_eq!(life.standing(at(12), &TIMES, Some(90 * SEC)), Standing::Old);
+        assert_eq!(life.standing(at(4), &times(), Some(4 * SEC)), Standing::Fresh { age: 4 * SEC, ttl: 6 * SEC });
+        assert_eq!(life.standing(at(4), &times(), Some(3 * SEC)), Standing::Old);
+        assert_eq!(life.standing(at(0), &times(), Some(Duration::ZERO)), Standing::Old, "zero is never");
+        assert_eq!(life.standing(at(12), &times(), Some(90 * SEC)), Standing::Old);
     }
 
     #[test]
     fn nothing_is_fresh_for_no_time_at_all() {
-        let never = Times::new(Duration::ZERO, Duration::ZERO, 0.0);
+        let never = Times::of(&ReadThroughConfig::new(Duration::ZERO).jitter(0.0));
         assert_eq!(plain().standing(at(0), &never, None), Standing::Old);
     }
 
@@ -200,15 +208,15 @@ mod tests {
     fn what_was_allowed_shortens_both_times() {
         let allowed = Allowed { fresh: Some(4 * SEC), stale_while_revalidate: Some(2 * SEC), ..Allowed::default() };
         let life = Life::begin(at(0), 60 * SEC, allowed);
-        assert_eq!(life.standing(at(3), &TIMES, None), Standing::Fresh { age: 3 * SEC, ttl: SEC });
-        assert_eq!(life.standing(at(5), &TIMES, None), Standing::Refreshing { age: 5 * SEC, stale_for: SEC });
-        assert_eq!(life.standing(at(6), &TIMES, None), Standing::Old);
+        assert_eq!(life.standing(at(3), &times(), None), Standing::Fresh { age: 3 * SEC, ttl: SEC });
+        assert_eq!(life.standing(at(5), &times(), None), Standing::Refreshing { age: 5 * SEC, stale_for: SEC });
+        assert_eq!(life.standing(at(6), &times(), None), Standing::Old);
     }
 
     proptest! {
         #[test]
         fn jitter_takes_no_more_than_its_share(kept_at: u32, fresh in 1..u64::MAX, jitter in 0.0..1.0) {
-            let times = Times::new(Duration::from_nanos(fresh), Duration::ZERO, jitter);
+            let times = Times::of(&ReadThroughConfig::new(Duration::from_nanos(fresh)).jitter(jitter));
             let life = Life::begin(at(kept_at), Duration::MAX, Allowed::default());
             let Standing::Fresh { ttl, .. } = life.standing(at(kept_at), &times, None) else {
                 return Err(TestCaseError::fail("it is fresh at first"));

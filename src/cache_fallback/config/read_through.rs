@@ -3,18 +3,16 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::cache_fallback::state::Times;
-
 /// The settings of a [`ReadThroughLayer`](crate::cache_fallback::ReadThroughLayer).
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields))]
 pub struct ReadThroughConfig {
     #[cfg_attr(feature = "serde", serde(with = "crate::human_duration"))]
-    fresh: Duration,
+    pub(in super::super) fresh: Duration,
     #[cfg_attr(feature = "serde", serde(default, with = "crate::human_duration"))]
-    stale_while_revalidate: Duration,
+    pub(in super::super) stale_while_revalidate: Duration,
     #[cfg_attr(feature = "serde", serde(default = "default_jitter"))]
-    jitter: f64,
+    pub(in super::super) jitter: f64,
     #[cfg_attr(feature = "serde", serde(default = "default_call_within", with = "crate::human_duration"))]
     pub(in super::super) call_within: Duration,
     #[cfg_attr(feature = "serde", serde(default = "default_max_refreshes"))]
@@ -85,14 +83,14 @@ impl ReadThroughConfig {
         self
     }
 
-    pub(in super::super) fn check(&self) -> Result<Times, InvalidReadThrough> {
+    pub(in super::super) fn check(&self) -> Result<(), InvalidReadThrough> {
         if !(0.0..1.0).contains(&self.jitter) {
             return Err(InvalidReadThrough::Jitter(self.jitter));
         }
         if self.call_within.is_zero() {
             return Err(InvalidReadThrough::NoTimeToCall);
         }
-        Ok(Times::new(self.fresh, self.stale_while_revalidate, self.jitter))
+        Ok(())
     }
 }
 

@@ -37,7 +37,8 @@ pub(in super::super) enum Look<Res, V> {
 
 impl Through {
     pub(in super::super) fn new(config: ReadThroughConfig) -> Result<Self, InvalidReadThrough> {
-        let times = config.check()?;
+        config.check()?;
+        let times = Times::of(&config);
         let refreshes = Arc::new(Semaphore::new(config.max_refreshes.get().min(Semaphore::MAX_PERMITS)));
         Ok(Self { config, times, refreshes })
     }
