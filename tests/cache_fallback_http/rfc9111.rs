@@ -114,6 +114,26 @@ async fn nothing_writes_a_warning() {
     assert_eq!(told.header("age"), ["9"]);
 }
 
+/// It was kept as what it is, for no time at all, in the place of what could stand in for it.
+#[tokio::test]
+async fn an_error_of_which_nobody_says_how_long_it_lasts_leaves_what_is_remembered() {
+    for status in [405, 414, 501] {
+        let world = world();
+        world.get("/tea", saying("max-age=5")).await;
+        world.get("/tea", answer(status, &[])).await;
+        let told = world.fail(get("/tea")).await;
+        assert_eq!((told.status, told.is_from_memory()), (200, true), "{status}");
+        world.get("/tea", answer(status, &[("cache-control", "max-age=5")])).await;
+        assert_eq!(world.fail(get("/tea")).await.status, status, "the control");
+    }
+    for status in [404, 410] {
+        let world = world();
+        world.get("/tea", saying("max-age=5")).await;
+        world.get("/tea", answer(status, &[])).await;
+        assert!(!world.fail(get("/tea")).await.is_from_memory(), "{status}");
+    }
+}
+
 fn unchanged(headers: &[(&'static str, &str)]) -> Response<Body> {
     let mut response = answer(304, headers);
     *response.body_mut() = Body::empty();
@@ -173,6 +193,18 @@ async fn a_304_about_another_answer_is_told_to_nobody() {
     let told = world.get("/tea", unchanged(&[("etag", "\"2\"")])).await;
     assert_eq!((told.status, &*told.body), (502, ""));
     assert!(world.memory.is_empty());
+}
+
+/// A line of a 304 that speaks of its connection was remembered.
+#[tokio::test]
+async fn what_a_304_says_of_its_connection_is_not_told_to_others() {
+    let world = asks_about(&TAGGED).await;
+    let hop = [("connection", "close, X-Hop"), ("x-hop", "1"), ("x-own", "2")];
+    let told = world.get("/tea", unchanged(&hop)).await;
+    assert_eq!(told.header("x-own"), ["2"]);
+    let later = world.fail(get("/tea")).await;
+    assert_eq!((later.header("x-own"), later.header("x-hop").len()), (vec!["2"], 0));
+    assert!(told.header("x-hop").is_empty());
 }
 
 #[tokio::test]
