@@ -325,6 +325,17 @@ async fn what_cannot_be_written_or_read_is_not_there() {
     }
 }
 
+/// Whoever has written it may count otherwise, or lie, and the memory would be larger than it may be.
+#[tokio::test(start_paused = true)]
+async fn what_is_found_takes_no_less_room_than_it_has_bytes() {
+    let shelf = Shelf::new();
+    let [one, other] = [(), ()].map(|()| Process::over(&shelf));
+    one.learn(german('a', Some("Apfel"))).await;
+    shelf.spoil(b"a", |bytes| [&bytes[..33], &[0; 8], &bytes[41..]].concat());
+    assert_eq!(other.fail('a').await, old("Apfel", 0));
+    assert_eq!(other.memory.bytes(), 256 + 6);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_forgotten_is_forgotten_there_by_key_or_all_of_it() {
     let shelf = Shelf::new();

@@ -157,8 +157,10 @@ where
                 }
                 let Written { mut allowed, weight, answer } = Written::decode(bytes)?;
                 allowed.age = allowed.age.saturating_add(age);
+                // Whoever has written it may count otherwise.
+                let bytes = weight.max(answer.len() as u64);
                 let value = this.codec.decode(answer)?;
-                Some(Elsewhere { value, allowed, asked_at, found_at, bytes: weight })
+                Some(Elsewhere { value, allowed, asked_at, found_at, bytes })
             };
             found.into_iter().filter_map(read).collect()
         })
