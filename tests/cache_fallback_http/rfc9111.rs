@@ -147,8 +147,12 @@ fn by_hand(responses: CachedResponses) -> World {
 
 /// Where what is looked at, as a failure has it looked at, is asked about next.
 async fn asks_about(headers: &[(&'static str, &str)]) -> World {
+    asks_about_a(200, headers).await
+}
+
+async fn asks_about_a(status: u16, headers: &[(&'static str, &str)]) -> World {
     let world = by_hand(CachedResponses::new().rfc9111());
-    world.get("/tea", answer(200, headers)).await;
+    world.get("/tea", answer(status, headers)).await;
     world.fail(get("/tea")).await;
     world
 }
@@ -222,4 +226,31 @@ async fn what_cannot_be_asked_about_is_asked_for() {
     plain.get("/tea", answer(200, &TAGGED)).await;
     plain.fail(get("/tea")).await;
     assert_eq!(plain.get("/tea", unchanged(&[])).await.status, 304, "that is what the RFC has");
+}
+
+/// A 304 says that somebody has a page, and there is none.
+#[tokio::test]
+async fn who_has_what_is_no_success_is_told_it_all_the_same() {
+    let tagged = || get_with("/tea", &[("if-none-match", "\"1\"")]);
+    for (status, expected) in [(301, 301), (404, 404), (200, 304)] {
+        let known = [("etag", "\"1\""), ("cache-control", "max-age=5")];
+        let world = asks_about_a(status, &known).await;
+        assert_eq!(world.fail(tagged()).await.status, expected, "{status}, which stands in");
+        assert_eq!(world.ask(tagged(), unchanged(&[])).await.status, expected, "{status}, which is still good");
+    }
+}
+
+/// What another one was told is not asked about, and so cannot be what is still good.
+#[tokio::test]
+async fn what_is_of_another_variant_is_not_asked_about() {
+    let world = by_hand(CachedResponses::new().rfc9111());
+    let in_language = |language| get_with("/tea", &[("accept-language", language)]);
+    let varies = [("etag", "\"1\""), ("vary", "accept-language"), ("cache-control", "max-age=5")];
+    world.ask(in_language("en"), answer(200, &varies)).await;
+    assert!(!world.fail(in_language("de")).await.is_from_memory(), "it is looked at, and does not do");
+    let told = world.ask(in_language("de"), unchanged(&[])).await;
+    assert_eq!((told.status, &*told.body), (304, ""), "nobody asked about one of ours");
+    assert!(!world.fail(in_language("de")).await.is_from_memory());
+    assert!(world.fail(in_language("en")).await.is_from_memory());
+    assert_eq!(world.ask(in_language("en"), unchanged(&[])).await.status, 200, "the control");
 }
