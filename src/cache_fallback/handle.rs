@@ -74,7 +74,8 @@ impl<K, V> Shared<K, V> {
         is_known
     }
 
-    /// Puts an answer that was kept into the second level, for as long as it may be of use.
+    /// Puts an answer that was kept into the second level, for as long as it may be of use. If it is of none, what was asked for
+    /// before it goes there too.
     pub(super) fn put(&self, key: &K, answer: Arc<Answer<V>>, allowed: Allowed)
     where
         K: Eq + Hash + Clone,
@@ -86,7 +87,9 @@ impl<K, V> Shared<K, V> {
         let allowed = Allowed { stale_if_error: Some(longest), ..allowed };
         let age = allowed.age.saturating_add(Moment::now().since(answer.asked_at));
         let keep_for = longest.saturating_sub(age);
-        if !keep_for.is_zero() {
+        if keep_for.is_zero() {
+            second.forget(key, answer.asked_at);
+        } else {
             second.put(key, answer, allowed, keep_for);
         }
     }

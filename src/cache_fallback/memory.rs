@@ -2,6 +2,7 @@ mod answer;
 mod doubts;
 mod entries;
 mod invalid;
+mod last_puts;
 mod second;
 
 use std::cmp::Reverse;

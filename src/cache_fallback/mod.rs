@@ -94,6 +94,10 @@
 //! has no room, nothing is there: a call waits for as long as the store says, for Redis 50 ms, and not at all once its circuit is
 //! open.
 //!
+//! An answer is not put within a second of another one under its key, unless that was of another variant, allowed something
+//! else, could not be put, or has been forgotten here since. So what is found may be a second older than what there was to find. One
+//! that may not stand in for a failure takes those of before with it.
+//!
 //! What is [forgotten](Memory::forget) is forgotten there too, by key; where all or [some](Memory::forget_where) keys are, all are
 //! there. While it is not yet, or if it cannot be told, this process does not believe what it finds there of the time before.
 //! Others do, and so does this one when it has been started again: where a copy of old must not be told by any, its time must be

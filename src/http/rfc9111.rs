@@ -29,7 +29,8 @@ impl<S, F> CachedResponses<S, F> {
     /// | stale | is asked for with `If-None-Match` and `If-Modified-Since`; a 304 makes it fresh again, and whoever asked is told all of it |
     ///
     /// `Set-Cookie`, `Cookie`, `Vary`, parts and bodies are as without it, and so is what a request takes. A 404, a 410 and any other
-    /// error that is kept is told while it is fresh only.
+    /// error that is kept is told while it is fresh only; one that never is leaves what is remembered as it is, or, as a 404 and a
+    /// 410, has it forgotten.
     #[must_use]
     pub fn rfc9111(mut self) -> Self {
         self.rules.policy = &Rfc9111;
@@ -55,8 +56,11 @@ impl Policy for Rfc9111 {
         // What has no content is told with a length that it must not have.
         let is_kept =
             lookup.is_full(status) && status != StatusCode::NO_CONTENT && !is_nobody_elses && policy.is_storable();
-        if is_kept {
-            let allowed = allowed(status, headers, &control, policy.time_to_live(now));
+        let fresh = policy.time_to_live(now);
+        // An error is told while it is fresh only: one that never is would just take the place of what may stand in.
+        let is_of_use = !rules::is_failure(status) || !fresh.is_zero();
+        if is_kept && is_of_use {
+            let allowed = allowed(status, headers, &control, fresh);
             let absence = absence.filter(|_| rules::is_absence(status));
             return Verdict::Keep(absence.map_or(allowed, |most| freshness::until(most, allowed)));
         }
@@ -260,9 +264,21 @@ mod tests {
     #[test]
     fn each_status_is_kept_as_it_may_be() {
         let fresh = |status, control| times(status, &[("cache-control", control)]).map(|times| times[0]);
-        for status in [200, 203, 300, 301, 308, 404, 405, 410, 414, 501] {
+        for status in [200, 203, 300, 301, 308] {
             assert_eq!(fresh(status, "x"), Some(Some(0)), "{status}");
             assert_eq!(fresh(status, "max-age=5"), Some(Some(5)), "{status}");
+        }
+        for (status, unsaid) in [
+            (404, Verdict::Forget),
+            (410, Verdict::Forget),
+            (405, Verdict::Leave),
+            (414, Verdict::Leave),
+            (501, Verdict::Leave),
+        ] {
+            assert_eq!(fresh(status, "max-age=5"), Some(Some(5)), "{status}");
+            for control in ["x", "max-age=0", "max-age=5, no-cache"] {
+                assert_eq!(verdict(status, &[("cache-control", control)]), unsaid, "{status} {control}");
+            }
         }
         for status in [302, 303, 307] {
             assert_eq!(fresh(status, "x"), None, "{status}");

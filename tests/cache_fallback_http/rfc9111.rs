@@ -114,6 +114,26 @@ async fn nothing_writes_a_warning() {
     assert_eq!(told.header("age"), ["9"]);
 }
 
+/// It was kept as what it is, for no time at all, in the place of what could stand in for it.
+#[tokio::test]
+async fn an_error_of_which_nobody_says_how_long_it_lasts_leaves_what_is_remembered() {
+    for status in [405, 414, 501] {
+        let world = world();
+        world.get("/tea", saying("max-age=5")).await;
+        world.get("/tea", answer(status, &[])).await;
+        let told = world.fail(get("/tea")).await;
+        assert_eq!((told.status, told.is_from_memory()), (200, true), "{status}");
+        world.get("/tea", answer(status, &[("cache-control", "max-age=5")])).await;
+        assert_eq!(world.fail(get("/tea")).await.status, status, "the control");
+    }
+    for status in [404, 410] {
+        let world = world();
+        world.get("/tea", saying("max-age=5")).await;
+        world.get("/tea", answer(status, &[])).await;
+        assert!(!world.fail(get("/tea")).await.is_from_memory(), "{status}");
+    }
+}
+
 fn unchanged(headers: &[(&'static str, &str)]) -> Response<Body> {
     let mut response = answer(304, headers);
     *response.body_mut() = Body::empty();
@@ -127,8 +147,12 @@ fn by_hand(responses: CachedResponses) -> World {
 
 /// Where what is looked at, as a failure has it looked at, is asked about next.
 async fn asks_about(headers: &[(&'static str, &str)]) -> World {
+    asks_about_a(200, headers).await
+}
+
+async fn asks_about_a(status: u16, headers: &[(&'static str, &str)]) -> World {
     let world = by_hand(CachedResponses::new().rfc9111());
-    world.get("/tea", answer(200, headers)).await;
+    world.get("/tea", answer(status, headers)).await;
     world.fail(get("/tea")).await;
     world
 }
@@ -175,6 +199,18 @@ async fn a_304_about_another_answer_is_told_to_nobody() {
     assert!(world.memory.is_empty());
 }
 
+/// A line of a 304 that speaks of its connection was remembered.
+#[tokio::test]
+async fn what_a_304_says_of_its_connection_is_not_told_to_others() {
+    let world = asks_about(&TAGGED).await;
+    let hop = [("connection", "close, X-Hop"), ("x-hop", "1"), ("x-own", "2")];
+    let told = world.get("/tea", unchanged(&hop)).await;
+    assert_eq!(told.header("x-own"), ["2"]);
+    let later = world.fail(get("/tea")).await;
+    assert_eq!((later.header("x-own"), later.header("x-hop").len()), (vec!["2"], 0));
+    assert!(told.header("x-hop").is_empty());
+}
+
 #[tokio::test]
 async fn what_has_changed_takes_its_place() {
     let world = asks_about(&TAGGED).await;
@@ -190,4 +226,31 @@ async fn what_cannot_be_asked_about_is_asked_for() {
     plain.get("/tea", answer(200, &TAGGED)).await;
     plain.fail(get("/tea")).await;
     assert_eq!(plain.get("/tea", unchanged(&[])).await.status, 304, "that is what the RFC has");
+}
+
+/// A 304 says that somebody has a page, and there is none.
+#[tokio::test]
+async fn who_has_what_is_no_success_is_told_it_all_the_same() {
+    let tagged = || get_with("/tea", &[("if-none-match", "\"1\"")]);
+    for (status, expected) in [(301, 301), (404, 404), (200, 304)] {
+        let known = [("etag", "\"1\""), ("cache-control", "max-age=5")];
+        let world = asks_about_a(status, &known).await;
+        assert_eq!(world.fail(tagged()).await.status, expected, "{status}, which stands in");
+        assert_eq!(world.ask(tagged(), unchanged(&[])).await.status, expected, "{status}, which is still good");
+    }
+}
+
+/// What another one was told is not asked about, and so cannot be what is still good.
+#[tokio::test]
+async fn what_is_of_another_variant_is_not_asked_about() {
+    let world = by_hand(CachedResponses::new().rfc9111());
+    let in_language = |language| get_with("/tea", &[("accept-language", language)]);
+    let varies = [("etag", "\"1\""), ("vary", "accept-language"), ("cache-control", "max-age=5")];
+    world.ask(in_language("en"), answer(200, &varies)).await;
+    assert!(!world.fail(in_language("de")).await.is_from_memory(), "it is looked at, and does not do");
+    let told = world.ask(in_language("de"), unchanged(&[])).await;
+    assert_eq!((told.status, &*told.body), (304, ""), "nobody asked about one of ours");
+    assert!(!world.fail(in_language("de")).await.is_from_memory());
+    assert!(world.fail(in_language("en")).await.is_from_memory());
+    assert_eq!(world.ask(in_language("en"), unchanged(&[])).await.status, 200, "the control");
 }

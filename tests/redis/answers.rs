@@ -231,6 +231,35 @@ async fn an_answer_that_comes_late_does_not_seem_younger_than_it_is() {
     }
 }
 
+/// It would be told as if it had just been asked for, until the clock is there again.
+#[tokio::test]
+async fn what_a_server_that_was_set_back_has_from_the_future_is_not_told() {
+    let redis = Redis::start(&[]).await;
+    let cache = cache(&redis);
+    put(&cache, variant(1, "tea", Duration::ZERO)).await;
+    put(&cache, variant(2, "coffee", Duration::ZERO)).await;
+    assert_eq!(found(&cache).await.len(), 2, "the control");
+    let (name, mut connection) = (cache.name_of(KEY), redis.connection().await);
+    let mut index: Vec<u8> =
+        redis::cmd("HGET").arg(&name).arg("").query_async(&mut connection).await.expect("it is there");
+    // Of the first, when it was asked for, and when it ends.
+    for at in [24..32, 32..40] {
+        let micros = u64::from_be_bytes(index[at.clone()].try_into().expect("eight bytes"));
+        index[at].copy_from_slice(&(micros + 3_600_000_000).to_be_bytes());
+    }
+    let mut set = redis::cmd("HSET");
+    set.arg(&name).arg("").arg(index);
+    let () = set.query_async(&mut connection).await.expect("it does so");
+    assert_eq!(found(&cache).await, ["tea"]);
+    later().await;
+    put(&cache, variant(2, "cocoa", Duration::ZERO)).await;
+    assert_eq!(found(&cache).await, ["cocoa", "tea"], "and it does not keep others from being kept");
+    let () = set.query_async(&mut connection).await.expect("it does so");
+    cache.forget(KEY, Duration::ZERO).await.expect("it answers");
+    let left: u32 = redis.say(&format!("HLEN {name}")).await;
+    assert_eq!(left, 1, "nor does it come back: there is but what is known of them");
+}
+
 #[tokio::test]
 async fn it_does_not_matter_that_a_server_forgets_its_scripts_or_everything() {
     let redis = Redis::start(&[]).await;

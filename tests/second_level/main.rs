@@ -190,8 +190,56 @@ async fn what_is_over_when_it_comes_is_not_put() {
     let allowed = |age| Allowed { age: age * SEC, ..Allowed::default() };
     one.learn(Question { allowed: allowed(30), ..german('a', Some("Apfel")) }).await;
     assert_eq!((shelf.put(), one.memory.len()), (0, 1));
+    advance(SEC).await;
     one.learn(Question { allowed: allowed(29), ..german('a', Some("Apfel")) }).await;
     assert_eq!(shelf.put(), 1);
+}
+
+/// The older answer was left there, and told by whoever had not heard of the newer one.
+#[tokio::test(start_paused = true)]
+async fn what_is_of_no_use_elsewhere_takes_the_older_answer_with_it() {
+    let shelf = Shelf::new();
+    let [one, other] = [(), ()].map(|()| Process::over(&shelf));
+    one.learn(german('a', Some("Apfel"))).await;
+    advance(SEC).await;
+    assert_eq!(Process::over(&shelf).fail('a').await, old("Apfel", 1), "the control");
+    let never = Allowed { stale_if_error: Some(Duration::ZERO), ..Allowed::default() };
+    one.learn(Question { allowed: never, ..german('a', Some("Ananas")) }).await;
+    assert_eq!((other.fail('a').await, shelf.put()), (None, 1));
+}
+
+/// Each success was written out, as often as the key was asked for.
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_often_is_put_once_a_second() {
+    let shelf = Shelf::new();
+    let one = Process::over(&shelf);
+    for _ in 0..30 {
+        one.learn(german('a', Some("Apfel"))).await;
+        one.learn(english('a', Some("apple"))).await;
+        advance(SEC / 10).await;
+    }
+    assert_eq!((shelf.put(), one.memory.counts().remembered), (6, 60), "each variant");
+    assert_eq!(Process::over(&shelf).fail('a').await, old("Apfel", 1));
+    one.memory.forget(&'a');
+    advance(SEC / 10).await;
+    one.learn(german('a', Some("Apfel"))).await;
+    assert_eq!((shelf.put(), Process::over(&shelf).fail('a').await), (7, old("Apfel", 0)), "it was forgotten");
+    let shorter = Allowed { stale_if_error: Some(10 * SEC), ..Allowed::default() };
+    one.learn(Question { allowed: shorter, ..german('a', Some("Apfel")) }).await;
+    assert_eq!(shelf.put(), 8, "it is allowed something else");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_put_is_put_the_next_time() {
+    let shelf = Shelf::new();
+    let one = Process::over(&shelf);
+    shelf.is_down(true);
+    one.learn(german('a', Some("Apfel"))).await;
+    shelf.is_down(false);
+    one.learn(german('a', Some("Apfel"))).await;
+    assert_eq!(shelf.put(), 1);
+    one.learn(german('a', Some("Apfel"))).await;
+    assert_eq!(shelf.put(), 1, "the control");
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,10 +318,22 @@ async fn what_cannot_be_written_or_read_is_not_there() {
         |_| Vec::new(),
     ];
     for spoils in versions {
+        advance(SEC).await;
         one.learn(german('a', Some("Apfel"))).await;
         shelf.spoil(b"a", spoils);
         assert_eq!(Process::over(&shelf).fail('a').await, None);
     }
+}
+
+/// Whoever has written it may count otherwise, or lie, and the memory would be larger than it may be.
+#[tokio::test(start_paused = true)]
+async fn what_is_found_takes_no_less_room_than_it_has_bytes() {
+    let shelf = Shelf::new();
+    let [one, other] = [(), ()].map(|()| Process::over(&shelf));
+    one.learn(german('a', Some("Apfel"))).await;
+    shelf.spoil(b"a", |bytes| [&bytes[..33], &[0; 8], &bytes[41..]].concat());
+    assert_eq!(other.fail('a').await, old("Apfel", 0));
+    assert_eq!(other.memory.bytes(), 256 + 6);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::answer::Answer;
 use super::doubts::{About, Doubts};
+use super::last_puts::{LastPuts, What};
 use crate::cache_fallback::state::Allowed;
 use crate::cache_fallback::store::{Codec, Entry, Found, Store, Written};
 use crate::clock::Moment;
@@ -42,7 +43,7 @@ pub(in super::super) trait SecondLevel<K, V>: Send + Sync {
     /// Whether one answer is found in the place of another.
     fn replaces(&self, one: &V, other: &V) -> bool;
 
-    /// Puts an answer there, later, if there is room. It returns at once, as do those below.
+    /// Puts an answer there, later, if there is room, and none like it has just been put. It returns at once, as do those below.
     fn put(&self, key: &K, answer: Arc<Answer<V>>, allowed: Allowed, keep_for: Duration);
 
     /// Forgets what has been asked for by then.
@@ -58,6 +59,7 @@ struct Inner<S, C> {
     store: S,
     codec: C,
     doubts: Doubts,
+    last: Arc<LastPuts>,
     hasher: DefaultHashBuilder,
     puts: Arc<Semaphore>,
     forgets: Arc<Semaphore>,
@@ -69,7 +71,8 @@ impl<S, C> Backed<S, C> {
     pub(super) fn new(store: S, codec: C) -> Self {
         let [puts, forgets] = [MOST_PUT, MOST_FORGOTTEN].map(|most| Arc::new(Semaphore::new(most)));
         let (doubts, hasher) = (Doubts::none(), DefaultHashBuilder::default());
-        let this = Inner { store, codec, doubts, hasher, puts, forgets, runtime: OnceLock::new() };
+        let (last, runtime) = (LastPuts::none(), OnceLock::new());
+        let this = Inner { store, codec, doubts, last, hasher, puts, forgets, runtime };
         _ = this.runtime();
         Self(Arc::new(this))
     }
@@ -107,10 +110,6 @@ impl<S, C> Inner<S, C> {
 }
 
 impl<S: Store, C> Inner<S, C> {
-    fn place(&self, key: &[u8]) -> usize {
-        self.doubts.place(self.hasher.hash_one(key))
-    }
-
     /// What is not believed until `forgets` has been carried out.
     fn forget<F>(self: &Arc<Self>, about: About, asked_by: Moment, forgets: impl FnOnce(Arc<Self>) -> F)
     where
@@ -137,7 +136,7 @@ where
 {
     fn get(&self, key: &K) -> Finding<V> {
         let (this, key) = (self.0.clone(), self.0.codec.key(key).into_owned());
-        let place = this.place(&key);
+        let place = this.doubts.place(this.hasher.hash_one(&*key));
         // Now: what is being forgotten may have been by the time of the answer, and found before. What is forgotten from now on the
         // memory knows of.
         let believed_since = this.doubts.believed_since(place);
@@ -158,8 +157,10 @@ where
                 }
                 let Written { mut allowed, weight, answer } = Written::decode(bytes)?;
                 allowed.age = allowed.age.saturating_add(age);
+                // Whoever has written it may count otherwise.
+                let bytes = weight.max(answer.len() as u64);
                 let value = this.codec.decode(answer)?;
-                Some(Elsewhere { value, allowed, asked_at, found_at, bytes: weight })
+                Some(Elsewhere { value, allowed, asked_at, found_at, bytes })
             };
             found.into_iter().filter_map(read).collect()
         })
@@ -171,33 +172,41 @@ where
     }
 
     fn put(&self, key: &K, answer: Arc<Answer<V>>, allowed: Allowed, keep_for: Duration) {
-        let (this, key) = (self.0.clone(), self.0.codec.key(key).into_owned());
+        let this = self.0.clone();
+        let (key, variant) = (this.codec.key(key), this.codec.variant(&answer.value));
+        let terms = (allowed.fresh, allowed.stale_while_revalidate, allowed.stale_if_error);
+        let [hash, terms] = [this.hasher.hash_one(&*key), this.hasher.hash_one(terms)];
+        let Some(putting) = this.last.begin(What { key: hash, variant, terms, asked_at: answer.asked_at }) else {
+            return;
+        };
+        let key = key.into_owned();
         self.0.in_background(&self.0.puts, "put", async move {
-            if answer.asked_at < this.doubts.believed_since(this.place(&key)) {
+            if answer.asked_at < this.doubts.believed_since(this.doubts.place(hash)) {
                 return;
             }
             let Some(written) = this.codec.encode(&answer.value) else { return };
             let bytes = Written { allowed, weight: answer.bytes, answer: written }.encode();
             let age = Moment::now().since(answer.asked_at);
-            let entry = Entry { variant: this.codec.variant(&answer.value), bytes, age, keep_for };
             drop(answer);
-            if let Err(error) = this.store.put(&key, entry).await {
-                telemetry::second_level_failed("put", &error);
+            match this.store.put(&key, Entry { variant, bytes, age, keep_for }).await {
+                Ok(()) => putting.done(),
+                Err(error) => telemetry::second_level_failed("put", &error),
             }
         });
     }
 
     fn forget(&self, key: &K, asked_by: Moment) {
         let key = self.0.codec.key(key).into_owned();
-        let about = About::Keys(self.0.place(&key));
-        self.0.forget(
-            about,
-            asked_by,
-            |this| async move { this.store.forget(&key, Moment::now().since(asked_by)).await },
-        );
+        let hash = self.0.hasher.hash_one(&*key);
+        self.0.last.forget(hash, asked_by);
+        self.0.forget(About::Keys(self.0.doubts.place(hash)), asked_by, |this| async move {
+            this.store.forget(&key, Moment::now().since(asked_by)).await
+        });
     }
 
     fn forget_all(&self) {
-        self.0.forget(About::All, Moment::now(), |this| async move { this.store.forget_all().await });
+        let asked_by = Moment::now();
+        self.0.last.forget_all(asked_by);
+        self.0.forget(About::All, asked_by, |this| async move { this.store.forget_all().await });
     }
 }

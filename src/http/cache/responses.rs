@@ -40,8 +40,8 @@ use crate::key::KeyOf;
 /// sender. `s-maxage` by itself says nothing about failures. Up to eight responses that
 /// [`Vary`](https://www.rfc-editor.org/rfc/rfc9111#section-4.1) are remembered for one URI.
 ///
-/// A response is as old as its `Age` says when it comes; without one, as its `Date` says, unless that is within five seconds of
-/// our own clock, or more than a day off, as with a clock that is not set.
+/// A response is as old as its `Age` says when it comes; without one that can be read, as its `Date` says, unless that is within
+/// five seconds of our own clock, or more than a day off, as with a clock that is not set.
 ///
 /// Where one call is made for all who ask at the same time, it is made with the headers of whoever came first, without their
 /// condition and their deadline, as a `GET`. Requests with `max-age=0` and those that are answered by the service alone are made by themselves, and

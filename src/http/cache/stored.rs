@@ -46,13 +46,9 @@ impl StoredHead {
     /// Of what a request with the headers `request` was answered with. None if that answers no other one.
     pub(super) fn of(response: &Parts, request: &HeaderMap) -> Option<Self> {
         let Parts { status, headers, .. } = response;
-        let connection =
-            headers.get_all(CONNECTION).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-        let of_connection = connection.map(<[u8]>::trim_ascii).collect::<Vec<_>>();
-        let is_kept = |name: &HeaderName| {
-            let names = |member: &&[u8]| member.eq_ignore_ascii_case(name.as_str().as_bytes());
-            !is_hop_by_hop(name) && *name != SET_COOKIE && !of_connection.iter().any(names)
-        };
+        let of_connection = named_by_connection(headers);
+        let is_kept =
+            |name: &HeaderName| !is_hop_by_hop(name) && *name != SET_COOKIE && !contains(&of_connection, name);
         let mut kept = HeaderMap::with_capacity(headers.keys_len() + 1);
         for (name, value) in headers.iter().filter(|(name, _)| is_kept(name)) {
             kept.append(name, copied(value));
@@ -105,7 +101,10 @@ impl StoredResponse {
         for name in [AGE, DATE] {
             headers.remove(name);
         }
-        for name in newer.keys().filter(|name| !is_hop_by_hop(name) && !OF_BODY.contains(name)) {
+        let of_connection = named_by_connection(newer);
+        let is_of_answer =
+            |name: &&HeaderName| !is_hop_by_hop(name) && !OF_BODY.contains(name) && !contains(&of_connection, name);
+        for name in newer.keys().filter(is_of_answer) {
             headers.remove(name);
             newer.get_all(name).iter().for_each(|value| _ = headers.append(name, copied(value)));
         }
@@ -147,6 +146,16 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE].contains(name)
         || name == "keep-alive"
         || name.as_str().starts_with("proxy-")
+}
+
+/// The names that `Connection` says are about the connection too.
+fn named_by_connection(headers: &HeaderMap) -> Vec<&[u8]> {
+    let members = headers.get_all(CONNECTION).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    members.map(<[u8]>::trim_ascii).collect()
+}
+
+fn contains(names: &[&[u8]], name: &HeaderName) -> bool {
+    names.iter().any(|member| member.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
 /// What the cache did (RFC 9211): whether it asked the origin, with what success, and why it has answered itself.

@@ -7,7 +7,7 @@ if not answers then
   redis.call('DEL', KEYS[1])
 end
 for _, answer in ipairs(answers or {}) do
-  if answer.asked_at > by then
+  if answer.asked_at > by and is_good(answer) then
     left[#left + 1] = answer
   else
     redis.call('HDEL', KEYS[1], answer.variant)

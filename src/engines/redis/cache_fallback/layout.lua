@@ -38,6 +38,12 @@ local function known()
   return forgotten, answers
 end
 
+-- Whether an answer is of use: not one that is over, nor one that was asked for later than now, as it seems when the clock was set
+-- back. Nobody knows how old that is.
+local function is_good(answer)
+  return answer.ends > now and answer.asked_at <= now
+end
+
 local function written(forgotten, answers)
   local index = { struct.pack(HEAD, since, forgotten) }
   for _, answer in ipairs(answers) do

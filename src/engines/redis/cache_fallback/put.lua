@@ -16,7 +16,7 @@ if forgotten and asked_at <= forgotten then
 end
 local left, gone = {}, {}
 for _, answer in ipairs(answers or {}) do
-  if answer.ends <= now then
+  if not is_good(answer) then
     gone[#gone + 1] = answer
   elseif answer.variant == variant or is_alone == '1' or answer.is_alone == '1' then
     if answer.asked_at > asked_at then
