@@ -33,6 +33,9 @@ impl<K: Eq + Hash + Clone, V, R, C, M> Plan<K, V, R, C, M> {
         R: Remember<Req, Res, Key = K, Kept = V>,
         M: MarkDegraded<Res>,
     {
+        if most.is_zero() {
+            return None;
+        }
         let Self { shared, remember, mark, .. } = self;
         let name = shared.config.name;
         let answer = shared.store.get(key, |kept| remember.does_for(asked, kept))?;
@@ -190,13 +193,21 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
             superseded::by_another(failure);
             return Answered::Told(Ok(response));
         }
-        let (Some(second), Aim::Answer { slot, .. }) = (store.second(), &self.aim) else {
+        let (Some(second), Some(slot)) = (store.second(), self.may_be_answered()) else {
             self.plan.shared.missed(failure);
             return Answered::Told(result);
         };
         let (version, finding) = (store.version(slot.key()), second.get(slot.key()));
         let (failure, result) = (failure.clone(), Some(result));
         Answered::Searching(self, Box::new(Searching { failure, result, version, finding }))
+    }
+
+    /// Where its answer is, if one of old does for it.
+    fn may_be_answered(&self) -> Option<&Slot<K, V>> {
+        match &self.aim {
+            Aim::Answer { slot, most } if !most.is_zero() => Some(slot),
+            Aim::Answer { .. } | Aim::Change(_) => None,
+        }
     }
 
     fn learn<Req, Res>(self, response: Res) -> Res

@@ -97,7 +97,8 @@ fn accepts(control: &RequestControl, is_for_origin: bool) -> Accepts {
     Accepts {
         unasked: if is_reload || wants_fresher { Some(Duration::ZERO) } else { control.max_age },
         stand_in: if is_to_be_asked { Some(Duration::ZERO) } else { stand_in },
-        shared: !is_reload,
+        // A cache further on may give it what the others do not want.
+        shared: !is_reload && control.max_stale.is_none(),
         only_remembered: control.only_if_cached,
     }
 }
