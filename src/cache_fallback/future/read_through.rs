@@ -68,6 +68,7 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().way.project() {
             WayProj::Told(answer) => {

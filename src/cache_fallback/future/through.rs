@@ -44,6 +44,7 @@ impl Through {
     }
 
     /// What is told to a question without asking.
+    #[inline(always)]
     pub(in super::super) fn look<K, V, R, C, M, Req, Res>(
         &self,
         plan: &Plan<K, V, R, C, M>,

@@ -9,6 +9,7 @@ use super::CacheFallback;
 use crate::cache_fallback::future::{Journey, Look, Looked, Question, ReadThroughFuture, ResponseFuture, Through};
 use crate::cache_fallback::handle::{Asks, Share, Unsaid};
 use crate::outcome::{Classify, ErrorsAreFailures, MarkDegraded, Unmarked};
+use crate::placement::{self, MakeCall};
 
 /// A service that tells answers that are fresh without asking; made by a
 /// [`ReadThroughLayer`](crate::cache_fallback::ReadThroughLayer).
@@ -53,7 +54,24 @@ where
         Poll::Ready(Ok(()))
     }
 
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
+        placement::call(self, request)
+    }
+}
+
+impl<S, K, V, R, C, M, Req> MakeCall<Req> for ReadThrough<S, K, V, R, C, M>
+where
+    S: Service<Req, Response: Send + 'static, Error: Send + 'static, Future: Send> + Clone + Send + 'static,
+    Req: Send + 'static,
+    K: Eq + Hash + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    R: Share<Req, S::Response, Key = K, Kept = V, Asked: Send> + Send + Sync + 'static,
+    C: Classify<S::Response, S::Error> + Send + Sync + 'static,
+    M: MarkDegraded<S::Response> + Send + Sync + 'static,
+{
+    #[inline(always)]
+    fn make_call(&mut self, request: Req) -> Self::Future {
         let Self { fallback: CacheFallback { inner, plan }, through } = self;
         let (key, asked, accepts) = match plan.remember.asks(&request) {
             Asks::For { key, asked, accepts } => (key, asked, accepts),

@@ -19,7 +19,7 @@ use crate::key::KeyOf;
 /// | with `min-fresh` | by none without asking |
 /// | with `no-cache`, `If-Match` or `If-Unmodified-Since` | is answered by the service alone, also if it fails, and the response is remembered |
 /// | with `If-None-Match` or `If-Modified-Since` | is answered from memory with 304, if that is what its sender has |
-/// | with `only-if-cached` | is answered from memory, or else with 504 |
+/// | with `only-if-cached`, [read through](crate::cache_fallback#read-through) | is answered from memory, or else with 504 |
 /// | with `no-store`, with `Range`, with a body, or with `Authorization` or `Cookie` unless there is a [scope](Self::scope) | has nothing to do with the memory |
 /// | `OPTIONS`, `TRACE`, `CONNECT` | have nothing to do with it either |
 /// | any other, answered with 2xx or 3xx | has the responses for its URI forgotten, and for that of its `Location` and `Content-Location`, within its scope |
