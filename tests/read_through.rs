@@ -14,10 +14,11 @@ use buttress::cache_fallback::{
     Asks, CacheFallbackConfig, CacheFallbackLayer, InvalidReadThrough, Memory, MemoryStore, ReadThroughConfig,
     ReadThroughLayer, Recalled, Remember, Share, Slot,
 };
+use buttress::clock::Moment;
 use futures::future::{BoxFuture, FutureExt, poll_fn};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, yield_now};
-use tokio::time::{Instant, advance, sleep, sleep_until};
+use tokio::time::{advance, sleep};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -176,10 +177,10 @@ fn key(ask: &Ask) -> Option<u32> {
 
 impl World {
     fn new(config: ReadThroughConfig, comes: fn(u32) -> Comes) -> Self {
-        Self::with(cache().key(key).read_through(config).expect("valid"), comes)
+        Self::with(&cache().key(key).read_through(config).expect("valid"), comes)
     }
 
-    fn with<R>(layer: ReadThroughLayer<u32, u32, R>, comes: fn(u32) -> Comes) -> Self
+    fn with<R>(layer: &ReadThroughLayer<u32, u32, R>, comes: fn(u32) -> Comes) -> Self
     where
         R: Share<Ask, u32, Key = u32, Kept = u32, Asked: Send> + Clone + Send + Sync + 'static,
     {
@@ -249,6 +250,10 @@ async fn all(crowd: impl IntoIterator<Item = Waiting>) -> Vec<Told> {
 /// Until nobody has anything to do: only then paused time moves on.
 async fn idle() {
     sleep(MS).await;
+}
+
+async fn until(moment: Moment) {
+    sleep(moment.since(Moment::now())).await;
 }
 
 fn answers(_: u32) -> Comes {
@@ -395,17 +400,17 @@ async fn an_answer_of_old_stands_in_for_the_failure_of_the_call_for_all() {
 async fn who_waits_for_a_call_that_hangs_is_released_and_one_makes_another() {
     let hangs_once = |number| if number == 1 { Comes::AnswerAfter(60 * SEC) } else { Comes::Answer };
     let world = World::new(config().call_within(3 * SEC), hangs_once);
-    let began = Instant::now();
+    let began = Moment::now();
     let mut crowd = world.crowd(10).await;
-    sleep_until(began + 3 * SEC - MS).await;
+    until(began + (3 * SEC - MS)).await;
     assert_eq!(world.origin.calls(), 1);
     let first = crowd.remove(0);
     assert!(all(crowd).await.iter().all(|told| *told == Ok(2)));
-    assert!(began.elapsed() <= 3 * SEC + MS, "{:?}", began.elapsed());
+    assert!(Moment::now().since(began) <= 3 * SEC + MS, "{:?}", Moment::now().since(began));
     assert_eq!((world.origin.calls(), world.origin.under_way()), (2, 1));
     assert!(!first.told.is_finished());
     assert_eq!(first.told().await, Ok(1));
-    assert!(began.elapsed() >= 60 * SEC);
+    assert!(Moment::now().since(began) >= 60 * SEC);
     assert_eq!(world.memory.counts().outdated, 1, "a later answer is not overwritten");
 }
 
@@ -453,11 +458,11 @@ impl Share<Ask, u32> for Careless {
 async fn for_a_second_nobody_waits_for_what_is_not_kept() {
     let drops = cache().remember(Careless).read_through(config()).expect("valid");
     let too_large = cache().key(key).size_of(|_: &u32| 1 << 30).read_through(config()).expect("valid");
-    for world in [World::with(drops, answers), World::with(too_large, answers)] {
+    for world in [World::with(&drops, answers), World::with(&too_large, answers)] {
         world.origin.hold();
         let crowd = world.crowd(10).await;
         assert_eq!(world.origin.calls(), 1);
-        let landed_at = Instant::now();
+        let landed_at = Moment::now();
         world.origin.let_answer(1);
         idle().await;
         assert_eq!(world.origin.calls(), 10, "each asks alone");
@@ -465,12 +470,12 @@ async fn for_a_second_nobody_waits_for_what_is_not_kept() {
         let told = all(crowd).await.into_iter().collect::<BTreeSet<_>>();
         assert_eq!(told, (1..=10).map(Ok).collect(), "nobody is told another one's answer");
 
-        sleep_until(landed_at + SEC - 20 * MS).await;
+        until(landed_at + (SEC - 20 * MS)).await;
         let crowd = world.crowd(10).await;
         assert_eq!(world.origin.calls(), 20, "nobody waits");
         world.origin.let_answer(10);
         all(crowd).await;
-        sleep_until(landed_at + SEC).await;
+        until(landed_at + SEC).await;
         let crowd = world.crowd(10).await;
         assert_eq!(world.origin.calls(), 21, "it may be kept by now");
         world.origin.let_answer(10);
@@ -535,15 +540,15 @@ async fn a_refresh_that_failed_is_made_again_after_ever_longer_pauses() {
     assert_eq!(world.told(7).await, Ok(1));
     advance(FRESH).await;
     for (failed, pause) in (1..).zip([1, 2, 4, 8, 16, 32, 64, 64, 64]) {
-        let failed_at = Instant::now();
+        let failed_at = Moment::now();
         assert_eq!(world.told(7).await, Ok(1));
         idle().await;
         assert_eq!((world.origin.calls(), world.memory.counts().refresh_failed), (1 + failed, u64::from(failed)));
-        sleep_until(failed_at + pause * SEC - 10 * MS).await;
+        until(failed_at + (pause * SEC - 10 * MS)).await;
         assert_eq!(world.told(7).await, Ok(1));
         idle().await;
         assert_eq!(world.origin.calls(), 1 + failed, "{pause} s have not passed");
-        sleep_until(failed_at + pause * SEC).await;
+        until(failed_at + pause * SEC).await;
     }
     assert_eq!(world.memory.counts().stood_in, 0);
 }
@@ -554,12 +559,12 @@ async fn a_refresh_that_hangs_is_given_up() {
     let world = World::new(config().stale_while_revalidate(60 * SEC).call_within(3 * SEC), hangs_once);
     assert_eq!(world.told(7).await, Ok(1));
     advance(FRESH).await;
-    let began = Instant::now();
+    let began = Moment::now();
     assert_eq!(world.told(7).await, Ok(1));
-    sleep_until(began + 3 * SEC - 10 * MS).await;
+    until(began + (3 * SEC - 10 * MS)).await;
     assert_eq!(world.told(7).await, Ok(1));
     assert_eq!((world.origin.calls(), world.origin.under_way(), world.memory.snapshot().calls), (2, 1, 1));
-    sleep_until(began + 3 * SEC + 10 * MS).await;
+    until(began + 3 * SEC + 10 * MS).await;
     assert_eq!((world.origin.under_way(), world.memory.snapshot().calls), (0, 0));
     assert_eq!(world.memory.counts().refresh_failed, 1);
     assert_eq!(world.told(7).await, Ok(1));
@@ -596,7 +601,7 @@ async fn answers_that_came_at_different_moments_do_not_expire_at_the_same_age() 
         let world = World::new(ReadThroughConfig::new(10 * SEC).jitter(jitter), answers);
         let mut fresh = Vec::new();
         for key in 0..20 {
-            fresh.push((key, world.told(key).await, Instant::now()));
+            fresh.push((key, world.told(key).await, Moment::now()));
             sleep(37 * MS).await;
         }
         let mut ages = Vec::new();
@@ -606,7 +611,7 @@ async fn answers_that_came_at_different_moments_do_not_expire_at_the_same_age() 
                 if world.told(key).await == kept {
                     fresh.push((key, kept, kept_at));
                 } else {
-                    ages.push(kept_at.elapsed());
+                    ages.push(Moment::now().since(kept_at));
                 }
             }
         }
