@@ -39,6 +39,14 @@ impl Times {
     }
 }
 
+/// Numbers that lie close together, or at regular distances, far from each other (multiplied by the golden ratio, and once more
+/// with the upper half in the lower one).
+const fn spread(number: u64) -> u64 {
+    const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+    let product = number.wrapping_mul(GOLDEN);
+    (product ^ (product >> 32)).wrapping_mul(GOLDEN)
+}
+
 /// Saturates as moments do.
 fn nanos(duration: Duration) -> u64 {
     (Moment::EPOCH + duration).to_nanos()
@@ -112,8 +120,7 @@ impl Life {
     /// No two answers that come one after the other are fresh for the same time.
     fn fresh_for(&self, times: &Times) -> u64 {
         let longest = times.fresh.min(self.allowed_fresh);
-        // The golden ratio spreads moments that lie close together.
-        let chance = self.kept_at.to_nanos().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
+        let chance = spread(self.kept_at.to_nanos()) >> 48;
         let share = (chance * times.jitter) >> 16;
         longest - (longest >> 16) * share
     }
@@ -211,6 +218,21 @@ mod tests {
         assert_eq!(life.standing(at(3), &times(), None), Standing::Fresh { age: 3 * SEC, ttl: SEC });
         assert_eq!(life.standing(at(5), &times(), None), Standing::Refreshing { age: 5 * SEC, stale_for: SEC });
         assert_eq!(life.standing(at(6), &times(), None), Standing::Old);
+    }
+
+    #[test]
+    fn answers_that_come_at_regular_moments_go_at_irregular_ones() {
+        let times = Times::of(&ReadThroughConfig::new(1000 * SEC).jitter(0.5));
+        let ttl = |second| match Life::begin(at(second), Duration::MAX, Allowed::default()).standing(
+            at(second),
+            &times,
+            None,
+        ) {
+            Standing::Fresh { ttl, .. } => ttl.as_secs() / 50,
+            standing => panic!("{standing:?}"),
+        };
+        let tenths = (0..200).map(ttl).collect::<std::collections::BTreeSet<_>>();
+        assert!(tenths.len() >= 9, "{tenths:?}");
     }
 
     proptest! {

@@ -49,7 +49,8 @@ impl ReadThroughConfig {
 
     /// Tells an answer for so long after it was fresh, while another one is asked for in the background; not at all by default.
     ///
-    /// Nobody waits then for an answer that is asked for often, and what is told is at most this much older. (RFC 5861, section 3.)
+    /// Nobody waits then for an answer that is asked for often, and what is told is at most this much older; also
+    /// than [`stale_if_error`](crate::cache_fallback::CacheFallbackConfig::new), which is about failures. (RFC 5861, section 3.)
     #[must_use]
     pub const fn stale_while_revalidate(mut self, so_long: Duration) -> Self {
         self.stale_while_revalidate = so_long;
