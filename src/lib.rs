@@ -11,7 +11,7 @@
 //! | [`retry`] | a call that failed is made again, a little later, as long as that helps |
 //! | [`idempotency`] | a repeated request is answered with the first one's response, and not run again |
 //! | [`fallback`] | a call that failed is answered with something else, and marked |
-//! | [`cache_fallback`] | a call that failed is answered with the last good answer, and marked |
+//! | [`cache_fallback`] | a call that failed is answered with the last good answer, and marked; on request, what is fresh is told without a call, and all who ask at the same time ask once |
 //!
 //! # A server
 //!

@@ -414,6 +414,35 @@ async fn who_waits_for_a_call_that_hangs_is_released_and_one_makes_another() {
     assert_eq!(world.memory.counts().outdated, 1, "a later answer is not overwritten");
 }
 
+/// All who had waited for two calls that hung asked at the same time, although the first had been answered meanwhile.
+#[tokio::test(start_paused = true)]
+async fn who_has_waited_twice_in_vain_is_told_what_is_known_by_then() {
+    let slow = |number| Comes::AnswerAfter(if number == 1 { 15 * SEC } else { 60 * SEC });
+    let world = World::new(ReadThroughConfig::new(60 * SEC).jitter(0.0).call_within(10 * SEC), slow);
+    let mut crowd = world.crowd(10).await;
+    let _led = crowd.drain(..2).collect::<Vec<_>>();
+    assert!(all(crowd).await.iter().all(|told| *told == Ok(1)));
+    assert_eq!((world.origin.calls(), world.memory.counts().fresh), (2, 8));
+}
+
+/// Who came when the answer could not be told any more waited for a refresh whose service was not ready.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_does_not_wait_for_a_service_that_is_not_ready() {
+    let world = World::new(config().stale_while_revalidate(5 * SEC), answers);
+    assert_eq!(world.told(7).await, Ok(1));
+    sleep(FRESH).await;
+    world.origin.becomes(Readiness::Never);
+    assert_eq!((world.told(7).await, world.memory.snapshot().calls), (Ok(1), 1));
+    sleep(51 * MS).await;
+    let snapshot = world.memory.snapshot();
+    assert_eq!((snapshot.calls, snapshot.counts.refresh_failed), (0, 1));
+    sleep(5 * SEC).await;
+    let asked = Moment::now();
+    assert_eq!(world.told(7).await, Ok(1));
+    assert!(Moment::now().since(asked) <= 51 * MS);
+    assert_eq!((world.origin.calls(), world.memory.counts().stood_in), (1, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_for_nobody_any_more_is_given_up() {
     let world = World::new(config().call_within(3 * SEC), |_| Comes::Nothing);

@@ -197,6 +197,7 @@ where
             if let Some(response) = looked.recall(&Failure::new(FailureKind::Refused)) {
                 return Poll::Ready(response);
             }
+            looked.waits_on();
             this.patience.set(Patience::Endless);
         }
         Poll::Pending

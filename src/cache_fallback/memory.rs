@@ -121,7 +121,7 @@ impl<K: Eq + Hash + Clone, V> MemoryStore<K, V> {
     /// The memory in front of a second level, where other processes find its answers, and this one when it has been started again.
     ///
     /// What the memory keeps is put there, and what it forgets is forgotten there, in the background; it is asked when a call has
-    /// failed and the memory has nothing for it, and what it answers is in the memory from then on. Clones that were made before
+    /// failed and the memory has nothing for it, by a read-through before the call, and what it answers is in the memory from then on. Clones that were made before
     /// know nothing of it. How it behaves when it is gone, and when it lies, [the module](super#processes-that-share-answers) says.
     #[must_use]
     pub fn over(self, store: impl Store, codec: impl Codec<K, V>) -> Self

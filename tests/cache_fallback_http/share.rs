@@ -191,6 +191,8 @@ async fn asked_for_all_a_request_is_without_what_its_sender_has_said_for_themsel
     let lines = [
         ("if-none-match", "\"1\""),
         ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ("cache-control", "max-age=5, only-if-cached"),
+        ("pragma", "anything"),
         ("accept-language", "de"),
         ("x-user", "7"),
     ];

@@ -54,7 +54,7 @@ where
 
     /// Leads or follows, and goes alone if that comes to nothing twice.
     pub(in super::super) async fn travel(self) -> Result<S::Response, S::Error> {
-        for is_last in [false, true] {
+        for _ in 0..2 {
             if self.flights().goes_alone(&self.question.key, Moment::now()) {
                 break;
             }
@@ -64,6 +64,7 @@ where
             };
             match landing.await {
                 Ok(Landed::NotKept) => break,
+                Ok(Landed::Kept(answer)) if !self.is_young_enough(&answer) => break,
                 Ok(landed) => {
                     if let Some(response) = self.share(&landed) {
                         return Ok(response);
@@ -72,8 +73,13 @@ where
                 // Whoever led has been given up, or has panicked.
                 Err(_) => {}
             }
-            if !is_last && let Some(response) = self.look() {
-                return Ok(response);
+            match self.look() {
+                Look::Told(response) => return Ok(response),
+                Look::Refreshing(response, answer) => {
+                    self.refresh(answer);
+                    return Ok(response);
+                }
+                Look::Nothing => {}
             }
         }
         self.go_alone().await
@@ -90,11 +96,12 @@ where
         self.flights().board(key, variant, version)
     }
 
-    fn look(&self) -> Option<S::Response> {
-        match self.through.look(&self.plan, &self.question) {
-            Look::Told(response) | Look::Refreshing(response, _) => Some(response),
-            Look::Nothing => None,
-        }
+    fn look(&self) -> Look<S::Response, V> {
+        self.through.look(&self.plan, &self.question)
+    }
+
+    fn is_young_enough(&self, answer: &Answer<V>) -> bool {
+        self.question.accepts.unasked.is_none_or(|most| answer.life.age(Moment::now()) <= most)
     }
 
     /// What another one's call is to this request.
@@ -103,12 +110,11 @@ where
         let Question { key, asked, accepts } = &self.question;
         match landed {
             Landed::Kept(answer) => {
-                let age = answer.life.age(Moment::now());
-                let is_wanted = accepts.unasked.is_none_or(|most| age <= most);
-                if !is_wanted || !remember.does_for(asked, &answer.value) {
+                if !remember.does_for(asked, &answer.value) {
                     return None;
                 }
                 shared.counters.count(Counted::Shared);
+                let age = answer.life.age(Moment::now());
                 let recalled = Recalled { age, because: Because::Shared, name: shared.config.name };
                 Some(remember.recall(asked, &answer.value, recalled))
             }
@@ -128,8 +134,14 @@ where
     /// Makes the call in a task of its own, which ends whether its sender waits for it or not.
     async fn lead(self, leader: Leader<K, V>) -> Result<S::Response, S::Error> {
         // Whoever led before may have landed after this one looked.
-        if let Some(response) = self.look() {
-            return Ok(response);
+        match self.look() {
+            Look::Told(response) => return Ok(response),
+            Look::Refreshing(response, answer) => {
+                drop(leader);
+                self.refresh(answer);
+                return Ok(response);
+            }
+            Look::Nothing => {}
         }
         let (_here, gone) = oneshot::channel();
         match tokio::spawn(telemetry::in_this_span(self.lead_for(gone, leader))).await {
@@ -150,7 +162,7 @@ where
         leader: Leader<K, V>,
     ) -> Option<Result<S::Response, S::Error>> {
         let limit = self.through.config.call_within;
-        let mut call = pin!(self.call(true));
+        let mut call = pin!(self.call(Arc::new(Report::new(true))));
         if let Some((result, landed)) = clock::within(limit, call.as_mut()).await {
             leader.land(landed);
             return Some(result);
@@ -169,27 +181,33 @@ where
             return;
         }
         let Ok(permit) = self.through.refreshes.clone().try_acquire_owned() else { return };
+        let Boarding::Lead(leader) = self.board() else { return };
         if !answer.refresh.claim(now, now + limit) {
             return;
         }
-        let Boarding::Lead(leader) = self.board() else { return };
-        let refreshing = Refreshing { plan: self.plan.clone(), answer, is_refreshed: false, _permit: permit };
+        let refreshing = Refreshing { plan: self.plan.clone(), answer, has_failed: true, _permit: permit };
         tokio::spawn(telemetry::in_this_span(self.refresh_within(limit, refreshing, leader)));
     }
 
     async fn refresh_within(self, limit: Duration, mut refreshing: Refreshing<K, V, R, C, M>, leader: Leader<K, V>) {
-        if let Some((_, landed)) = clock::within(limit, self.call(false)).await {
-            refreshing.is_refreshed = matches!(landed, Landed::Kept(_) | Landed::LookAgain);
-            leader.land(landed);
+        let report = Arc::new(Report::new(false));
+        // Who asks later than an answer may be told without asking waits no longer for a service that is not ready.
+        let (call, not_ready) = (pin!(self.call(report.clone())), pin!(report.not_ready()));
+        let ended = clock::within(limit, select(call, not_ready)).await;
+        let Some(Either::Left(((_, landed), _))) = ended else { return };
+        refreshing.has_failed = matches!(landed, Landed::Failed(_) | Landed::NotKept);
+        if matches!(landed, Landed::LookAgain) {
+            refreshing.answer.refresh.is_asked_for_no_more();
         }
+        leader.land(landed);
     }
 
-    /// Asks for all. `stands_in`: its sender is told an answer of old if it fails.
-    async fn call(self, stands_in: bool) -> (Result<S::Response, S::Error>, Landed<V>) {
+    /// Asks for all.
+    async fn call(self, report: Arc<Report<V>>) -> (Result<S::Response, S::Error>, Landed<V>) {
         if let Some((version, finding)) = self.find() {
             let found = finding.await;
             self.plan.shared.promote(&self.question.key, version, found);
-            if let Some(response) = self.look() {
+            if let Look::Told(response) | Look::Refreshing(response, _) = self.look() {
                 return (Ok(response), Landed::LookAgain);
             }
         }
@@ -198,7 +216,6 @@ where
         let known = plan.shared.store.get(&key, |kept| plan.remember.does_for(&asked, kept));
         plan.remember.for_all(&mut request, &mut asked, known.as_ref().map(|known| &known.value));
         drop(known);
-        let report = Arc::new(Report::new(stands_in));
         let looked = Looked::for_answer(&plan, key, asked, accepts, Some(report.clone()));
         let result = ResponseFuture::new(serving.call(request), Some(looked)).await;
         let result = match result {
@@ -221,13 +238,13 @@ where
 struct Refreshing<K, V, R, C, M> {
     plan: Arc<Plan<K, V, R, C, M>>,
     answer: Arc<Answer<V>>,
-    is_refreshed: bool,
+    has_failed: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 impl<K, V, R, C, M> Drop for Refreshing<K, V, R, C, M> {
     fn drop(&mut self) {
-        if !self.is_refreshed {
+        if self.has_failed {
             self.answer.refresh.failed(Moment::now());
             self.plan.shared.counters.count(Counted::RefreshFailed);
             telemetry::refresh_failed(&self.plan.shared.config.name);

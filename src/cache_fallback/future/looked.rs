@@ -132,8 +132,7 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
 
     /// How long a service may take to become ready, if something may stand in for one that does not.
     pub(super) fn ready_within(&self) -> Option<Duration> {
-        let stands_in = matches!(&self.aim, Aim::Answer { slot, .. } if slot.stands_in());
-        let may_stand_in = stands_in && self.plan.trigger.contain(FailureKind::Refused);
+        let may_stand_in = matches!(&self.aim, Aim::Answer { .. }) && self.plan.trigger.contain(FailureKind::Refused);
         may_stand_in.then_some(self.plan.shared.config.ready_within)
     }
 
@@ -232,11 +231,23 @@ impl<K: Eq + Hash + Clone, V, R, C, M, A> Looked<K, V, R, C, M, A> {
         M: MarkDegraded<Res>,
     {
         let Aim::Answer { slot, most } = &self.aim else { return None };
+        if !slot.stands_in() {
+            return None;
+        }
         let response = self.plan.stand_in(slot.key(), &self.asked, *most, failure)?;
         if let Some(report) = slot.report() {
             report.tell(Landed::Failed(failure.clone()));
         }
         Some(response)
+    }
+
+    /// Nothing stands in for a service that is not ready.
+    pub(super) fn waits_on(&self) {
+        if let Aim::Answer { slot, .. } = &self.aim
+            && let Some(report) = slot.report()
+        {
+            report.tell_not_ready();
+        }
     }
 }
 

@@ -10,11 +10,11 @@ pub struct Counts {
     pub remembered: u64,
     /// Requests that were told an answer that was fresh, without asking.
     pub fresh: u64,
-    /// Requests that were told one that was fresh no more, while another one was asked for.
+    /// Requests that were told one that was fresh no more, since another one is asked for in the background.
     pub refreshing: u64,
     /// Requests that were told the answer to another one, which was under way.
     pub shared: u64,
-    /// Answers that were asked for in the background in vain.
+    /// Answers that were asked for in the background, and not kept.
     pub refresh_failed: u64,
     /// Failures that an answer stood in for.
     pub stood_in: u64,

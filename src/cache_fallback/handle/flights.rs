@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::{FutureExt, Shared};
 use quick_cache::sync::Cache;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::cache_fallback::memory::{Answer, Version};
 use crate::clock::Moment;
@@ -48,16 +48,26 @@ pub(in super::super) struct Report<V> {
     landed: OnceLock<Landed<V>>,
     /// Whether anybody is told an answer of old if it fails.
     pub(in super::super) stands_in: bool,
+    not_ready: Notify,
 }
 
 impl<V> Report<V> {
-    pub(in super::super) const fn new(stands_in: bool) -> Self {
-        Self { landed: OnceLock::new(), stands_in }
+    pub(in super::super) fn new(stands_in: bool) -> Self {
+        Self { landed: OnceLock::new(), stands_in, not_ready: Notify::new() }
     }
 
     pub(in super::super) fn tell(&self, landed: Landed<V>) {
         // What failed first is what failed.
         let _ = self.landed.set(landed);
+    }
+
+    pub(in super::super) fn tell_not_ready(&self) {
+        self.not_ready.notify_one();
+    }
+
+    /// Resolves when the service has not become ready in time.
+    pub(in super::super) async fn not_ready(&self) {
+        self.not_ready.notified().await;
     }
 
     pub(in super::super) fn landed(&self) -> Landed<V> {

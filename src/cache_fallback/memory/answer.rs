@@ -45,6 +45,11 @@ impl Refresh {
         now.to_nanos() >= before && claimed(before)
     }
 
+    /// What came of it is not known, and anybody may ask again.
+    pub(in super::super) fn is_asked_for_no_more(&self) {
+        self.not_before.store(0, Ordering::Relaxed);
+    }
+
     /// It was asked in vain.
     pub(in super::super) fn failed(&self, now: Moment) {
         let (first, longest) = PAUSES;

@@ -164,11 +164,11 @@ impl<S, F> CachedResponses<S, F> {
     ) -> Bytes {
         let (lookup, headers) = asked.lookup();
         if !self.rules.policy.is_still_good(known.status(), known.headers(), &head.headers) {
-            // It speaks of an answer that nobody has.
-            head.status = StatusCode::BAD_GATEWAY;
-            head.headers.clear();
+            // It says that what was asked about is still good, and speaks of another answer, as servers do that compress: told
+            // once, and asked for anew the next time.
+            (head.status, head.headers) = (known.status(), known.headers().clone());
             slot.forget(|other| other.answers(headers));
-            return Bytes::new();
+            return known.body();
         }
         head.status = known.status();
         head.headers = known.refreshed(&head.headers);

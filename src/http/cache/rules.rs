@@ -97,8 +97,8 @@ fn accepts(control: &RequestControl, is_for_origin: bool) -> Accepts {
     Accepts {
         unasked: if is_reload || wants_fresher { Some(Duration::ZERO) } else { control.max_age },
         stand_in: if is_to_be_asked { Some(Duration::ZERO) } else { stand_in },
-        // A cache further on may give it what the others do not want.
-        shared: !is_reload && control.max_stale.is_none(),
+        // The others want what is fresh, and what stands in, for as long as the layer has it.
+        shared: !is_reload && !wants_fresher && stand_in.is_none(),
         only_remembered: control.only_if_cached,
     }
 }
@@ -325,7 +325,10 @@ mod tests {
     fn a_sender_says_how_old_an_answer_it_takes_without_asking() {
         let accepts = |control| accepts(&[("cache-control", control)]);
         assert_eq!(accepts("max-age=5"), Accepts { unasked: Some(5 * SEC), ..Accepts::default() });
-        assert_eq!(accepts("min-fresh=5, max-age=9"), Accepts { unasked: Some(Duration::ZERO), ..Accepts::default() });
+        let asked_alone = Accepts { shared: false, ..Accepts::default() };
+        assert_eq!(accepts("min-fresh=5, max-age=9"), Accepts { unasked: Some(Duration::ZERO), ..asked_alone });
+        assert_eq!(accepts("max-stale=9"), Accepts { stand_in: Some(9 * SEC), ..asked_alone });
+        assert_eq!(accepts("stale-if-error=9"), Accepts { stand_in: Some(9 * SEC), ..asked_alone });
         assert_eq!(accepts("min-fresh=0"), Accepts::default());
         assert_eq!(accepts("only-if-cached"), Accepts { only_remembered: true, ..Accepts::default() });
     }

@@ -1,5 +1,6 @@
 use std::future::Future;
 
+use http::header::{CACHE_CONTROL, PRAGMA};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 
@@ -30,7 +31,8 @@ where
     }
 
     fn for_all(&self, request: &mut Request<R>, asked: &mut AskedOfCache, known: Option<&StoredResponse>) {
-        condition::OF_CACHES.iter().for_each(|name| _ = request.headers_mut().remove(name));
+        let of_sender = condition::OF_CACHES.iter().chain(&[CACHE_CONTROL, PRAGMA]);
+        of_sender.for_each(|name| _ = request.headers_mut().remove(name));
         let known = known.filter(|known| known.answers(asked.lookup().1));
         let conditions = known.map_or_else(Vec::new, |known| self.rules.policy.conditions(known.headers()));
         asked.make_for_all(known.filter(|_| !conditions.is_empty()));
