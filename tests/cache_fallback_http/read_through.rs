@@ -99,6 +99,7 @@ async fn what_is_fresh_is_told_without_asking() {
     assert_eq!((&*told.body, told.header("age"), world.calls()), ("1", vec!["9"], 1));
     assert_eq!(told.header("cache-status"), ["shop;hit;ttl=1"]);
     assert!(told.degraded.is_none(), "it is as good as another");
+    assert_eq!(world.memory.counts().fresh, 1);
     advance(2 * SEC).await;
     assert_eq!((&*world.told(get("/tea")).await.body, world.calls()), ("2", 2), "the control");
 }
