@@ -146,7 +146,7 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
     }
 
     /// The same with every key that begins with `prefix`; over HTTP with every URI that does, in
-    /// all scopes, such as `//shop.example/products/` of a server.
+    /// all scopes, such as `//shop.example/products/` of a server. A [second level](MemoryStore::over) forgets all keys.
     #[expect(clippy::must_use_candidate, reason = "how many were known is seldom of interest")]
     pub fn forget_prefix(&self, prefix: &str) -> usize
     where

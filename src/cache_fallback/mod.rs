@@ -49,7 +49,7 @@
 //! The others wait for as long as they like, and are told the same answer, or the one of old if it fails. If nothing can be told,
 //! since it has failed, panicked or taken too long, one of them makes another call for the rest; after that each asks alone. Each
 //! asks alone too where the answer turns out to be nobody else's, and for a second after that nobody waits for an answer under
-//! that key. So put what limits how many calls are made at a time, and the circuit breaker, inside: a service that fails with
+//! that key. Who waits for calls that all fail waits for three of them. So put what limits how many calls are made at a time, and the circuit breaker, inside: a service that fails with
 //! nothing remembered is asked by all who waited.
 //!
 //! In that task nothing is in scope of what its caller has there ([`Deadline`](crate::Deadline), [`Attempt`](crate::Attempt), or your
@@ -96,7 +96,7 @@
 //! A call that succeeds without read-through, and one that is answered from memory, do not wait for it. What is put or forgotten is told in the
 //! background: up to 64 answers at a time, beyond which they are kept in memory alone. If it is gone, does not answer in time or
 //! has no room, nothing is there: a call waits for as long as the store says, for Redis 50 ms, and not at all once its circuit is
-//! open.
+//! open. A read-through that has found nothing asks once more if the call then fails.
 //!
 //! An answer is not put within a second of another one under its key, unless that was of another variant, allowed something
 //! else, could not be put, or has been forgotten here since. So what is found may be a second older than what there was to find. One
