@@ -64,25 +64,34 @@ async fn a_crowd_is_answered_although_whoever_came_first_has_left() {
     assert_eq!(proxy.calls(), 2);
 }
 
-/// Whoever serves the second request breaks off.
-fn breaks_off_once(number: u32, request: &Request<Body>) -> Response<Body> {
-    assert_ne!(number, 2, "it breaks off");
+/// Whoever serves the request of this number breaks off.
+fn breaks_off<const NUMBER: u32>(number: u32, request: &Request<Body>) -> Response<Body> {
+    assert_ne!(number, NUMBER, "it breaks off");
     expired(number, request)
 }
 
 #[tokio::test]
-async fn when_the_one_call_fails_there_is_one_more() {
-    let proxy = proxy(breaks_off_once).await;
+async fn when_the_one_call_fails_all_are_told_the_answer_of_old() {
+    let proxy = proxy(breaks_off::<2>).await;
     let asking = (0..CROWD).map(|who| proxy.ask(of(who))).collect();
     proxy.until_arrived(1 + CROWD).await;
     proxy.until_calls(2).await;
     proxy.let_answer(2 * CROWD as usize);
     let told = all(asking).await;
-    assert!(told.iter().all(|told| told.status == 200));
-    let of_second = told.iter().filter(|told| told.body == "3").count();
-    let stood_in = told.iter().filter(|told| told.body == "1" && told.header("age").len() == 1).count();
-    assert_eq!(of_second + stood_in, CROWD as usize);
-    assert!(proxy.calls() <= 3, "{}", proxy.calls());
+    assert!(told.iter().all(|told| (told.status, &*told.body) == (200, "1") && told.header("age").len() == 1));
+    assert_eq!((proxy.calls(), proxy.memory.counts().stood_in), (2, u64::from(CROWD)));
+}
+
+#[tokio::test]
+async fn when_the_one_call_fails_and_there_is_none_one_more_is_made_for_the_rest() {
+    let proxy = Proxy::start(CachedResponses::new(), breaks_off::<1>).await;
+    let asking = (0..CROWD).map(|who| proxy.ask(of(who))).collect();
+    proxy.until_arrived(CROWD).await;
+    proxy.until_calls(1).await;
+    proxy.let_answer(2 * CROWD as usize);
+    let told = all(asking).await;
+    let count = |status, body| told.iter().filter(|told| (told.status, &*told.body) == (status, body)).count();
+    assert_eq!((count(502, ""), count(200, "2"), proxy.calls()), (1, CROWD as usize - 1, 2));
 }
 
 /// Says who asked, and that nobody else may be told.
