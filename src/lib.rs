@@ -155,6 +155,6 @@ pub use crate::outcome::{
 pub use crate::rejection::{AsError, BoxError, Error, MayCarryRejection, Reject, Rejection};
 
 /// The code of the README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "redis", feature = "rfc9111"))]
 #[doc = include_str!("../README.md")]
-struct Readme;
+mod readme {}

@@ -95,3 +95,16 @@ fn a_retry_of_a_body_that_cannot_be_cloned_is_told_of_replay() {
 fn a_stack_over_a_body_that_streams_is_told_of_replay() {
     names("copied", &["cannot send a `http::Request<hyper::body::Incoming>` again", "choose `.replay("]);
 }
+
+const OVER_HTTP: &str = "over HTTP, choose `.http_server(..)` or `.http_client(..)`";
+
+#[test]
+fn a_cache_fallback_that_is_not_told_what_to_remember_is_told_of_its_presets() {
+    names("unsaid", &["`Unsaid` does not say how the answer `", OVER_HTTP]);
+}
+
+#[test]
+fn a_cache_fallback_whose_answers_cannot_be_cloned_is_told_so() {
+    names("unclonable", &["does not say how the answer `", "is remembered", OVER_HTTP]);
+    names("unclonable_through", &["is remembered", "where `unclonable_through::Product` must be `Clone`"]);
+}

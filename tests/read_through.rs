@@ -722,6 +722,17 @@ async fn keys_that_begin_alike_are_forgotten_together() {
     assert_eq!(layer.memory().forget_prefix("milk"), 0);
 }
 
+#[test]
+fn layers_are_clone_whatever_they_keep() {
+    struct Unique;
+
+    const fn is_clone<T: Clone>(_: &T) {}
+    let store = MemoryStore::<u32, Unique>::new(NonZeroU64::MIN);
+    let layer = CacheFallbackLayer::new(CacheFallbackConfig::new(60 * SEC), store).expect("valid");
+    is_clone(&layer);
+    is_clone(&layer.read_through(config()).expect("valid"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_services_of_a_layer_share_their_calls() {
     const fn is_fit<T: Clone + Send + Sync + 'static>(_: &T) {}

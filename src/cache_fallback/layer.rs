@@ -20,7 +20,6 @@ use crate::serving::Serving;
 /// The presets `http_server` and `http_client` choose for HTTP what the setters choose one by one; use them first, then change
 /// what differs. What is given to a setter must be `Clone + Send + Sync + 'static`, so that the layer is.
 #[must_use = "a layer does nothing until it wraps a service"]
-#[derive(Clone)]
 pub struct CacheFallbackLayer<K, V, R = Unsaid, C = ErrorsAreFailures, M = Unmarked> {
     shared: Arc<Shared<K, V>>,
     remember: R,
@@ -120,6 +119,13 @@ where
             mark: mark.clone(),
         };
         CacheFallback { inner: Serving::new(inner), plan: Arc::new(plan) }
+    }
+}
+
+impl<K, V, R: Clone, C: Clone, M: Clone> Clone for CacheFallbackLayer<K, V, R, C, M> {
+    fn clone(&self) -> Self {
+        let Self { shared, remember, classify, mark } = self;
+        Self { shared: shared.clone(), remember: remember.clone(), classify: classify.clone(), mark: mark.clone() }
     }
 }
 

@@ -44,13 +44,13 @@
 //! time more if that is [wanted](ReadThroughConfig::stale_while_revalidate), while another one is asked for in the background; if
 //! that fails, it is tried again after a second, and then after twice as long each time, up to 64 s.
 //!
-//! Else the service is asked, once for all who ask for the same at the same time. The call is made for the first of them, in a task
-//! of its own: it goes on for some [time](ReadThroughConfig::call_within) and its answer is remembered, even if that one has gone.
-//! The others wait for as long as they like, and are told the same answer, or the one of old if it fails. If nothing can be told,
-//! since it has failed, panicked or taken too long, one of them makes another call for the rest; after that each asks alone. Each
-//! asks alone too where the answer turns out to be nobody else's, and for a second after that nobody waits for an answer under
-//! that key. Who waits for calls that all fail waits for three of them. So put what limits how many calls are made at a time, and the circuit breaker, inside: a service that fails with
-//! nothing remembered is asked by all who waited.
+//! Else the service is asked, once for all who ask for the same at the same time. The call is made for the first of them, in a
+//! task of its own: it goes on for some [time](ReadThroughConfig::call_within) and its answer is remembered, even if that one
+//! has gone. The others wait for as long as they like, and are told the same answer, or the one of old if it fails. If nothing
+//! can be told, since it has failed, panicked or taken too long, one of them makes another call for the rest; after that each
+//! asks alone. Each asks alone too where the answer turns out to be nobody else's, and for a second after that nobody waits for
+//! an answer under that key. Who waits for calls that all fail waits for three of them. So put what limits how many calls are
+//! made at a time, and the circuit breaker, inside: a service that fails with nothing remembered is asked by all who waited.
 //!
 //! In that task nothing is in scope of what its caller has there ([`Deadline`](crate::Deadline), [`Attempt`](crate::Attempt), or your
 //! own task-locals): the call is for others too.
@@ -88,15 +88,15 @@
 //! # Processes that share answers
 //!
 //! A process that has just been started remembers nothing, and one of several has not been told what the others have. A
-//! [`MemoryStore`] that stands [over](MemoryStore::over) a [`Store`] puts there what it keeps, and asks it when a call has failed and
-//! it has nothing itself, or, with [read-through](#read-through), before the call; what it is answered it keeps, as old as it is, and for no longer than its service allowed. Ready-made is
-//! `engines::redis::RedisCache` (feature `redis`), and for HTTP `http::StoredResponseCodec`; plain values have a [`Codec`] of your
-//! own.
+//! [`MemoryStore`] that stands [over](MemoryStore::over) a [`Store`] puts there what it keeps, and asks it when a call has
+//! failed and it has nothing itself, or, with [read-through](#read-through), before the call; what it is answered it keeps, as
+//! old as it is, and for no longer than its service allowed. Ready-made is `engines::redis::RedisCache` (feature `redis`), and
+//! for HTTP `http::StoredResponseCodec`; plain values have a [`Codec`] of your own.
 //!
-//! A call that succeeds without read-through, and one that is answered from memory, do not wait for it. What is put or forgotten is told in the
-//! background: up to 64 answers at a time, beyond which they are kept in memory alone. If it is gone, does not answer in time or
-//! has no room, nothing is there: a call waits for as long as the store says, for Redis 50 ms, and not at all once its circuit is
-//! open. A read-through that has found nothing asks once more if the call then fails.
+//! A call that succeeds without read-through, and one that is answered from memory, do not wait for it. What is put or
+//! forgotten is told in the background: up to 64 answers at a time, beyond which they are kept in memory alone. If it is gone,
+//! does not answer in time or has no room, nothing is there: a call waits for as long as the store says, for Redis 50 ms, and
+//! not at all once its circuit is open. A read-through that has found nothing asks once more if the call then fails.
 //!
 //! An answer is not put within a second of another one under its key, unless that was of another variant, allowed something
 //! else, could not be put, or has been forgotten here since. So what is found may be a second older than what there was to find. One

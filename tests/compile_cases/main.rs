@@ -212,3 +212,59 @@ mod replay {
         let _ = client.check::<Request<Body>>();
     }
 }
+
+#[cfg(case)]
+fn cache<K: Eq + std::hash::Hash + Clone, V>() -> buttress::cache_fallback::CacheFallbackLayer<K, V> {
+    use buttress::cache_fallback::{CacheFallbackConfig, CacheFallbackLayer, MemoryStore};
+
+    let store = MemoryStore::new(std::num::NonZeroU64::MIN);
+    CacheFallbackLayer::new(CacheFallbackConfig::new(Duration::from_secs(60)), store).expect("longer than zero")
+}
+
+#[cfg(case = "unsaid")]
+mod unsaid {
+    use axum::Router;
+    use axum::routing::get;
+
+    fn app() -> Router {
+        let layer = crate::cache::<buttress::http::CacheKey, buttress::http::StoredResponse>();
+        #[cfg(fixed)]
+        let layer = layer.http_server(buttress::http::CachedResponses::new(), axum::body::Body::new);
+        Router::new().route("/", get(async || "hello")).layer(layer)
+    }
+}
+
+#[cfg(case = "unclonable")]
+mod unclonable {
+    use axum::Router;
+    use axum::routing::get;
+
+    fn app() -> Router {
+        let layer = crate::cache();
+        #[cfg(fixed)]
+        let layer = layer.http_server(buttress::http::CachedResponses::new(), axum::body::Body::new);
+        #[cfg(not(fixed))]
+        let layer = layer.key(|request: &axum::extract::Request| Some(request.uri().path().to_owned()));
+        Router::new().route("/", get(async || "hello")).layer(layer)
+    }
+}
+
+#[cfg(case = "unclonable_through")]
+mod unclonable_through {
+    use std::io;
+    use std::time::Duration;
+
+    use buttress::Check;
+    use buttress::cache_fallback::ReadThroughConfig;
+    use tower::{ServiceBuilder, service_fn};
+
+    #[cfg_attr(fixed, derive(Clone))]
+    struct Product(String);
+
+    fn lookup() {
+        let layer = crate::cache().key(|name: &String| Some(name.clone()));
+        let layer = layer.read_through(ReadThroughConfig::new(Duration::from_secs(1))).expect("longer than zero");
+        let lookup = service_fn(async |name: String| Ok::<_, io::Error>(Product(name)));
+        let _ = ServiceBuilder::new().layer(layer).service(lookup).check::<String>();
+    }
+}

@@ -91,9 +91,9 @@ pub enum Because<'a> {
 /// ([`key`](crate::cache_fallback::CacheFallbackLayer::key)), and the presets for HTTP.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say how the answer `{Res}` to a `{Req}` is remembered",
-    label = "this cache fallback does not know which requests have the same answer",
-    note = "say it with `.key(|request: &{Req}| Some(..))` where answers are `Clone`, or `.http_server(..)`, `.http_client(..)`",
-    note = "the key must be that of the `MemoryStore`"
+    label = "this cache fallback does not know which requests have the same answer, or cannot keep one",
+    note = "over HTTP, choose `.http_server(..)` or `.http_client(..)`",
+    note = "elsewhere `.key(|request: &{Req}| Some(..))`, where `{Res}` must be `Clone` and the key that of the `MemoryStore`"
 )]
 pub trait Remember<Req, Res> {
     /// What answers are remembered under.
@@ -195,6 +195,7 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<K, Z, Req, Res> Remember<Req, Res> for Clones<K, Z>
 where
     K: KeyOf<Req, Key: Eq + Hash + Clone>,
@@ -222,6 +223,7 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<K, Z, Req, Res> Share<Req, Res> for Clones<K, Z>
 where
     K: KeyOf<Req, Key: Eq + Hash + Clone>,

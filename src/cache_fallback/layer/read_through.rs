@@ -14,7 +14,6 @@ use crate::outcome::{ErrorsAreFailures, Unmarked};
 /// Tells answers that are fresh without asking, and asks once for all who ask at the same time; made by
 /// [`CacheFallbackLayer::read_through`]. Whatever is said of that holds here too.
 #[must_use = "a layer does nothing until it wraps a service"]
-#[derive(Clone)]
 pub struct ReadThroughLayer<K, V, R = Unsaid, C = ErrorsAreFailures, M = Unmarked> {
     fallback: CacheFallbackLayer<K, V, R, C, M>,
     through: Arc<Through>,
@@ -56,6 +55,12 @@ where
 
     fn layer(&self, inner: S) -> Self::Service {
         ReadThrough { fallback: self.fallback.layer(inner), through: self.through.clone() }
+    }
+}
+
+impl<K, V, R: Clone, C: Clone, M: Clone> Clone for ReadThroughLayer<K, V, R, C, M> {
+    fn clone(&self) -> Self {
+        Self { fallback: self.fallback.clone(), through: self.through.clone() }
     }
 }
 
